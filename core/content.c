@@ -52,8 +52,8 @@ int content_append(struct content_writer *writer, const void *bytes, size_t size
     if (content->bytes) {
         memcpy((char *)content->bytes + writer->used, bytes, size);
     } else {
-        int r = spool_write(content->spool, content->spool_offset + writer->used, bytes, size,
-                            error);
+        int r =
+            spool_write(content->spool, content->spool_offset + writer->used, bytes, size, error);
         if (r < 0)
             return r;
     }

@@ -4,7 +4,8 @@
 #include <libdeflate.h>
 #include <zlib.h>
 
-/* What goes through zlib at a time: large enough that calls do not count, small enough to stay cached. */
+/* What goes through zlib at a time: large enough that calls do not count, small enough to stay
+ * cached. */
 enum { PIECE = 1 << 18 };
 
 struct deflate {
@@ -36,8 +37,9 @@ void deflate_free(struct deflate *deflate)
 size_t deflate_whole(struct deflate *deflate, const void *bytes, size_t size, void *stream)
 {
     /* libdeflate answers 0 when the stream does not fit, which is just the case we look for. */
-    return size < 2 ? 0
-                    : libdeflate_deflate_compress(deflate->compressor, bytes, size, stream, size - 1);
+    return size < 2
+               ? 0
+               : libdeflate_deflate_compress(deflate->compressor, bytes, size, stream, size - 1);
 }
 
 static void end_stream(z_stream *stream)
@@ -55,8 +57,7 @@ int deflate_in_pieces(int level, uint64_t size, const struct deflate_pieces *pie
     uint64_t written = 0;
 
     /* -15: a raw stream with the full window, as a ZIP member needs it. */
-    if (!in || !out ||
-        deflateInit2(&stream, level, Z_DEFLATED, -15, 8, Z_DEFAULT_STRATEGY) != Z_OK)
+    if (!in || !out || deflateInit2(&stream, level, Z_DEFLATED, -15, 8, Z_DEFAULT_STRATEGY) != Z_OK)
         return error_errno(error, -ENOMEM, "cannot compress");
     do {
         size_t n = size - offset < PIECE ? (size_t)(size - offset) : PIECE;

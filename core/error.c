@@ -88,7 +88,8 @@ size_t error_printable(const void *bytes, size_t size, char *text, size_t room)
 static void error_write(struct error *error, int code, const char *text, const char *cause)
 {
     char line[ERROR_TEXT_SIZE];
-    int length = snprintf(line, sizeof(line), "%s%s%s", text, cause ? ": " : "", cause ? cause : "");
+    int length =
+        snprintf(line, sizeof(line), "%s%s%s", text, cause ? ": " : "", cause ? cause : "");
     size_t size = length < 0 ? 0 : (size_t)length;
 
     if (size >= sizeof(line))

@@ -15,12 +15,13 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-/* Declare `cleanup_<name>_scope` for variables of type `type`, which calls `release` unless NULL. */
-#define CLEANUP(name, type, release)                                                               \
-    static inline void cleanup_##name##_scope(type *variable)                                      \
-    {                                                                                              \
-        if (*variable)                                                                             \
-            release(*variable);                                                                    \
+/* Declare `cleanup_<name>_scope` for variables of type `type`, which calls `release` unless NULL.
+ */
+#define CLEANUP(name, type, release)                          \
+    static inline void cleanup_##name##_scope(type *variable) \
+    {                                                         \
+        if (*variable)                                        \
+            release(*variable);                               \
     }
 
 static inline void cleanup_free_scope(void *variable)
@@ -50,8 +51,8 @@ static inline pthread_mutex_t *cleanup_lock_taken(pthread_mutex_t *mutex)
 #define cleanup_fd __attribute__((cleanup(cleanup_fd_scope)))
 
 /* Hold `mutex` until the end of the scope. One a scope. */
-#define cleanup_lock(mutex)                                                                        \
-    __attribute__((cleanup(cleanup_unlock_scope), unused)) pthread_mutex_t *scope_lock =           \
+#define cleanup_lock(mutex)                                                              \
+    __attribute__((cleanup(cleanup_unlock_scope), unused)) pthread_mutex_t *scope_lock = \
         cleanup_lock_taken(mutex)
 
 static inline int steal_fd(int *fd)

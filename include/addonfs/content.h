@@ -1,8 +1,8 @@
 /*
  * content: the bytes of one file, taken once and for good.
  *
- * A content is fed by the source, then finished; from then on it is immutable and may be read from any
- * thread. Up to `memory_limit` bytes it lives in memory, beyond that in the spool.
+ * A content is fed by the source, then finished; from then on it is immutable and may be read from
+ * any thread. Up to `memory_limit` bytes it lives in memory, beyond that in the spool.
  *
  *     struct content_writer *writer = content_begin(spool, size, CONTENT_MEMORY_LIMIT);
  *     while (…)
@@ -26,8 +26,8 @@ struct content {
     _Atomic unsigned references;
     struct content_id id;
     uint64_t size;
-    void *bytes;            /* all of it, or NULL when it is in the spool */
-    struct spool *spool;    /* not owned */
+    void *bytes;         /* all of it, or NULL when it is in the spool */
+    struct spool *spool; /* not owned */
     uint64_t spool_offset;
 };
 
@@ -53,7 +53,8 @@ void content_abandon(struct content_writer *writer);
 struct content *content_ref(struct content *content);
 void content_unref(struct content *content);
 
-/* Read up to `size` bytes at `offset`: the number read, short only at the end, or a negative errno. */
+/* Read up to `size` bytes at `offset`: the number read, short only at the end, or a negative errno.
+ */
 ssize_t content_read(const struct content *content, uint64_t offset, void *bytes, size_t size);
 
 CLEANUP(content, struct content *, content_unref)

@@ -1,9 +1,9 @@
 /*
  * deflate: raw DEFLATE streams (RFC 1951) and CRC-32 (RFC 1952, 8) for ZIP members.
  *
- * libdeflate compresses what fits in memory, in one call. What is larger than DEFLATE_WHOLE_LIMIT goes
- * through zlib in pieces, at the same level. Which of the two is used depends on the size alone, so the
- * same content gives the same stream on every host with the same libraries.
+ * libdeflate compresses what fits in memory, in one call. What is larger than DEFLATE_WHOLE_LIMIT
+ * goes through zlib in pieces, at the same level. Which of the two is used depends on the size
+ * alone, so the same content gives the same stream on every host with the same libraries.
  */
 #ifndef ADDONFS_DEFLATE_H
 #define ADDONFS_DEFLATE_H
@@ -14,9 +14,9 @@
 #include <stdint.h>
 
 /*
- * Content up to this size is compressed whole: one buffer for it, one for the stream. Of 60 MB in 3,300
- * files of a real addon one file is larger than 4 MiB; so the limit costs nothing there and bounds
- * what a thread holds at twice its value.
+ * Content up to this size is compressed whole: one buffer for it, one for the stream. Of 60 MB in
+ * 3,300 files of a real addon one file is larger than 4 MiB; so the limit costs nothing there and
+ * bounds what a thread holds at twice its value.
  */
 #define DEFLATE_WHOLE_LIMIT ((size_t)16 << 20)
 
@@ -29,15 +29,17 @@ struct deflate *deflate_new(int level);
 void deflate_free(struct deflate *deflate);
 
 /*
- * Compress `size` bytes into `stream`, which has room for `size` bytes as well. Returns the stream's
- * length, or 0 if it would not be smaller than the content: then the member is to be stored.
+ * Compress `size` bytes into `stream`, which has room for `size` bytes as well. Returns the
+ * stream's length, or 0 if it would not be smaller than the content: then the member is to be
+ * stored.
  */
 size_t deflate_whole(struct deflate *deflate, const void *bytes, size_t size, void *stream);
 
 /*
- * The same for content of any size, in pieces. `read` fills all of `bytes` from `offset`, `write` takes
- * the stream in order; either may fail with a negative errno, which ends the call. The stream's length
- * goes to `*ret_size`; it stops early (0) as soon as the stream is not smaller than the content.
+ * The same for content of any size, in pieces. `read` fills all of `bytes` from `offset`, `write`
+ * takes the stream in order; either may fail with a negative errno, which ends the call. The
+ * stream's length goes to `*ret_size`; it stops early (0) as soon as the stream is not smaller than
+ * the content.
  */
 struct deflate_pieces {
     int (*read)(void *context, uint64_t offset, void *bytes, size_t size, struct error *error);

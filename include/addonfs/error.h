@@ -1,16 +1,16 @@
 /*
  * error: one failure, described once, where it is known.
  *
- * Functions that can fail return 0 or a negative errno and describe the failure in the `struct error`
- * that the caller passes:
+ * Functions that can fail return 0 or a negative errno and describe the failure in the `struct
+ * error` that the caller passes:
  *
  *     struct error error = {0};
  *     if (source_open(&options, &source, &error) < 0)
  *         fprintf(stderr, "addonfs: %s\n", error.text);
  *
- * A message is one line. It names the path, the cause and, where there is one, what to do. Bytes that
- * would break the line or the terminal (control characters, bytes that are not UTF-8) are written as
- * \n, \t or \xNN, so a hostile file name stays inside its message.
+ * A message is one line. It names the path, the cause and, where there is one, what to do. Bytes
+ * that would break the line or the terminal (control characters, bytes that are not UTF-8) are
+ * written as \n, \t or \xNN, so a hostile file name stays inside its message.
  */
 #ifndef ADDONFS_ERROR_H
 #define ADDONFS_ERROR_H
@@ -38,15 +38,15 @@ int error_errno(struct error *error, int code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
 /*
- * Write `size` bytes of `bytes` as one printable line of valid UTF-8 into `text`, which holds `room`
- * bytes and is NUL-terminated always; what does not fit is cut at a character. A backslash stays as
- * it is. Returns the length of the whole line, as snprintf does.
+ * Write `size` bytes of `bytes` as one printable line of valid UTF-8 into `text`, which holds
+ * `room` bytes and is NUL-terminated always; what does not fit is cut at a character. A backslash
+ * stays as it is. Returns the length of the whole line, as snprintf does.
  */
 size_t error_printable(const void *bytes, size_t size, char *text, size_t room);
 
 /*
- * Is this a failure of the moment (memory, descriptors, disk space, an interrupted or outdated look)
- * and not a property of the content? Such a failure is never remembered.
+ * Is this a failure of the moment (memory, descriptors, disk space, an interrupted or outdated
+ * look) and not a property of the content? Such a failure is never remembered.
  */
 bool error_is_transient(int code);
 

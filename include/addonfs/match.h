@@ -1,9 +1,9 @@
 /*
  * match: which names a rule leaves out.
  *
- * A filter is two lists of patterns over base names: one for regular files (links to them included),
- * one for everything else, which is taken as a folder. Patterns are fnmatch(3)'s without flags, over
- * bytes: `*` also matches a leading dot and bytes that are not UTF-8.
+ * A filter is two lists of patterns over base names: one for regular files (links to them
+ * included), one for everything else, which is taken as a folder. Patterns are fnmatch(3)'s without
+ * flags, over bytes: `*` also matches a leading dot and bytes that are not UTF-8.
  */
 #ifndef ADDONFS_MATCH_H
 #define ADDONFS_MATCH_H

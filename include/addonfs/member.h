@@ -1,8 +1,8 @@
 /*
  * member: compressed ZIP members, each made once for each content.
  *
- * The store maps the id of content to its member: CRC-32, sizes, and a stream that lies in the spool.
- * Two files with the same bytes share one member; so do a worktree and a revision.
+ * The store maps the id of content to its member: CRC-32, sizes, and a stream that lies in the
+ * spool. Two files with the same bytes share one member; so do a worktree and a revision.
  *
  *     r = members_compress(members, deflate, content, &member, &error);
  *     …
@@ -41,8 +41,8 @@ struct members *members_new(struct spool *spool, int level);
 void members_free(struct members *members);
 
 /*
- * The member for `content`: the one that is there, or a new one, deflated, or stored when deflate does
- * not make it smaller. The caller owns one reference. -ENOSPC and other spool errors, -ENOMEM.
+ * The member for `content`: the one that is there, or a new one, deflated, or stored when deflate
+ * does not make it smaller. The caller owns one reference. -ENOSPC and other spool errors, -ENOMEM.
  */
 int members_compress(struct members *members, struct deflate *deflate, struct content *content,
                      struct member **ret_member, struct error *error);

@@ -1,8 +1,8 @@
 /*
  * sha256: the id of content (FIPS 180-4).
  *
- * The id of a file's bytes is their SHA-256, in every mode and on every host: what has the same id is
- * compressed once.
+ * The id of a file's bytes is their SHA-256, in every mode and on every host: what has the same id
+ * is compressed once.
  */
 #ifndef ADDONFS_SHA256_H
 #define ADDONFS_SHA256_H

@@ -1,8 +1,8 @@
 /*
  * spool: a nameless file for bytes that must be kept but need not be in memory.
  *
- * What the worktree held at a moment cannot be had again after the next edit. Compressed members and
- * large open files are therefore written to one unlinked file, which vanishes with the process.
+ * What the worktree held at a moment cannot be had again after the next edit. Compressed members
+ * and large open files are therefore written to one unlinked file, which vanishes with the process.
  * Extents are handed out at ever higher offsets and given back as holes.
  *
  * All functions may be called from any thread. An extent is written by one thread before others
@@ -18,15 +18,16 @@
 struct spool;
 
 /*
- * `folder` is where the file is made, at the first write; NULL: $TMPDIR, else /var/tmp. (Not /tmp: it
- * often is memory.) NULL without memory.
+ * `folder` is where the file is made, at the first write; NULL: $TMPDIR, else /var/tmp. (Not /tmp:
+ * it often is memory.) NULL without memory.
  */
 struct spool *spool_new(const char *folder);
 
 /* Ends the file and everything in it. NULL is allowed. */
 void spool_free(struct spool *spool);
 
-/* Set `size` bytes aside: `*ret_offset` is where they start. Uses no disk yet. -EFBIG past INT64_MAX. */
+/* Set `size` bytes aside: `*ret_offset` is where they start. Uses no disk yet. -EFBIG past
+ * INT64_MAX. */
 int spool_reserve(struct spool *spool, uint64_t size, uint64_t *ret_offset);
 
 /* Write all of `bytes`, or fail: -ENOSPC, -EIO, … with the folder's name in the error. */

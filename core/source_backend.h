@@ -1,0 +1,83 @@
+/*
+ * source_backend: what a worktree and a revision each do in their own way.
+ *
+ * source.c keeps the folders that were asked for; a backend fills and compares them.
+ */
+#ifndef ADDONFS_SOURCE_BACKEND_H
+#define ADDONFS_SOURCE_BACKEND_H
+
+#include <addonfs/source.h>
+
+struct git_repository;
+
+struct source_backend {
+    /* Find out what there is to look at (a revision's commit). Sets source->renewed if it moved. */
+    int (*begin)(struct source *source, struct error *error);
+    /*
+     * Bring `folder`, whose path and real are set, up to date: names, owner, identity, and every
+     * entry that had been looked at. `*ret_changed` if anything differs. A failure is written to
+     * the folder (folder_fail), not returned; -ENOMEM is returned.
+     */
+    int (*load)(struct source *source, struct source_folder *folder, bool *ret_changed,
+                struct error *error);
+    /* Look at an entry for the first time. */
+    int (*look)(struct source *source, struct source_folder *folder, struct source_entry *entry,
+                struct error *error);
+    int (*read)(struct source *source, const struct file *file, struct spool *spool,
+                size_t memory_limit, struct content **ret_content, struct error *error);
+    void (*close)(struct source *source);
+};
+
+struct source {
+    const struct source_backend *backend;
+    char *path;
+    char *revision;
+    char commit[41];     /* "" for a worktree */
+    uint64_t look;       /* number of the current look */
+    bool renewed;        /* begin found another commit: every folder must be loaded again */
+    struct error broken; /* why the current look can answer nothing; code 0: it can */
+    void *folders;       /* tsearch(3) tree of struct source_folder by path; owns them */
+
+    struct git_repository *repository;
+    void *state; /* the backend's */
+};
+
+/* Open the repository at source->path into source->repository; `*ret_bare`: it has no worktree. */
+int source_repository_open(struct source *source, bool *ret_bare, struct error *error);
+
+/* What libgit2 said last, for a message. */
+const char *source_git_message(void);
+
+extern const struct source_backend source_worktree;
+extern const struct source_backend source_revision_backend;
+
+/* Prepare source->state for the backend. */
+int source_worktree_open(struct source *source, struct error *error);
+int source_revision_open(struct source *source, struct error *error);
+
+/* The folder cannot be listed: remember why. Returns true if that is news. */
+bool folder_fail(struct source_folder *folder, int code, const struct error *why);
+
+/*
+ * Give `folder` the `count` names of `entries` (which it takes over, and sorts), carrying over what
+ * was known of names whose type and object are the same. Returns true if any name or type differs.
+ */
+bool folder_rename(struct source_folder *folder, struct source_entry *entries, size_t count);
+
+void source_entries_free(struct source_entry *entries, size_t count);
+
+/* Make the entry unseen again. */
+void source_entry_forget(struct source_entry *entry);
+
+/* The entry can be neither read nor entered. 0 or -ENOMEM. */
+int source_entry_reject(struct source_entry *entry, struct error *error, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* A file with one reference, its path and real path copied. NULL without memory. */
+struct file *file_new(const char *path, const char *real);
+
+/* The beginning of a Git LFS pointer file (git-lfs, docs/spec.md), and the size they stay below. */
+bool source_is_lfs_pointer(const void *bytes, uint64_t size);
+#define SOURCE_LFS_POINTER_LIMIT 1024
+
+#endif

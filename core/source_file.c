@@ -1,0 +1,237 @@
+#include "source_file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+
+/*
+ * When a stat tells the truth
+ *
+ * A file is what it was if device, inode, size, owner, mode, mtime and ctime are. That holds only
+ * if the ctime was old when the bytes were taken: time stamps are coarse (a tick of the clock, two
+ * seconds on FAT), and write(2) stamps before it copies, so a write may follow a read under the
+ * same stamp. A file whose ctime is younger than TRUST_AGE is therefore hashed when it is looked
+ * at, and at every look until it is old enough; if the hash is the same, it is the same file, and
+ * from then on its stamp is trusted. Folders are likewise listed again until theirs is old. Not
+ * seen, as documented: stores through mmap before the file is unmapped.
+ */
+static const int64_t TRUST_AGE = 2 * INT64_C(1000000000);
+
+enum {
+    READ_PIECE = 1 << 17,
+    /* A file that changes under every attempt to hash it is given up for this look. */
+    HASH_ATTEMPTS = 4,
+};
+
+static int64_t nanoseconds(struct timespec time)
+{
+    return (int64_t)time.tv_sec * 1000000000 + time.tv_nsec;
+}
+
+bool file_stamp_is_old(struct timespec change)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_REALTIME, &now);
+    return nanoseconds(now) - nanoseconds(change) > TRUST_AGE;
+}
+
+bool file_stamp_is_same(struct timespec a, struct timespec b)
+{
+    return a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec;
+}
+
+bool file_owner_is_same(const struct source_owner *owner, const struct stat *status)
+{
+    return owner->mode == (status->st_mode & 07777) && owner->uid == status->st_uid &&
+           owner->gid == status->st_gid;
+}
+
+struct source_owner file_owner_of(const struct stat *status)
+{
+    return (struct source_owner){status->st_mode & 07777, status->st_uid, status->st_gid};
+}
+
+static bool is_same_file(const struct file *file, const struct stat *status)
+{
+    return S_ISREG(status->st_mode) && file->identity.device == status->st_dev &&
+           file->identity.inode == status->st_ino && file->size == (uint64_t)status->st_size &&
+           file_stamp_is_same(file->mtime, status->st_mtim) &&
+           file_stamp_is_same(file->identity.change, status->st_ctim) &&
+           file_owner_is_same(&file->owner, status);
+}
+
+static int hash(int fd, uint64_t size, struct content_id *ret_id)
+{
+    cleanup_sha256 struct sha256 *sha256 = sha256_new();
+    cleanup_free char *piece = malloc(READ_PIECE);
+    uint64_t offset = 0;
+
+    if (!sha256 || !piece)
+        return -ENOMEM;
+    for (;;) {
+        ssize_t n = pread(fd, piece, READ_PIECE, (off_t)offset);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return -errno;
+        if (n == 0)
+            break;
+        sha256_update(sha256, piece, (size_t)n);
+        offset += (uint64_t)n;
+    }
+    if (offset != size)
+        return -ESTALE;
+    sha256_final(sha256, ret_id);
+    return 0;
+}
+
+/* Set the file's identity and, if its stamp is too young, its hash. */
+static int identify(struct file *file, int fd)
+{
+    int r = -ESTALE;
+
+    for (int i = 0; i < HASH_ATTEMPTS && r == -ESTALE; i++) {
+        struct stat status;
+
+        if (fstat(fd, &status) < 0)
+            return -errno;
+        if (!S_ISREG(status.st_mode))
+            return -ESTALE;
+        file->owner = file_owner_of(&status);
+        file->mtime = status.st_mtim;
+        file->size = (uint64_t)status.st_size;
+        file->identity.device = status.st_dev;
+        file->identity.inode = status.st_ino;
+        file->identity.change = status.st_ctim;
+        file->identity.trusted = file_stamp_is_old(status.st_ctim);
+        file->id_known = !file->identity.trusted;
+        r = file->id_known ? hash(fd, file->size, &file->id) : 0;
+    }
+    return r;
+}
+
+static int fail(struct file *file, int code, const char *reason)
+{
+    char text[128];
+
+    file->failure = strdup(reason ? reason : strerror_r(-code, text, sizeof(text)));
+    return file->failure ? 0 : -ENOMEM;
+}
+
+int file_take(const struct resolve_root *root, const char *path, const char *real,
+              struct file **ret_file, struct error *error)
+{
+    cleanup_file struct file *file = file_new(path, real);
+    /* Non-blocking: what was a regular file when it was listed may be a FIFO by now. */
+    cleanup_fd int fd = resolve_open(root, real, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+    char start[SOURCE_LFS_POINTER_LIMIT];
+    int r = fd < 0 ? fd : 0;
+
+    if (!file)
+        return error_errno(error, -ENOMEM, "%s", path);
+    if (fd < 0) {
+        cleanup_fd int place = resolve_open(root, real, O_PATH | O_NOFOLLOW);
+        /* O_PATH opens what may not be read, which is all that identify needs without a hash. */
+        if (place >= 0 && identify(file, place) == -EBADF)
+            file->id_known = false;
+    } else {
+        r = identify(file, fd);
+    }
+    if (error_is_transient(r) && r != -ESTALE)
+        return error_errno(error, r, "%s", path);
+    if (r == -ESTALE)
+        r = fail(file, r, "changes while it is read");
+    else if (r < 0)
+        r = fail(file, r, NULL);
+    else if (file->size < sizeof(start) && pread(fd, start, sizeof(start), 0) > 0 &&
+             source_is_lfs_pointer(start, file->size))
+        r = fail(file, 0, "a Git LFS pointer without its object: git lfs pull");
+    if (r < 0)
+        return error_errno(error, r, "%s", path);
+    *ret_file = steal_pointer(&file);
+    return 0;
+}
+
+bool file_is_unchanged(const struct resolve_root *root, struct file *file,
+                       const struct stat *status)
+{
+    struct content_id id;
+
+    /* What failed is tried again: permissions may hang on more than the file itself. */
+    if (file->failure || !is_same_file(file, status))
+        return false;
+    if (file->identity.trusted)
+        return true;
+
+    bool trusted = file_stamp_is_old(status->st_ctim);
+    cleanup_fd int fd = resolve_open(root, file->real, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+    if (fd < 0 || hash(fd, file->size, &id) < 0 || !content_id_equal(&id, &file->id))
+        return false;
+    file->identity.trusted = trusted;
+    return true;
+}
+
+static int read_all(int fd, const struct file *file, struct content_writer *writer,
+                    struct error *error)
+{
+    cleanup_free char *piece = malloc(READ_PIECE);
+    uint64_t offset = 0;
+
+    if (!piece)
+        return error_errno(error, -ENOMEM, "%s", file->path);
+    for (;;) {
+        ssize_t n = pread(fd, piece, READ_PIECE, (off_t)offset);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return error_errno(error, -errno, "%s", file->path);
+        if (n == 0)
+            return 0;
+        int r = content_append(writer, piece, (size_t)n, error);
+        if (r < 0)
+            return r;
+        offset += (uint64_t)n;
+    }
+}
+
+static int check_same(const struct file *file, int fd, struct error *error)
+{
+    struct stat status;
+
+    if (fstat(fd, &status) < 0 || !is_same_file(file, &status))
+        return error_set(error, -ESTALE, "%s: has changed meanwhile", file->path);
+    return 0;
+}
+
+int file_read(const struct resolve_root *root, const struct file *file, struct spool *spool,
+              size_t memory_limit, struct content **ret_content, struct error *error)
+{
+    cleanup_content_writer struct content_writer *writer = NULL;
+    cleanup_content struct content *content = NULL;
+    cleanup_fd int fd = resolve_open(root, file->real, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+
+    if (fd < 0 && error_is_transient(fd))
+        return error_errno(error, fd, "%s", file->path);
+    /* It could be opened at its look: whatever is in the way now came later. */
+    if (fd < 0)
+        return error_set(error, -ESTALE, "%s: has changed meanwhile", file->path);
+    int r = check_same(file, fd, error);
+    if (r < 0)
+        return r;
+    writer = content_begin(spool, file->size, memory_limit);
+    if (!writer)
+        return error_errno(error, -ENOMEM, "%s", file->path);
+    r = read_all(fd, file, writer, error);
+    if (r == 0)
+        r = content_finish(&writer, &content, error);
+    if (r == 0)
+        r = check_same(file, fd, error);
+    if (r < 0)
+        return r;
+    if (file->id_known && !content_id_equal(&file->id, &content->id))
+        return error_set(error, -ESTALE, "%s: has changed meanwhile", file->path);
+    *ret_content = steal_pointer(&content);
+    return 0;
+}

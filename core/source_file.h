@@ -1,0 +1,37 @@
+/*
+ * source_file: a worktree's files, and when a stat tells the truth about them.
+ */
+#ifndef ADDONFS_SOURCE_FILE_H
+#define ADDONFS_SOURCE_FILE_H
+
+#include "source_backend.h"
+#include "source_resolve.h"
+
+/*
+ * Take the file at `real` in: what cannot be read is a file too, one with a failure. Readability is
+ * tried here, once for each state of the file, so that a stat can already tell. -ENOMEM and other
+ * failures of the moment are returned.
+ */
+int file_take(const struct resolve_root *root, const char *path, const char *real,
+              struct file **ret_file, struct error *error);
+
+/*
+ * Is the file still what it was, now that a stat says `status`? Looks at the bytes only where the
+ * stamp does not tell.
+ */
+bool file_is_unchanged(const struct resolve_root *root, struct file *file,
+                       const struct stat *status);
+
+/* source_read for a worktree. */
+int file_read(const struct resolve_root *root, const struct file *file, struct spool *spool,
+              size_t memory_limit, struct content **ret_content, struct error *error);
+
+/* Was this ctime old enough, at the time of the call, for what is read from now on to be tied to
+ * it? */
+bool file_stamp_is_old(struct timespec change);
+bool file_stamp_is_same(struct timespec a, struct timespec b);
+
+bool file_owner_is_same(const struct source_owner *owner, const struct stat *status);
+struct source_owner file_owner_of(const struct stat *status);
+
+#endif

@@ -1,0 +1,216 @@
+#include "source_resolve.h"
+
+#include <addonfs/cleanup.h>
+#include <addonfs/path.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/openat2.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/syscall.h>
+
+/* Folders that a link's way may be deep: each costs a descriptor. */
+enum { DEPTH_LIMIT = 256 };
+
+/* openat2 answers EAGAIN when anything on the machine is renamed at that moment (openat2(2)). */
+enum { RETRY_LIMIT = 1000 };
+
+static int open_beneath(int fd, const char *path, int flags, uint64_t resolve)
+{
+    struct open_how how = {
+        .flags = (uint64_t)(unsigned)(flags | O_CLOEXEC | O_NOCTTY),
+        .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV | resolve,
+    };
+
+    for (int i = 0; i < RETRY_LIMIT; i++) {
+        int opened = (int)syscall(SYS_openat2, fd, path, &how, sizeof(how));
+        if (opened >= 0)
+            return opened;
+        if (errno != EAGAIN && errno != EINTR)
+            return -errno;
+    }
+    return -EAGAIN;
+}
+
+int resolve_open(const struct resolve_root *root, const char *real, int flags)
+{
+    return open_beneath(root->fd, *real ? real : ".", flags, RESOLVE_NO_SYMLINKS);
+}
+
+bool resolve_is_git(const struct resolve_root *root, const struct stat *status)
+{
+    for (size_t i = 0; i < root->git_count; i++) {
+        if (root->git[i].device == status->st_dev && root->git[i].inode == status->st_ino)
+            return true;
+    }
+    return false;
+}
+
+struct way {
+    const struct resolve_root *root;
+    size_t depth;
+    struct {
+        int fd;
+        char *name;
+    } folders[DEPTH_LIMIT];
+    char *rest; /* components still to go */
+    int links;
+};
+
+static void way_pop(struct way *way)
+{
+    way->depth--;
+    close(way->folders[way->depth].fd);
+    free(way->folders[way->depth].name);
+}
+
+static void way_end(struct way *way)
+{
+    while (way->depth > 0)
+        way_pop(way);
+    free(way->rest);
+}
+
+static int way_push(struct way *way, int *fd, const char *name)
+{
+    char *copy = way->depth < DEPTH_LIMIT ? strdup(name) : NULL;
+
+    if (way->depth == DEPTH_LIMIT)
+        return -ENAMETOOLONG;
+    if (!copy)
+        return -ENOMEM;
+    way->folders[way->depth].fd = steal_fd(fd);
+    way->folders[way->depth].name = copy;
+    way->depth++;
+    return 0;
+}
+
+static int way_top(const struct way *way)
+{
+    return way->depth > 0 ? way->folders[way->depth - 1].fd : way->root->fd;
+}
+
+/* Put a link's target before what is still to go. */
+static int way_turn(struct way *way, int link, const char **ret_reason)
+{
+    char target[PATH_MAX];
+    ssize_t length = readlinkat(link, "", target, sizeof(target));
+    char *rest = NULL;
+
+    if (++way->links > RESOLVE_LINK_LIMIT) {
+        *ret_reason = RESOLVE_LOOPS;
+        return -ELOOP;
+    }
+    if (length < 0)
+        return -errno;
+    if (length == 0 || (size_t)length == sizeof(target))
+        return -ENAMETOOLONG;
+    if (target[0] == '/') {
+        *ret_reason = RESOLVE_LEAVES;
+        return -EXDEV;
+    }
+    if (asprintf(&rest, "%.*s/%s", (int)length, target, way->rest) < 0)
+        return -ENOMEM;
+    free(way->rest);
+    way->rest = rest;
+    /* Targets add up: 40 links of 4 KiB are the most there can be. */
+    return 0;
+}
+
+/* The path that the way has come, with `name` at its end (NULL: nothing). */
+static char *way_path(const struct way *way, const char *name)
+{
+    char *path = strdup("");
+
+    for (size_t i = 0; path && i < way->depth; i++) {
+        char *longer = path_join(path, way->folders[i].name);
+        free(path);
+        path = longer;
+    }
+    if (path && name) {
+        char *longer = path_join(path, name);
+        free(path);
+        path = longer;
+    }
+    return path;
+}
+
+/* Take one component. Returns 1 when the way has ended at `*ret_real`. */
+static int way_step(struct way *way, const char *name, char **ret_real, struct stat *ret_status,
+                    const char **ret_reason)
+{
+    cleanup_fd int fd = -1;
+
+    if (path_is_git(name)) {
+        *ret_reason = RESOLVE_GIT;
+        return -EPERM;
+    }
+    fd = open_beneath(way_top(way), name, O_PATH | O_NOFOLLOW, 0);
+    if (fd == -EXDEV)
+        *ret_reason = RESOLVE_MOUNT;
+    if (fd == -ENOENT)
+        *ret_reason = RESOLVE_BROKEN;
+    if (fd < 0)
+        return fd;
+    if (fstat(fd, ret_status) < 0)
+        return -errno;
+    if (S_ISLNK(ret_status->st_mode))
+        return way_turn(way, fd, ret_reason);
+    if (S_ISDIR(ret_status->st_mode)) {
+        if (resolve_is_git(way->root, ret_status)) {
+            *ret_reason = RESOLVE_GIT;
+            return -EPERM;
+        }
+        return way_push(way, &fd, name);
+    }
+    if (way->rest[strspn(way->rest, "/")] != '\0') {
+        *ret_reason = RESOLVE_BROKEN;
+        return -ENOTDIR;
+    }
+    *ret_real = way_path(way, name);
+    return *ret_real ? 1 : -ENOMEM;
+}
+
+int resolve_link(const struct resolve_root *root, const char *folder, const char *name,
+                 char **ret_real, struct stat *ret_status, const char **ret_reason)
+{
+    __attribute__((cleanup(way_end))) struct way way = {.root = root};
+
+    *ret_reason = NULL;
+    way.rest = path_join(folder, name);
+    if (!way.rest)
+        return -ENOMEM;
+    for (;;) {
+        char component[NAME_MAX + 1];
+        const char *start = way.rest + strspn(way.rest, "/");
+        size_t length = strcspn(start, "/");
+        int r = 0;
+
+        if (length == 0)
+            break;
+        if (length > NAME_MAX)
+            return -ENAMETOOLONG;
+        memcpy(component, start, length);
+        component[length] = '\0';
+        memmove(way.rest, start + length, strlen(start + length) + 1);
+        if (strcmp(component, ".") == 0)
+            continue;
+        if (strcmp(component, "..") != 0) {
+            r = way_step(&way, component, ret_real, ret_status, ret_reason);
+        } else if (way.depth == 0) {
+            *ret_reason = RESOLVE_LEAVES;
+            r = -EXDEV;
+        } else {
+            way_pop(&way);
+        }
+        if (r != 0)
+            return r < 0 ? r : 0;
+    }
+    /* It ended in a folder. */
+    if (fstat(way_top(&way), ret_status) < 0)
+        return -errno;
+    *ret_real = way_path(&way, NULL);
+    return *ret_real ? 0 : -ENOMEM;
+}

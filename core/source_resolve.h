@@ -1,0 +1,56 @@
+/*
+ * source_resolve: paths that stay inside the tree.
+ *
+ * A worktree belongs to people who may put a link anywhere, and swap it while we look. Two rules
+ * make that harmless, whatever the timing:
+ *
+ * 1. A path that was found by listing is opened with openat2(2) from the root's descriptor, no
+ *    component of it may be a link (RESOLVE_NO_SYMLINKS), none may be a mount point
+ *    (RESOLVE_NO_XDEV: our own mount may lie inside the source), and it cannot leave
+ *    (RESOLVE_BENEATH).
+ * 2. A link is followed by us, not by the kernel: a component at a time, each opened without
+ * following, with a stack of descriptors to which `..` returns. So every folder on the way is seen,
+ * and one that is Git's own (by name, or by device and inode) ends the walk. The result is a path
+ * without links, for rule 1.
+ */
+#ifndef ADDONFS_SOURCE_RESOLVE_H
+#define ADDONFS_SOURCE_RESOLVE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/stat.h>
+
+struct resolve_root {
+    int fd; /* of the source's root */
+    /* The git dir and the common dir, wherever they are. */
+    size_t git_count;
+    struct {
+        dev_t device;
+        ino_t inode;
+    } git[2];
+};
+
+/* Open `real` ("" is the root) by rule 1. Returns a descriptor or a negative errno. */
+int resolve_open(const struct resolve_root *root, const char *real, int flags);
+
+/* Is this one of Git's own folders? */
+bool resolve_is_git(const struct resolve_root *root, const struct stat *status);
+
+/*
+ * Follow `folder`/`name` (a path without links, but for its last component) by rule 2. On success
+ * `*ret_real` (the caller frees it) is where it leads and `*ret_status` what is there. Otherwise a
+ * negative errno, and `*ret_reason` says in words what is wrong (a constant, fit for "PATH: …").
+ */
+int resolve_link(const struct resolve_root *root, const char *folder, const char *name,
+                 char **ret_real, struct stat *ret_status, const char **ret_reason);
+
+/* Links that one path may take, as many as Linux allows. */
+#define RESOLVE_LINK_LIMIT 40
+
+#define RESOLVE_LEAVES "the link leads out of the repository"
+#define RESOLVE_LOOPS "the link loops"
+#define RESOLVE_BROKEN "the link is broken"
+#define RESOLVE_GIT "the link leads into Git's own files"
+#define RESOLVE_MOUNT "another file system is mounted there"
+
+#endif

@@ -1,0 +1,350 @@
+#include "source_file.h"
+
+#include <addonfs/path.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <git2.h>
+#include <stdio.h>
+#include <string.h>
+
+struct worktree {
+    struct resolve_root root;
+};
+
+static struct worktree *worktree_of(const struct source *source)
+{
+    return source->state;
+}
+
+/* Let the entry hold what `file` became. A failure that stays the same is no change. */
+static void replace(struct source_entry *entry, struct file *file, bool *ret_changed)
+{
+    bool same = entry->file && entry->file->failure && file->failure &&
+                strcmp(entry->file->failure, file->failure) == 0 &&
+                entry->file->identity.inode == file->identity.inode;
+
+    if (same) {
+        file_unref(file);
+        return;
+    }
+    file_unref(entry->file);
+    entry->file = file;
+    entry->kind = SOURCE_FILE;
+    *ret_changed = true;
+}
+
+static int look_at_file(struct source *source, struct source_folder *folder,
+                        struct source_entry *entry, const char *real, const struct stat *status,
+                        bool *ret_changed, struct error *error)
+{
+    cleanup_free char *path = path_join(folder->path, entry->name);
+    struct file *file = NULL;
+
+    if (entry->file && strcmp(entry->file->real, real) == 0 &&
+        file_is_unchanged(&worktree_of(source)->root, entry->file, status))
+        return 0;
+    if (!path)
+        return error_errno(error, -ENOMEM, "%s", entry->name);
+    int r = file_take(&worktree_of(source)->root, path, real, &file, error);
+    if (r < 0)
+        return r;
+    replace(entry, file, ret_changed);
+    return 0;
+}
+
+static int look_at_link(struct source *source, struct source_folder *folder,
+                        struct source_entry *entry, bool *ret_changed, struct error *error)
+{
+    cleanup_free char *real = NULL;
+    const char *reason = NULL;
+    char text[128];
+    struct stat status;
+    enum source_kind before = entry->kind;
+    int r = resolve_link(&worktree_of(source)->root, folder->real, entry->name, &real, &status,
+                         &reason);
+
+    entry->linked = true;
+    if (error_is_transient(r))
+        return error_errno(error, r, "%s", entry->name);
+    if (r == 0 && S_ISREG(status.st_mode)) {
+        if (before != SOURCE_FILE) {
+            source_entry_forget(entry);
+            entry->linked = true;
+        }
+        return look_at_file(source, folder, entry, real, &status, ret_changed, error);
+    }
+    if (r == 0 && S_ISDIR(status.st_mode)) {
+        if (before == SOURCE_FOLDER && strcmp(entry->real, real) == 0)
+            return 0;
+        source_entry_forget(entry);
+        entry->linked = true;
+        entry->kind = SOURCE_FOLDER;
+        entry->real = steal_pointer(&real);
+        *ret_changed = true;
+        return 0;
+    }
+    if (r == 0)
+        reason = "the link leads to what is neither a file nor a folder";
+    else if (!reason)
+        reason = strerror_r(-r, text, sizeof(text));
+    if (before == SOURCE_OTHER && strcmp(entry->reason, reason) == 0)
+        return 0;
+    source_entry_forget(entry);
+    entry->linked = true;
+    *ret_changed = true;
+    return source_entry_reject(entry, error, "%s", reason);
+}
+
+static const char *kind_name(int type)
+{
+    switch (type) {
+    case DT_FIFO:
+        return "a FIFO";
+    case DT_SOCK:
+        return "a socket";
+    case DT_CHR:
+    case DT_BLK:
+        return "a device";
+    default:
+        return "of an unknown kind";
+    }
+}
+
+static int look_again(struct source *source, int directory, struct source_folder *folder,
+                      struct source_entry *entry, bool *ret_changed, struct error *error)
+{
+    cleanup_free char *real = NULL;
+    struct stat status;
+
+    switch (entry->type) {
+    case DT_DIR:
+        entry->kind = SOURCE_FOLDER;
+        return 0;
+    case DT_LNK:
+        return look_at_link(source, folder, entry, ret_changed, error);
+    case DT_REG:
+        break;
+    default:
+        return entry->kind == SOURCE_OTHER
+                   ? 0
+                   : source_entry_reject(entry, error, "is %s, not a file or a folder",
+                                         kind_name(entry->type));
+    }
+    real = path_join(folder->real, entry->name);
+    if (!real)
+        return error_errno(error, -ENOMEM, "%s", entry->name);
+    /* Gone or of another kind since it was listed: file_take finds out and says so. */
+    if (fstatat(directory, entry->name, &status, AT_SYMLINK_NOFOLLOW) < 0)
+        memset(&status, 0, sizeof(status));
+    return look_at_file(source, folder, entry, real, &status, ret_changed, error);
+}
+
+static int look(struct source *source, struct source_folder *folder, struct source_entry *entry,
+                struct error *error)
+{
+    bool changed = false;
+    cleanup_fd int directory =
+        entry->type == DT_REG
+            ? resolve_open(&worktree_of(source)->root, folder->real, O_PATH | O_DIRECTORY)
+            : -1;
+
+    return look_again(source, directory, folder, entry, &changed, error);
+}
+
+/* A file system that does not tell types in a listing: look, without entering a mount point. */
+static int type_of(int directory, const char *name)
+{
+    struct resolve_root here = {.fd = directory};
+    struct stat status;
+    cleanup_fd int fd = resolve_open(&here, name, O_PATH | O_NOFOLLOW);
+
+    if (fd == -ELOOP)
+        return DT_LNK;
+    if (fd == -EXDEV)
+        return DT_DIR;
+    return fd < 0 || fstat(fd, &status) < 0 ? DT_UNKNOWN : IFTODT(status.st_mode);
+}
+
+static int read_names(DIR *stream, struct source_folder *folder, bool *ret_changed)
+{
+    struct source_entry *entries = NULL;
+    size_t count = 0;
+    size_t capacity = 0;
+
+    folder->hides_git = false;
+    for (;;) {
+        errno = 0;
+        const struct dirent *found = readdir(stream);
+        if (!found && errno != 0) {
+            int code = -errno;
+            source_entries_free(entries, count);
+            return code;
+        }
+        if (!found)
+            break;
+        if (strcmp(found->d_name, ".") == 0 || strcmp(found->d_name, "..") == 0)
+            continue;
+        if (path_is_git(found->d_name)) {
+            folder->hides_git = true;
+            continue;
+        }
+        if (count == capacity) {
+            capacity = capacity ? 2 * capacity : 32;
+            struct source_entry *more = reallocarray(entries, capacity, sizeof(*entries));
+            if (!more) {
+                source_entries_free(entries, count);
+                return -ENOMEM;
+            }
+            entries = more;
+        }
+        entries[count] = (struct source_entry){
+            .name = strdup(found->d_name),
+            .type =
+                found->d_type == DT_UNKNOWN ? type_of(dirfd(stream), found->d_name) : found->d_type,
+        };
+        if (!entries[count].name) {
+            source_entries_free(entries, count);
+            return -ENOMEM;
+        }
+        count++;
+    }
+    if (folder_rename(folder, entries, count))
+        *ret_changed = true;
+    return 0;
+}
+
+static bool is_same_listing(const struct source_folder *folder, const struct stat *status)
+{
+    return folder->identity.trusted && folder->identity.device == status->st_dev &&
+           folder->identity.inode == status->st_ino &&
+           file_stamp_is_same(folder->identity.modification, status->st_mtim) &&
+           file_stamp_is_same(folder->identity.change, status->st_ctim);
+}
+
+static int list(struct source *source, struct source_folder *folder, DIR *stream, bool *ret_changed)
+{
+    struct stat status;
+    int r = 0;
+
+    if (fstat(dirfd(stream), &status) < 0)
+        return -errno;
+    if (*folder->path != '\0' && resolve_is_git(&worktree_of(source)->root, &status))
+        return -EPERM;
+    if (!is_same_listing(folder, &status)) {
+        bool trusted = file_stamp_is_old(status.st_ctim);
+        r = read_names(stream, folder, ret_changed);
+        if (r < 0)
+            return r;
+        folder->identity.device = status.st_dev;
+        folder->identity.inode = status.st_ino;
+        folder->identity.modification = status.st_mtim;
+        folder->identity.change = status.st_ctim;
+        folder->identity.trusted = trusted;
+    }
+    if (!file_owner_is_same(&folder->owner, &status)) {
+        folder->owner = file_owner_of(&status);
+        *ret_changed = true;
+    }
+    if (folder->failure) {
+        folder->failure = 0;
+        *ret_changed = true;
+    }
+    return 0;
+}
+
+static int load(struct source *source, struct source_folder *folder, bool *ret_changed,
+                struct error *error)
+{
+    int fd = resolve_open(&worktree_of(source)->root, folder->real, O_RDONLY | O_DIRECTORY);
+    DIR *stream = fd < 0 ? NULL : fdopendir(fd);
+    int r = stream ? list(source, folder, stream, ret_changed) : fd < 0 ? fd : -errno;
+
+    for (size_t i = 0; r == 0 && i < folder->count; i++) {
+        struct source_entry *entry = &folder->entries[i];
+        if (entry->kind != SOURCE_UNSEEN)
+            r = look_again(source, dirfd(stream), folder, entry, ret_changed, error);
+    }
+    if (stream)
+        closedir(stream);
+    else if (fd >= 0)
+        close(fd);
+    if (r == 0 || (error_is_transient(r) && r != -ESTALE))
+        return r < 0 ? error_errno(error, r, "%s", folder->path) : 0;
+
+    struct error why;
+    if (r == -EXDEV)
+        error_set(&why, r, "%s: " RESOLVE_MOUNT ", which is not entered", folder->path);
+    else if (r == -EPERM)
+        error_set(&why, r, "%s: Git's own folder, which is never shown", folder->path);
+    else
+        error_errno(&why, r, "%s", *folder->path ? folder->path : source->path);
+    if (folder_fail(folder, r, &why))
+        *ret_changed = true;
+    return 0;
+}
+
+static int begin(struct source *source, struct error *error)
+{
+    (void)source;
+    (void)error;
+    return 0;
+}
+
+static int read_file(struct source *source, const struct file *file, struct spool *spool,
+                     size_t memory_limit, struct content **ret_content, struct error *error)
+{
+    return file_read(&worktree_of(source)->root, file, spool, memory_limit, ret_content, error);
+}
+
+static void close_worktree(struct source *source)
+{
+    struct worktree *worktree = source->state;
+
+    if (!worktree)
+        return;
+    close(worktree->root.fd);
+    free(worktree);
+}
+
+static int remember_git(struct resolve_root *root, const char *folder, struct error *error)
+{
+    struct stat status;
+
+    if (stat(folder, &status) < 0)
+        return error_errno(error, -errno, "%s", folder);
+    root->git[root->git_count].device = status.st_dev;
+    root->git[root->git_count].inode = status.st_ino;
+    root->git_count++;
+    return 0;
+}
+
+int source_worktree_open(struct source *source, struct error *error)
+{
+    struct worktree *worktree = calloc(1, sizeof(*worktree));
+
+    if (!worktree)
+        return error_errno(error, -ENOMEM, "%s", source->path);
+    source->state = worktree;
+    worktree->root.fd = open(source->path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (worktree->root.fd < 0)
+        return error_errno(error, -errno, "%s", source->path);
+    int r = remember_git(&worktree->root, git_repository_path(source->repository), error);
+    if (r == 0)
+        r = remember_git(&worktree->root, git_repository_commondir(source->repository), error);
+    if (r < 0)
+        return r;
+    cleanup_fd int test = resolve_open(&worktree->root, "", O_PATH | O_DIRECTORY);
+    if (test == -ENOSYS || test == -EPERM)
+        return error_errno(error, test, "%s: openat2 is not allowed here (Linux 5.6 or later)",
+                           source->path);
+    return 0;
+}
+
+const struct source_backend source_worktree = {
+    .begin = begin,
+    .load = load,
+    .look = look,
+    .read = read_file,
+    .close = close_worktree,
+};

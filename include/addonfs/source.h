@@ -1,0 +1,185 @@
+/*
+ * source: what a Git source tree holds, from its worktree or from a revision.
+ *
+ * A source is asked in looks. A look begins with `source_refresh`, which says whether anything that
+ * was asked for since has changed; then folders are listed and entries looked at, by path from the
+ * root:
+ *
+ *     bool changed;
+ *     r = source_refresh(source, &changed, &error);
+ *     r = source_find(source, "openpype/version.py", &entry, &error);
+ *     r = source_read(source, entry->file, spool, CONTENT_MEMORY_LIMIT, &content, &error);
+ *
+ * Only what is asked for is touched: a worktree's other files are neither opened nor stat'ed. What
+ * was asked for is remembered, names that were absent included (they are absent from a folder that
+ * was listed), so it is exactly what the next refresh has to compare, and what a change feed has to
+ * watch.
+ *
+ * A `struct file` is one file at one moment: path, attributes, identity. It is immutable and
+ * shared; as long as nothing about a file changes, every look answers the same one. `source_read`
+ * gives the bytes of just that moment, or -ESTALE.
+ *
+ * Links are followed inside the tree only. Nothing outside the tree is ever answered, nor anything
+ * of Git's own: see source_resolve.h for how.
+ *
+ * Threads: refresh, list, look and find belong to one thread at a time (the view's lock);
+ * source_read, source_measure and the reference counts may be used from any thread at any time.
+ */
+#ifndef ADDONFS_SOURCE_H
+#define ADDONFS_SOURCE_H
+
+#include <addonfs/cleanup.h>
+#include <addonfs/content.h>
+#include <addonfs/error.h>
+#include <addonfs/member.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <time.h>
+
+struct source;
+
+struct source_options {
+    const char *path;     /* root of a clone, or a bare repository; borrowed */
+    const char *revision; /* what `git rev-parse` understands; NULL: the worktree, HEAD if bare */
+};
+
+enum source_kind {
+    SOURCE_UNSEEN,  /* not looked at yet */
+    SOURCE_FILE,    /* a regular file, or a link to one */
+    SOURCE_FOLDER,  /* a folder, or a link to one */
+    SOURCE_GITLINK, /* a submodule in a revision: its content is in another repository */
+    SOURCE_OTHER,   /* what can be neither read nor entered; `reason` says why */
+};
+
+struct source_owner {
+    mode_t mode; /* permission bits */
+    uid_t uid;
+    gid_t gid;
+};
+
+struct file {
+    _Atomic unsigned references;
+    char *path; /* as it was asked for, from the root */
+    char *real; /* the same without links */
+    struct source_owner owner;
+    struct timespec mtime;
+    uint64_t size; /* bytes; of a revision's file: UINT64_MAX, ask source_measure */
+    char *failure; /* why it cannot be read, or NULL */
+    bool id_known;
+    struct content_id id; /* of a worktree file whose time stamps are too young to tell */
+    /* The compressed form, once there is one: set at most once, given back with the file. */
+    _Atomic(struct member *) member;
+    _Atomic uint64_t measured; /* of a revision's file: its size, or UINT64_MAX */
+    struct file_identity {     /* the source's own */
+        dev_t device;          /* worktree */
+        ino_t inode;
+        struct timespec change;
+        bool trusted;                 /* see source_worktree.c; under the view's lock */
+        unsigned char object[20];     /* revision: the blob */
+        struct content_id attributes; /* revision: of all .gitattributes that may apply */
+        unsigned char commit[20];     /* revision: whose attributes apply */
+    } identity;
+};
+
+/* One name in a folder. Valid until the next refresh. */
+struct source_entry {
+    char *name;
+    enum source_kind kind;
+    bool linked;       /* reached through a link */
+    char *real;        /* a linked folder's path without links, else NULL */
+    struct file *file; /* SOURCE_FILE: borrowed */
+    char *reason;      /* SOURCE_OTHER */
+    int type;          /* the source's own: what the listing said */
+    unsigned char object[20];
+};
+
+/* A listed folder. Valid until the next refresh. */
+struct source_folder {
+    char *path;
+    char *real;
+    struct source_owner owner;
+    size_t count;
+    struct source_entry *entries; /* sorted by name bytes; Git's own names are not among them */
+    bool hides_git;               /* one such name was left out */
+    int failure;                  /* negative errno: the folder cannot be listed */
+    struct error *error;          /* then: why */
+    uint64_t checked;             /* the look in which it was last compared */
+    uint64_t asked;               /* the look in which it was last asked for */
+    struct source_folder *next;   /* the source's own: what source_settle will free */
+    struct folder_identity {      /* the source's own, as in struct file_identity */
+        dev_t device;
+        ino_t inode;
+        struct timespec modification;
+        struct timespec change;
+        bool trusted;
+        unsigned char object[20];
+        unsigned char commit[20];
+        struct content_id attributes;
+    } identity;
+};
+
+/*
+ * Open a source. -ENOENT, -ENOTDIR: no such folder; -ENOTSUP: not a repository (or of a kind that
+ * is not supported); -EPERM: it belongs to someone else; the error says what to do.
+ */
+int source_open(const struct source_options *options, struct source **ret_source,
+                struct error *error);
+void source_close(struct source *source);
+
+/* The source's path without links, absolute. */
+const char *source_path(const struct source *source);
+
+/* The revision as it was asked for, or NULL for a worktree. */
+const char *source_revision(const struct source *source);
+
+/* The commit that is shown, 40 hexadecimal digits, or NULL for a worktree. Valid until the next
+ * refresh. */
+const char *source_commit(const struct source *source);
+
+/*
+ * Begin a look. `*ret_changed`: something that was asked for is no longer as it was. An error means
+ * that nothing can be known now (the revision does not resolve, say); list and find then fail with
+ * it too.
+ */
+int source_refresh(struct source *source, bool *ret_changed, struct error *error);
+
+/* Forget what this look did not ask for. Call it when a look that found changes is complete. */
+void source_settle(struct source *source);
+
+/*
+ * List a folder ("" is the root). -ENOENT, -ENOTDIR, -EACCES, -EXDEV (another file system is
+ * mounted there), -EPERM (Git's own), -ENAMETOOLONG, -EIO, -ENOMEM; the error starts with the path.
+ */
+int source_list(struct source *source, const char *path, struct source_folder **ret_folder,
+                struct error *error);
+
+/* Look at an entry, so that its kind is known. -ENOMEM only: what is wrong with it is in the entry.
+ */
+int source_look(struct source *source, struct source_folder *folder, struct source_entry *entry,
+                struct error *error);
+
+/* List the folders on the way and look at the last component. Errors as source_list. */
+int source_find(struct source *source, const char *path, struct source_folder **ret_folder,
+                struct source_entry **ret_entry, struct error *error);
+
+/*
+ * Take the bytes of `file`. -ESTALE: the file is no longer what it was at its look. -EIO, -EACCES,
+ * …: it cannot be read; the error starts with the path. -ENOSPC, -ENOMEM: no room.
+ */
+int source_read(struct source *source, const struct file *file, struct spool *spool,
+                size_t memory_limit, struct content **ret_content, struct error *error);
+
+/* Bytes of `file`, and whether it can be read: errors as source_read. Reads only what it must. */
+int source_measure(struct source *source, struct file *file, struct spool *spool,
+                   uint64_t *ret_size, struct error *error);
+
+struct file *file_ref(struct file *file);
+void file_unref(struct file *file);
+
+CLEANUP(source, struct source *, source_close)
+#define cleanup_source __attribute__((cleanup(cleanup_source_scope)))
+CLEANUP(file, struct file *, file_unref)
+#define cleanup_file __attribute__((cleanup(cleanup_file_scope)))
+
+#endif
