@@ -9,6 +9,7 @@ static const char *const walk_folders[] = {".*", "__pycache__", "__pycache__\n",
 
 const struct match_filter match_everything = {nothing, nothing};
 const struct match_filter match_walk = {walk_files, walk_folders};
+const struct match_filter match_top_files = {nothing, walk_folders};
 
 static bool matches_any(const char *const *patterns, const char *name)
 {

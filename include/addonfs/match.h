@@ -25,6 +25,9 @@ extern const struct match_filter match_everything;
  */
 extern const struct match_filter match_walk;
 
+/* Keeps every file, but only the folders that match_walk keeps. */
+extern const struct match_filter match_top_files;
+
 bool match_drops_file(const struct match_filter *filter, const char *name);
 bool match_drops_folder(const struct match_filter *filter, const char *name);
 

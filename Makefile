@@ -1,0 +1,234 @@
+# Builds, runs and checks addonfs with GNU make. `make help` lists the targets.
+#
+#   make run                       mount a small demo repository and look at it
+#   make test                      install what is missing, build, run every test
+#   make test SANITIZE=address     the same with AddressSanitizer and UBSan, in build/address/
+#   make CFLAGS='-O0 -g'           CC, CFLAGS, CPPFLAGS and LDFLAGS are yours; ours are added to them
+
+VERSION := 0.1.0
+
+SANITIZE ?=
+WERROR ?=
+SCOPE ?= build
+PYTHON ?= $(or $(wildcard /usr/bin/python3),python3)
+PYTEST_ARGS ?=
+BUILD ?= build$(if $(SANITIZE),/$(SANITIZE))
+JOBS := $(shell nproc 2>/dev/null || echo 2)
+
+# --- What there is: a new file needs no line here ------------------------------------------------
+
+CORE := $(sort $(wildcard core/*.c))
+FS := $(sort $(wildcard fs/*.c))
+TESTS := $(sort $(wildcard tests/unit/test_*.c))
+CLIS := $(sort $(wildcard tests/unit/*_cli.c))
+# What several unit tests share is linked with each of them.
+SHARED := $(filter-out $(TESTS) $(CLIS),$(sort $(wildcard tests/unit/*.c)))
+C_FILES := $(sort $(wildcard $(foreach folder,core fs include/addonfs tests/*,$(folder)/*.[ch])))
+
+object = $(1:%.c=$(BUILD)/obj/%.o)
+
+LIBRARY := $(BUILD)/libaddonfs.a
+PROGRAM := $(BUILD)/addonfs
+TEST_PROGRAMS := $(TESTS:tests/unit/%.c=$(BUILD)/tests/%)
+CLI_PROGRAMS := $(CLIS:tests/unit/%.c=$(BUILD)/tests/%)
+
+# --- Flags ---------------------------------------------------------------------------------------
+
+CFLAGS ?= -O2 -g
+CPPFLAGS ?=
+LDFLAGS ?=
+
+CORE_PACKAGES := libgit2 libarchive libcjson libdeflate zlib libcrypto
+FS_PACKAGES := fuse3
+TEST_PACKAGES := cmocka libarchive
+
+# $(call pkg-config,OPTION,PACKAGES). Used in recipes only, so that `make help` and `make deps` need no
+# package. Headers of others are system headers: our warnings are about our code.
+pkg-config = $(patsubst -I%,-isystem %,$(shell pkg-config $(1) $(2)))
+
+WARNINGS := -Wall -Wextra -Wconversion -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
+    -Wold-style-definition -Wformat=2 -Wundef -Wvla -Wpointer-arith -Wwrite-strings -Wcast-align \
+    -Wredundant-decls -Wnested-externs -Wimplicit-fallthrough -Wdouble-promotion \
+    -Wdate-time $(if $(WERROR),-Werror)
+
+ifeq ($(SANITIZE),address)
+SANITIZER := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
+else ifeq ($(SANITIZE),thread)
+SANITIZER := -fsanitize=thread -fno-omit-frame-pointer
+else ifneq ($(SANITIZE),)
+$(error SANITIZE is "address", "thread" or nothing, not "$(SANITIZE)")
+endif
+
+# _FORTIFY_SOURCE warns where nothing is optimised, and hides what a sanitizer would find.
+OPTIMISES := $(filter-out -O0,$(lastword $(filter -O%,$(CFLAGS))))
+FORTIFIED := $(SANITIZE)$(findstring _FORTIFY_SOURCE,$(CPPFLAGS) $(CFLAGS))
+HARDENING := -fstack-protector-strong -fPIE \
+    $(if $(OPTIMISES),$(if $(FORTIFIED),,-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2))
+
+ALL_CPPFLAGS := -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -DADDONFS_VERSION=\"$(VERSION)\" -Iinclude \
+    $(CPPFLAGS)
+ALL_CFLAGS := -std=c17 -pthread $(WARNINGS) $(HARDENING) $(CFLAGS) $(SANITIZER)
+ALL_LDFLAGS := -pthread -pie -Wl,-z,relro,-z,now -Wl,--as-needed $(LDFLAGS) $(SANITIZER)
+
+# Private headers belong to their folder; unit tests may look at those of core.
+core_FLAGS = -Icore $(call pkg-config,--cflags,$(CORE_PACKAGES))
+fs_FLAGS = -Ifs $(call pkg-config,--cflags,$(FS_PACKAGES))
+tests_FLAGS = -Icore $(call pkg-config,--cflags,$(CORE_PACKAGES) $(TEST_PACKAGES))
+
+compile = $(CC) $(ALL_CPPFLAGS) $($(1)_FLAGS) $(ALL_CFLAGS)
+link = $(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $(filter %.o %.a,$^) \
+    $(call pkg-config,--libs,$(1) $(CORE_PACKAGES))
+
+# --- Build ---------------------------------------------------------------------------------------
+
+.DEFAULT_GOAL := all
+.DELETE_ON_ERROR:
+.SUFFIXES:
+.PHONY: all deps run test check check-unit check-python lint format clean help compile_commands FORCE
+
+all: $(PROGRAM) ## build build/addonfs (SANITIZE=address: build/address/addonfs)
+
+# A stamp is written again only when its text changes. What depends on it is then made again: objects
+# when flags change, the library when a source file has gone.
+stamp = @mkdir -p $(@D); printf '%s\n' "$$STAMP" | cmp -s - $@ || printf '%s\n' "$$STAMP" >$@
+
+$(BUILD)/flags: export STAMP = $(foreach folder,core fs tests,$(call compile,$(folder))) $(ALL_LDFLAGS)
+$(BUILD)/flags: FORCE
+	@pkg-config --exists --print-errors $(CORE_PACKAGES) $(FS_PACKAGES) || \
+	    { echo "make: a library to build with is missing: 'make deps' installs it" >&2; exit 1; }
+	$(stamp)
+
+$(BUILD)/sources: export STAMP = $(CORE) $(FS) $(SHARED)
+$(BUILD)/sources: FORCE
+	$(stamp)
+
+$(BUILD)/obj/core/%.o: core/%.c $(BUILD)/flags
+	@mkdir -p $(@D)
+	$(call compile,core) -MMD -MP -c -o $@ $<
+
+$(BUILD)/obj/fs/%.o: fs/%.c $(BUILD)/flags
+	@mkdir -p $(@D)
+	$(call compile,fs) -MMD -MP -c -o $@ $<
+
+$(BUILD)/obj/tests/%.o: tests/%.c $(BUILD)/flags
+	@mkdir -p $(@D)
+	$(call compile,tests) -MMD -MP -c -o $@ $<
+
+$(LIBRARY): $(call object,$(CORE)) $(BUILD)/sources
+	rm -f $@
+	$(AR) rcs $@ $(filter %.o,$^)
+
+$(PROGRAM): $(call object,$(FS)) $(LIBRARY) $(BUILD)/sources
+	$(call link,$(FS_PACKAGES))
+
+$(TEST_PROGRAMS) $(CLI_PROGRAMS): $(BUILD)/tests/%: $(BUILD)/obj/tests/unit/%.o \
+        $(call object,$(SHARED)) $(LIBRARY) $(BUILD)/sources
+	@mkdir -p $(@D)
+	$(call link,$(TEST_PACKAGES))
+
+# Kept although they are only steps on the way to a program.
+.SECONDARY: $(call object,$(CORE) $(FS) $(SHARED) $(TESTS) $(CLIS))
+
+-include $(patsubst %.o,%.d,$(call object,$(CORE) $(FS) $(SHARED) $(TESTS) $(CLIS)))
+
+# --- Use -----------------------------------------------------------------------------------------
+
+deps: ## install what is missing (SCOPE=build, test or lint; each includes the one before)
+	@fs/dist/deps.sh $(SCOPE)
+
+# Packages first, then a make of its own: what it asks pkg-config may be there only now.
+run: ## mount REPO at MNT and show it (default: a demo repository; RUN_OPTIONS='-o …')
+	@fs/dist/deps.sh build
+	@$(MAKE) --no-print-directory all
+	@ADDONFS='$(PROGRAM)' DEMO='$(BUILD)/demo' fs/dist/run.sh
+
+test: ## install what is missing, then build and run every test (PYTEST_ARGS, SANITIZE=address|thread)
+	@fs/dist/deps.sh test
+	@$(MAKE) --no-print-directory check
+
+# --- Checks --------------------------------------------------------------------------------------
+
+SANITIZER_OPTIONS := exitcode=99:handle_abort=1:second_deadlock_stack=1
+REPORTS := $(BUILD)/reports
+
+# $(call sanitizers,MORE): what the programs under test find in their environment.
+sanitizers = ASAN_OPTIONS="detect_leaks=1:abort_on_error=0:detect_stack_use_after_return=1:strict_string_checks=1:$(SANITIZER_OPTIONS)$(1)" \
+    UBSAN_OPTIONS="print_stacktrace=1:halt_on_error=1:exitcode=99$(1)" \
+    TSAN_OPTIONS="halt_on_error=0:$(SANITIZER_OPTIONS)$(1)"
+
+check: all $(TEST_PROGRAMS) $(CLI_PROGRAMS) ## what `make test` does, without installing anything
+	@$(MAKE) --no-print-directory check-unit
+	@$(MAKE) --no-print-directory check-python
+
+check-unit: $(TEST_PROGRAMS) ## the unit tests alone
+	@failed=; \
+	for program in $(TEST_PROGRAMS); do \
+	    echo "== $$program"; \
+	    $(call sanitizers) "$$program" || failed="$$failed $$program"; \
+	done; \
+	[ -z "$$failed" ] || { echo "make: failed:$$failed" >&2; exit 1; }
+
+# A daemon has no terminal: what its sanitizer finds goes to files, and any such file is a failure.
+check-python: all $(CLI_PROGRAMS) ## the tests in Python alone
+	@build=$$(mkdir -p $(BUILD) && cd $(BUILD) && pwd) || exit; \
+	rm -rf $(REPORTS); mkdir -m 1777 $(REPORTS); \
+	for program in $(notdir $(CLI_PROGRAMS)); do \
+	    export "ADDONFS_$$(echo "$$program" | tr '[:lower:]' '[:upper:]')=$$build/tests/$$program"; \
+	done; \
+	failed=0; \
+	$(call sanitizers,:log_path='$$build/reports/report') \
+	ADDONFS="$$build/addonfs" ADDONFS_BUILD="$$build" SANITIZE='$(SANITIZE)' \
+	PYTHONDONTWRITEBYTECODE=1 HYPOTHESIS_STORAGE_DIRECTORY="$$build/hypothesis" \
+	    $(PYTHON) -m pytest -p no:cacheprovider -ra tests $(PYTEST_ARGS) || failed=$$?; \
+	for report in $(REPORTS)/*; do \
+	    [ ! -s "$$report" ] || { echo "make: $$report:" >&2; cat "$$report" >&2; failed=1; }; \
+	done; \
+	exit $$failed
+
+# What clang-tidy and cppcheck read of C: headers through the files that include them.
+LINTED := $(CORE) $(FS)
+
+lint: ## clang-format, clang-tidy, cppcheck and the floor rule (installs what is missing)
+	@fs/dist/deps.sh lint
+	@$(MAKE) --no-print-directory check-lint
+
+.PHONY: check-lint
+check-lint: compile_commands
+	@echo '== floors'
+	@PYTHONDONTWRITEBYTECODE=1 $(PYTHON) tests/lint/floors.py
+	@echo '== clang-format'
+	$(if $(C_FILES),@clang-format --dry-run -Werror $(C_FILES))
+	@echo '== clang-tidy'
+	@printf '%s\n' $(LINTED) | xargs -r -P $(JOBS) -I '{}' sh -c \
+	    'out=$$(clang-tidy -p $(BUILD) --quiet "$$1" 2>&1) || { printf "%s\n" "$$out"; exit 1; }' sh '{}'
+	@echo '== cppcheck'
+	@mkdir -p $(BUILD)/cppcheck
+	$(if $(LINTED),@cppcheck --quiet --enable=warning$(comma)performance$(comma)portability \
+	    --error-exitcode=1 --inline-suppr --std=c11 --library=posix --library=gnu -j $(JOBS) \
+	    --cppcheck-build-dir=$(BUILD)/cppcheck --suppress=missingIncludeSystem \
+	    -D_GNU_SOURCE '-DADDONFS_VERSION="$(VERSION)"' -Iinclude -Icore -Ifs $(LINTED))
+
+comma := ,
+
+format: ## let clang-format lay out every C file
+	$(if $(C_FILES),clang-format -i $(C_FILES))
+
+# How each file is compiled, for clang-tidy and editors.
+json = $(subst ",\",$(subst \,\\,$(1)))
+define newline
+
+
+endef
+define command
+{"directory": "$(call json,$(CURDIR))", "file": "$(1)", "output": "$(call object,$(1))", "command": "$(call json,$(call compile,$(2)) -c -o $(call object,$(1)) $(1))"}
+endef
+commands = $(foreach folder,core fs tests,$(foreach file,$(filter $(folder)/%,$(CORE) $(FS) $(SHARED) $(TESTS) $(CLIS)),$(call command,$(file),$(folder))))
+
+compile_commands: $(BUILD)/flags ## write build/compile_commands.json
+	@: $(file >$(BUILD)/compile_commands.json,[$(subst } {,}$(comma)$(newline){,$(commands))])
+
+clean: ## remove what was built
+	rm -rf --one-file-system $(BUILD)
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z_-]+:.*## / { printf "%-18s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))

@@ -1,0 +1,168 @@
+#include <addonfs/body.h>
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <string.h>
+
+struct body {
+    _Atomic unsigned references;
+    uint64_t number;
+    uint64_t size;
+    char *failure;         /* or NULL */
+    struct file *file;     /* of a plain file */
+    struct bundle *bundle; /* of a zip */
+
+    pthread_mutex_t lock; /* guards the rest; held while the file is captured */
+    unsigned opens;
+    struct content *content; /* the file's bytes, while it is open */
+};
+
+static struct body *body_new(uint64_t number)
+{
+    struct body *body = calloc(1, sizeof(*body));
+
+    if (!body)
+        return NULL;
+    atomic_init(&body->references, 1);
+    body->number = number;
+    pthread_mutex_init(&body->lock, NULL);
+    return body;
+}
+
+struct body *body_ref(struct body *body)
+{
+    atomic_fetch_add(&body->references, 1);
+    return body;
+}
+
+void body_unref(struct body *body)
+{
+    if (!body || atomic_fetch_sub(&body->references, 1) > 1)
+        return;
+    content_unref(body->content);
+    file_unref(body->file);
+    bundle_unref(body->bundle);
+    free(body->failure);
+    pthread_mutex_destroy(&body->lock);
+    free(body);
+}
+
+struct body *body_unreadable(uint64_t number, const char *failure)
+{
+    cleanup_body struct body *body = body_new(number);
+
+    if (!body)
+        return NULL;
+    body->failure = strdup(failure);
+    return body->failure ? steal_pointer(&body) : NULL;
+}
+
+/* What asking for the content has answered becomes a body, unless it is a failure of the moment. */
+static int conclude(struct body *body, int result, const struct error *why, struct body **ret_body,
+                    struct error *error)
+{
+    if (result < 0 && error_is_transient(result)) {
+        if (error)
+            *error = *why;
+        return result;
+    }
+    if (result < 0) {
+        body->failure = strdup(why->text);
+        if (!body->failure)
+            return error_errno(error, -ENOMEM, "%s", why->text);
+    }
+    *ret_body = body_ref(body);
+    return 0;
+}
+
+int body_of_file(struct file *file, const struct origin *origin, uint64_t number,
+                 struct body **ret_body, struct error *error)
+{
+    cleanup_body struct body *body = body_new(number);
+    struct error why = {0};
+
+    if (!body)
+        return error_errno(error, -ENOMEM, "%s", file->path);
+    body->file = file_ref(file);
+    int r = source_measure(origin->source, file, origin->spool, &body->size, &why);
+    return conclude(body, r, &why, ret_body, error);
+}
+
+int body_of_zip(struct bundle *bundle, const struct origin *origin, uint64_t number,
+                struct body **ret_body, struct error *error)
+{
+    cleanup_body struct body *body = body_new(number);
+    struct error why = {0};
+
+    if (!body)
+        return error_errno(error, -ENOMEM, "zip");
+    body->bundle = bundle_ref(bundle);
+    int r = bundle_compose(bundle, origin, &why);
+    if (r == 0)
+        body->size = bundle_size(bundle);
+    return conclude(body, r, &why, ret_body, error);
+}
+
+uint64_t body_number(const struct body *body)
+{
+    return body->number;
+}
+
+uint64_t body_size(const struct body *body)
+{
+    return body->size;
+}
+
+const char *body_failure(const struct body *body)
+{
+    return body->failure;
+}
+
+static int capture(struct body *body, const struct origin *origin, struct error *error)
+{
+    cleanup_content struct content *content = NULL;
+    int r = source_read(origin->source, body->file, origin->spool, CONTENT_MEMORY_LIMIT, &content,
+                        error);
+
+    if (r < 0)
+        return r;
+    if (content->size != body->size)
+        return error_set(error, -ESTALE, "%s: has changed meanwhile", body->file->path);
+    body->content = steal_pointer(&content);
+    return 0;
+}
+
+int body_open(struct body *body, const struct origin *origin, struct error *error)
+{
+    if (body->failure)
+        return error_set(error, -EIO, "%s", body->failure);
+    if (body->bundle)
+        return 0; /* composed, and its members are in the spool */
+    cleanup_lock(&body->lock);
+    if (!body->content) {
+        int r = capture(body, origin, error);
+        if (r < 0)
+            return r;
+    }
+    body->opens++;
+    return 0;
+}
+
+void body_close(struct body *body)
+{
+    if (body->bundle)
+        return;
+    cleanup_lock(&body->lock);
+    if (--body->opens > 0)
+        return;
+    content_unref(body->content);
+    body->content = NULL;
+}
+
+ssize_t body_read(struct body *body, uint64_t offset, void *bytes, size_t size)
+{
+    if (body->bundle)
+        return bundle_read(body->bundle, offset, bytes, size);
+    /* `content` stays as long as anyone has the body open, which the caller has. */
+    return content_read(body->content, offset, bytes, size);
+}

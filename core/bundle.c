@@ -1,0 +1,280 @@
+#include <addonfs/bundle.h>
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+
+struct bundle {
+    _Atomic unsigned references;
+    size_t count;
+    struct bundle_member *members; /* sorted by name; immutable */
+    pthread_mutex_t lock;          /* held while composing; guards the rest */
+    char **faults;                 /* for each member: why it could not be read, or NULL */
+    _Atomic(struct zip *) zip;     /* set once; read without the lock */
+};
+
+/* While a file is compressed it is in memory up to this size; see DEFLATE_WHOLE_LIMIT. */
+static const size_t READ_LIMIT = DEFLATE_WHOLE_LIMIT;
+
+void bundle_members_free(struct bundle_member *members, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        free(members[i].name);
+        free(members[i].path);
+        free(members[i].failure);
+        file_unref(members[i].file);
+    }
+    free(members);
+}
+
+static int compare_members(const void *a, const void *b)
+{
+    const struct bundle_member *left = a;
+    const struct bundle_member *right = b;
+
+    return strcmp(left->name, right->name);
+}
+
+/* Give members that no archive can hold a failure. */
+static int check_names(struct bundle_member *members, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        const char *reason = NULL;
+        if (i > 0 && strcmp(members[i].name, members[i - 1].name) == 0)
+            reason = "two files have this member's name";
+        else if (zip_name_ok(members[i].name, &reason))
+            continue;
+        if (members[i].failure)
+            continue;
+        members[i].failure = strdup(reason);
+        if (!members[i].failure)
+            return -ENOMEM;
+    }
+    return 0;
+}
+
+struct bundle *bundle_new(struct bundle_member *members, size_t count)
+{
+    struct bundle *bundle = calloc(1, sizeof(*bundle));
+
+    if (count > 0)
+        qsort(members, count, sizeof(*members), compare_members);
+    if (bundle)
+        bundle->faults = calloc(count > 0 ? count : 1, sizeof(*bundle->faults));
+    if (!bundle || !bundle->faults || check_names(members, count) < 0) {
+        if (bundle)
+            free(bundle->faults);
+        free(bundle);
+        bundle_members_free(members, count);
+        return NULL;
+    }
+    atomic_init(&bundle->references, 1);
+    bundle->members = members;
+    bundle->count = count;
+    pthread_mutex_init(&bundle->lock, NULL);
+    return bundle;
+}
+
+struct bundle *bundle_ref(struct bundle *bundle)
+{
+    atomic_fetch_add(&bundle->references, 1);
+    return bundle;
+}
+
+void bundle_unref(struct bundle *bundle)
+{
+    if (!bundle || atomic_fetch_sub(&bundle->references, 1) > 1)
+        return;
+    zip_free(atomic_load(&bundle->zip));
+    for (size_t i = 0; i < bundle->count; i++)
+        free(bundle->faults[i]);
+    free(bundle->faults);
+    bundle_members_free(bundle->members, bundle->count);
+    pthread_mutex_destroy(&bundle->lock);
+    free(bundle);
+}
+
+size_t bundle_count(const struct bundle *bundle)
+{
+    return bundle->count;
+}
+
+static bool same_text(const char *a, const char *b)
+{
+    return a == b || (a && b && strcmp(a, b) == 0);
+}
+
+bool bundle_equal(const struct bundle *a, const struct bundle *b)
+{
+    if (a->count != b->count)
+        return false;
+    for (size_t i = 0; i < a->count; i++) {
+        const struct bundle_member *left = &a->members[i];
+        const struct bundle_member *right = &b->members[i];
+        if (left->file != right->file || left->executable != right->executable ||
+            strcmp(left->name, right->name) != 0 || !same_text(left->failure, right->failure))
+            return false;
+    }
+    return true;
+}
+
+struct timespec bundle_mtime(const struct bundle *bundle)
+{
+    struct timespec newest = {0};
+
+    for (size_t i = 0; i < bundle->count; i++) {
+        const struct file *file = bundle->members[i].file;
+        if (file && (file->mtime.tv_sec > newest.tv_sec ||
+                     (file->mtime.tv_sec == newest.tv_sec &&
+                      file->mtime.tv_nsec > newest.tv_nsec)))
+            newest = file->mtime;
+    }
+    return newest;
+}
+
+/* See that the file has its compressed form. */
+static int compress(struct file *file, const struct origin *origin, struct deflate *deflate,
+                    struct error *error)
+{
+    cleanup_content struct content *content = NULL;
+    struct member *member = NULL;
+    struct member *none = NULL;
+
+    if (atomic_load(&file->member))
+        return 0;
+    int r = source_read(origin->source, file, origin->spool, READ_LIMIT, &content, error);
+    if (r == 0)
+        r = members_compress(origin->members, deflate, content, &member, error);
+    if (r < 0)
+        return r;
+    /* Another bundle may have been here meanwhile: it is the same member then. */
+    if (!atomic_compare_exchange_strong(&file->member, &none, member))
+        member_unref(member);
+    return 0;
+}
+
+/* What a failure is to people: the path is told apart. */
+static char *reason_of(const struct bundle_member *member, const struct error *error)
+{
+    size_t length = strlen(member->path);
+
+    if (strncmp(error->text, member->path, length) == 0 &&
+        strncmp(error->text + length, ": ", 2) == 0)
+        return strdup(error->text + length + 2);
+    return strdup(error->text);
+}
+
+/* Compress what is not compressed yet, and note what cannot be. */
+static int compress_all(struct bundle *bundle, const struct origin *origin, struct error *error)
+{
+    cleanup_deflate struct deflate *deflate = deflate_new(origin->level);
+
+    if (!deflate)
+        return error_errno(error, -ENOMEM, "cannot compress");
+    for (size_t i = 0; i < bundle->count; i++) {
+        struct bundle_member *member = &bundle->members[i];
+        struct error why;
+
+        free(bundle->faults[i]);
+        bundle->faults[i] = NULL;
+        if (member->failure)
+            continue;
+        int r = compress(member->file, origin, deflate, &why);
+        if (r < 0 && error_is_transient(r)) {
+            if (error)
+                *error = why;
+            return r;
+        }
+        if (r < 0) {
+            bundle->faults[i] = reason_of(member, &why);
+            if (!bundle->faults[i])
+                return error_errno(error, -ENOMEM, "%s", member->path);
+        }
+    }
+    return 0;
+}
+
+static int lay_out(struct bundle *bundle, struct zip **ret_zip, struct error *error)
+{
+    cleanup_free struct zip_member *laid = calloc(bundle->count + 1, sizeof(*laid));
+    size_t count = 0;
+
+    if (!laid)
+        return error_errno(error, -ENOMEM, "cannot compose a zip");
+    for (size_t i = 0; i < bundle->count; i++) {
+        const struct bundle_member *member = &bundle->members[i];
+        if (member->failure || bundle->faults[i])
+            continue;
+        const struct member *stream = atomic_load(&member->file->member);
+        laid[count++] = (struct zip_member){
+            .name = member->name,
+            .stream = stream,
+            .size = stream->size,
+            .compressed_size = stream->compressed_size,
+            .crc32 = stream->crc32,
+            .method = stream->deflated ? ZIP_DEFLATED : ZIP_STORED,
+            .mode = member->executable ? 0100755 : 0100644,
+        };
+    }
+    return zip_new(laid, count, ret_zip, error);
+}
+
+/* The first member that cannot be read, or `count`. */
+static size_t first_fault(const struct bundle *bundle)
+{
+    size_t i = 0;
+
+    while (i < bundle->count && !bundle->members[i].failure && !bundle->faults[i])
+        i++;
+    return i;
+}
+
+int bundle_compose(struct bundle *bundle, const struct origin *origin, struct error *error)
+{
+    struct zip *zip = NULL;
+
+    if (atomic_load(&bundle->zip))
+        return 0;
+    cleanup_lock(&bundle->lock);
+    if (atomic_load(&bundle->zip))
+        return 0;
+    int r = compress_all(bundle, origin, error);
+    if (r < 0)
+        return r;
+    size_t fault = first_fault(bundle);
+    if (fault < bundle->count && !origin->skip_problems) {
+        const struct bundle_member *member = &bundle->members[fault];
+        return error_set(error, -EIO, "%s: %s", member->path,
+                         member->failure ? member->failure : bundle->faults[fault]);
+    }
+    r = lay_out(bundle, &zip, error);
+    if (r == 0)
+        atomic_store(&bundle->zip, zip);
+    return r;
+}
+
+uint64_t bundle_size(const struct bundle *bundle)
+{
+    return zip_size(atomic_load(&bundle->zip));
+}
+
+ssize_t bundle_read(const struct bundle *bundle, uint64_t offset, void *bytes, size_t size)
+{
+    return zip_read(atomic_load(&bundle->zip), offset, bytes, size, member_read, NULL);
+}
+
+int bundle_problems(struct bundle *bundle, const struct origin *origin, const char *affects,
+                    struct problems *problems)
+{
+    cleanup_lock(&bundle->lock);
+
+    for (size_t i = 0; i < bundle->count; i++) {
+        const struct bundle_member *member = &bundle->members[i];
+        const char *reason = member->failure ? member->failure : bundle->faults[i];
+        if (reason && problems_add(problems, member->path, reason, origin->skip_problems,
+                                   affects) < 0)
+            return -ENOMEM;
+    }
+    return 0;
+}

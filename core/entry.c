@@ -1,0 +1,291 @@
+#include <addonfs/entry.h>
+
+#include <addonfs/path.h>
+#include <errno.h>
+#include <limits.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+
+static struct entry *entry_new(enum entry_kind kind, const char *name)
+{
+    struct entry *entry = calloc(1, sizeof(*entry));
+
+    if (!entry)
+        return NULL;
+    atomic_init(&entry->references, 1);
+    entry->kind = kind;
+    pthread_mutex_init(&entry->body_lock, NULL);
+    entry->name = strdup(name);
+    if (!entry->name) {
+        entry_unref(entry);
+        return NULL;
+    }
+    return entry;
+}
+
+struct entry *entry_ref(struct entry *entry)
+{
+    atomic_fetch_add(&entry->references, 1);
+    return entry;
+}
+
+void entry_unref(struct entry *entry)
+{
+    if (!entry || atomic_fetch_sub(&entry->references, 1) > 1)
+        return;
+    for (size_t i = 0; i < entry->count; i++)
+        entry_unref(entry->children[i]);
+    free(entry->children);
+    file_unref(entry->file);
+    bundle_unref(entry->bundle);
+    body_unref(entry->body);
+    pthread_mutex_destroy(&entry->body_lock);
+    free(entry->name);
+    free(entry->path);
+    free(entry->failure);
+    free(entry);
+}
+
+struct entry *entry_new_folder(const char *name, struct source_owner owner)
+{
+    struct entry *entry = entry_new(ENTRY_FOLDER, name);
+
+    if (entry)
+        entry->owner = owner;
+    return entry;
+}
+
+struct entry *entry_new_file(const char *name, struct file *file)
+{
+    cleanup_entry struct entry *entry = entry_new(ENTRY_FILE, name);
+
+    if (!entry)
+        return NULL;
+    entry->file = file_ref(file);
+    entry->owner = file->owner;
+    entry->mtime = file->mtime;
+    entry->path = strdup(file->path);
+    if (!entry->path)
+        return NULL;
+    if (file->failure && !(entry->failure = strdup(file->failure)))
+        return NULL;
+    return steal_pointer(&entry);
+}
+
+struct entry *entry_new_zip(const char *name, struct bundle *bundle, struct source_owner owner)
+{
+    struct entry *entry = entry_new(ENTRY_ZIP, name);
+
+    if (!entry)
+        return NULL;
+    entry->bundle = bundle_ref(bundle);
+    entry->owner = owner;
+    entry->mtime = bundle_mtime(bundle);
+    return entry;
+}
+
+struct entry *entry_new_failed(enum entry_kind kind, const char *name, const char *path,
+                               const char *failure)
+{
+    cleanup_entry struct entry *entry = entry_new(kind, name);
+
+    if (!entry)
+        return NULL;
+    entry->owner =
+        (struct source_owner){kind == ENTRY_FOLDER ? 0555 : 0444, geteuid(), getegid()};
+    entry->path = strdup(path);
+    entry->failure = strdup(failure);
+    return entry->path && entry->failure ? steal_pointer(&entry) : NULL;
+}
+
+/* Where `name` is among the children, or where it would be. */
+static size_t position(const struct entry *folder, const char *name, bool *ret_found)
+{
+    size_t low = 0;
+    size_t high = folder->count;
+
+    *ret_found = false;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        int order = strcmp(folder->children[middle]->name, name);
+        if (order == 0) {
+            *ret_found = true;
+            return middle;
+        }
+        if (order < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+struct entry *entry_child(const struct entry *folder, const char *name)
+{
+    bool found;
+    size_t at = position(folder, name, &found);
+
+    return found ? folder->children[at] : NULL;
+}
+
+static int insert_at(struct entry *folder, size_t at, struct entry *child)
+{
+    if (folder->count == folder->capacity) {
+        size_t capacity = folder->capacity ? 2 * folder->capacity : 8;
+        struct entry **children =
+            reallocarray(folder->children, capacity, sizeof(struct entry *));
+        if (!children) {
+            entry_unref(child);
+            return -ENOMEM;
+        }
+        folder->children = children;
+        folder->capacity = capacity;
+    }
+    memmove(&folder->children[at + 1], &folder->children[at],
+            (folder->count - at) * sizeof(struct entry *));
+    folder->children[at] = child;
+    folder->count++;
+    return 0;
+}
+
+/* Move the children of `from` into `into`. */
+static int merge(struct entry *into, struct entry *from)
+{
+    int r = 0;
+
+    for (size_t i = 0; i < from->count && r == 0; i++)
+        r = entry_insert(into, entry_ref(from->children[i]));
+    return r;
+}
+
+static int conflict(struct entry **slot, const struct entry *other)
+{
+    cleanup_free char *failure = NULL;
+    struct entry *known = *slot;
+    struct entry *failed;
+
+    if (asprintf(&failure, "two sources for one path of the package: %s and %s",
+                 known->path ? known->path : known->name, other->path ? other->path : other->name) <
+        0) {
+        failure = NULL;
+        return -ENOMEM;
+    }
+    failed = entry_new_failed(known->kind == ENTRY_ZIP ? ENTRY_FILE : known->kind, known->name,
+                              other->path ? other->path : other->name, failure);
+    if (!failed)
+        return -ENOMEM;
+    *slot = failed;
+    entry_unref(known);
+    return 0;
+}
+
+int entry_insert(struct entry *folder, struct entry *child_given)
+{
+    cleanup_entry struct entry *child = child_given;
+    bool found;
+    size_t at = position(folder, child->name, &found);
+
+    if (!found)
+        return insert_at(folder, at, steal_pointer(&child));
+    struct entry **slot = &folder->children[at];
+    if ((*slot)->kind == ENTRY_FOLDER && child->kind == ENTRY_FOLDER && !(*slot)->failure &&
+        !child->failure)
+        return merge(*slot, child);
+    if (child->yields)
+        return 0;
+    if ((*slot)->yields) {
+        entry_unref(*slot);
+        *slot = steal_pointer(&child);
+        return 0;
+    }
+    return conflict(slot, child);
+}
+
+int entry_make_folders(struct entry *folder, const char *path, struct source_owner owner,
+                       struct entry **ret_folder)
+{
+    while (*path) {
+        char name[NAME_MAX + 1];
+        size_t length = strcspn(path, "/");
+        if (length > NAME_MAX)
+            return -ENAMETOOLONG;
+        memcpy(name, path, length);
+        name[length] = '\0';
+        struct entry *below = entry_child(folder, name);
+        if (!below) {
+            below = entry_new_folder(name, owner);
+            if (!below || entry_insert(folder, below) < 0)
+                return -ENOMEM;
+        }
+        if (below->kind != ENTRY_FOLDER || below->failure)
+            return -ENOTDIR;
+        folder = below;
+        path += length + strspn(path + length, "/");
+    }
+    *ret_folder = folder;
+    return 0;
+}
+
+int entry_find(struct entry *root, const char *path, struct entry **ret_entry)
+{
+    struct entry *entry = root;
+
+    while (*path) {
+        char name[NAME_MAX + 1];
+        size_t length = strcspn(path, "/");
+        if (length > NAME_MAX)
+            return -ENAMETOOLONG;
+        if (entry->kind != ENTRY_FOLDER)
+            return -ENOTDIR;
+        memcpy(name, path, length);
+        name[length] = '\0';
+        struct entry *below = entry_child(entry, name);
+        if (!below)
+            return entry->failure ? -EIO : -ENOENT;
+        entry = below;
+        path += length + strspn(path + length, "/");
+    }
+    *ret_entry = entry;
+    return 0;
+}
+
+static int make_body(struct entry *entry, const struct origin *origin, uint64_t number,
+                     struct body **ret_body, struct error *error)
+{
+    char *text = NULL;
+
+    if (!entry->failure)
+        return entry->kind == ENTRY_ZIP
+                   ? body_of_zip(entry->bundle, origin, number, ret_body, error)
+                   : body_of_file(entry->file, origin, number, ret_body, error);
+    if (asprintf(&text, "%s: %s", entry->path, entry->failure) < 0)
+        return error_errno(error, -ENOMEM, "%s", entry->name);
+    *ret_body = body_unreadable(number, text);
+    free(text);
+    return *ret_body ? 0 : error_errno(error, -ENOMEM, "%s", entry->name);
+}
+
+int entry_body(struct entry *entry, const struct origin *origin, _Atomic uint64_t *next_number,
+               struct body **ret_body, struct error *error)
+{
+    struct body *body = NULL;
+    cleanup_lock(&entry->body_lock);
+
+    /* A failed entry cannot heal; what only could not be read may: an object that is fetched, say. */
+    if (!entry->body || (body_failure(entry->body) && !entry->failure)) {
+        uint64_t number = entry->body ? atomic_fetch_add(next_number, 1) : entry->number;
+        int r = make_body(entry, origin, number, &body, error);
+        if (r < 0)
+            return r;
+        if (entry->body && body_failure(body) &&
+            strcmp(body_failure(body), body_failure(entry->body)) == 0) {
+            body_unref(body);
+        } else {
+            body_unref(entry->body);
+            entry->body = body;
+        }
+    }
+    *ret_body = body_ref(entry->body);
+    return 0;
+}

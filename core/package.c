@@ -1,0 +1,353 @@
+#include "package_walk.h"
+
+#include <addonfs/path.h>
+#include <addonfs/pylit.h>
+#include <errno.h>
+#include <limits.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+
+void package_free(struct package *package)
+{
+    if (!package)
+        return;
+    entry_unref(package->folder);
+    problems_clear(&package->problems);
+    free(package->version);
+    free(package->failure_path);
+    free(package->failure);
+    free(package);
+}
+
+/* Split a destination: the folder it goes to, and its name there. */
+static int split(const char *path, char **ret_parent, const char **ret_name)
+{
+    const char *slash = strrchr(path, '/');
+
+    *ret_parent = slash ? strndup(path, (size_t)(slash - path)) : strdup("");
+    *ret_name = slash ? slash + 1 : path;
+    return *ret_parent ? 0 : -ENOMEM;
+}
+
+/* Put an entry at its rule's destination. `entry` is taken over. */
+static int place(struct entry *root, const struct recipe_rule *rule, struct entry *entry_given,
+                 struct error *error)
+{
+    cleanup_entry struct entry *entry = entry_given;
+    cleanup_free char *parent = NULL;
+    const char *name = NULL;
+    struct entry *folder = NULL;
+
+    int r = split(rule->destination, &parent, &name);
+    entry->yields = rule->yields;
+    if (r == 0)
+        r = entry_make_folders(root, parent, root->owner, &folder);
+    /* A file stands where the folder has to be: that name is what both want. */
+    if (r == -ENOTDIR) {
+        char first[NAME_MAX + 1];
+        snprintf(first, sizeof(first), "%.*s", (int)strcspn(rule->destination, "/"),
+                 rule->destination);
+        struct entry *other = entry_new_folder(first, root->owner);
+        if (!other || !(other->path = strdup(rule->source)))
+            entry_unref(other);
+        else
+            return entry_insert(root, other) < 0 ? error_errno(error, -ENOMEM, "%s", name) : 0;
+        r = -ENOMEM;
+    }
+    if (r == 0)
+        r = entry_insert(folder, steal_pointer(&entry));
+    return r < 0 ? error_errno(error, r, "%s", rule->destination) : 0;
+}
+
+struct flatten {
+    struct bundle_member *members;
+    size_t count;
+    size_t capacity;
+    bool mixed_uid;
+    bool mixed_gid;
+    struct source_owner owner; /* the most private of all */
+};
+
+static void make_private(struct flatten *flatten, const struct source_owner *owner)
+{
+    if (flatten->count == 0) {
+        flatten->owner = *owner;
+        flatten->owner.mode &= 0444;
+        return;
+    }
+    flatten->mixed_uid = flatten->mixed_uid || flatten->owner.uid != owner->uid;
+    flatten->mixed_gid = flatten->mixed_gid || flatten->owner.gid != owner->gid;
+    flatten->owner.mode &= owner->mode;
+}
+
+/*
+ * A zip is as private as its most private member. Where members have several owners or groups, the zip
+ * is ours, and a class keeps its right only if no class of any member lacks it.
+ */
+static struct source_owner zip_owner(const struct flatten *flatten)
+{
+    struct source_owner owner = flatten->owner;
+
+    if (flatten->count == 0)
+        return (struct source_owner){0444, geteuid(), getegid()};
+    if (flatten->mixed_gid && (owner.mode & 0044) != 0044)
+        owner.mode &= 0400;
+    if (flatten->mixed_uid && (owner.mode & 0444) != 0444)
+        owner.mode = 0;
+    if (flatten->mixed_uid) {
+        owner.uid = geteuid();
+        owner.mode |= 0400; /* we could read them all */
+    }
+    if (flatten->mixed_gid)
+        owner.gid = getegid();
+    return owner;
+}
+
+static int append(struct flatten *flatten, const struct entry *entry, char *name)
+{
+    if (flatten->count == flatten->capacity) {
+        size_t capacity = flatten->capacity ? 2 * flatten->capacity : 256;
+        struct bundle_member *members =
+            reallocarray(flatten->members, capacity, sizeof(*flatten->members));
+        if (!members) {
+            free(name);
+            return -ENOMEM;
+        }
+        flatten->members = members;
+        flatten->capacity = capacity;
+    }
+    struct bundle_member *member = &flatten->members[flatten->count];
+    *member = (struct bundle_member){
+        .name = name,
+        .path = strdup(entry->path),
+        .file = entry->failure ? NULL : file_ref(entry->file),
+        .failure = entry->failure ? strdup(entry->failure) : NULL,
+        .executable = (entry->owner.mode & S_IXUSR) != 0,
+    };
+    if (!entry->failure) {
+        /* Git's rule for the bit, and not that of the folders above. */
+        member->executable = (entry->file->owner.mode & S_IXUSR) != 0;
+        make_private(flatten, &entry->owner);
+    }
+    flatten->count++;
+    return member->path && (!entry->failure || member->failure) ? 0 : -ENOMEM;
+}
+
+static int flatten_folder(struct flatten *flatten, const struct entry *folder, const char *prefix)
+{
+    for (size_t i = 0; i < folder->count; i++) {
+        const struct entry *child = folder->children[i];
+        bool descend = child->kind == ENTRY_FOLDER && !child->failure;
+        char *name = NULL;
+
+        if (asprintf(&name, "%s%s%s", prefix, child->name, descend ? "/" : "") < 0)
+            return -ENOMEM;
+        int r = descend ? flatten_folder(flatten, child, name) : append(flatten, child, name);
+        if (descend)
+            free(name);
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}
+
+/* A tree becomes a zip of its files. */
+static int make_zip(struct walk *walk, const struct recipe_rule *rule, struct entry **entry,
+                    struct error *error)
+{
+    struct flatten flatten = {0};
+    cleanup_bundle struct bundle *bundle = NULL;
+    const char *slash = strrchr(rule->destination, '/');
+    struct entry *zip = NULL;
+
+    /* The folder itself cannot be listed. */
+    if ((*entry)->failure) {
+        zip = entry_new_failed(ENTRY_FILE, slash ? slash + 1 : rule->destination, (*entry)->path,
+                               (*entry)->failure);
+    } else {
+        if (flatten_folder(&flatten, *entry, rule->prefix) < 0)
+            bundle_members_free(flatten.members, flatten.count);
+        else
+            bundle = bundle_new(flatten.members, flatten.count);
+        if (bundle)
+            zip = entry_new_zip(slash ? slash + 1 : rule->destination, bundle, zip_owner(&flatten));
+    }
+    (void)walk;
+    if (!zip || (!zip->path && !(zip->path = strdup(rule->source)))) {
+        entry_unref(zip);
+        return error_errno(error, -ENOMEM, "%s", rule->destination);
+    }
+    entry_unref(*entry);
+    *entry = zip;
+    return 0;
+}
+
+static int apply_rule(const struct origin *origin, struct package *package,
+                      const struct recipe_rule *rule, struct error *error)
+{
+    cleanup_free char *affects = NULL;
+    const char *slash = strrchr(rule->destination, '/');
+    const char *name = slash ? slash + 1 : rule->destination;
+    cleanup_entry struct entry *entry = NULL;
+    int r;
+
+    if (asprintf(&affects, "package/%s/%s%s%s", package->addon, package->version,
+                 *rule->destination ? "/" : "", rule->destination) < 0) {
+        affects = NULL;
+        return error_errno(error, -ENOMEM, "%s", rule->source);
+    }
+    struct walk walk = {.origin = origin, .package = package, .affects = affects};
+    if (rule->kind == RECIPE_FILE)
+        r = walk_file(&walk, rule->source, name, &entry, error);
+    else
+        r = walk_folder(&walk, rule->source, name, rule->top, rule->below, &entry, error);
+    if (r == 0 && rule->kind == RECIPE_ZIP)
+        r = make_zip(&walk, rule, &entry, error);
+    if (r < 0)
+        return r;
+    if (rule->kind == RECIPE_TREE && *rule->destination == '\0' && !entry->failure) {
+        for (size_t i = 0; i < entry->count; i++) {
+            if (entry_insert(package->folder, entry_ref(entry->children[i])) < 0)
+                return error_errno(error, -ENOMEM, "%s", rule->source);
+        }
+        return 0;
+    }
+    /* The package's own folder cannot be filled: then it is not to be listed at all. */
+    if (*rule->destination == '\0') {
+        free(package->folder->failure);
+        free(package->folder->path);
+        package->folder->failure = steal_pointer(&entry->failure);
+        package->folder->path = steal_pointer(&entry->path);
+        return package->folder->failure ? 0 : error_errno(error, -ENOMEM, "%s", rule->source);
+    }
+    return place(package->folder, rule, steal_pointer(&entry), error);
+}
+
+static int fail(struct package *package, const char *path, const char *why, struct error *error)
+{
+    size_t length = strlen(path);
+    bool starts = strncmp(why, path, length) == 0 && (why[length] == ':');
+
+    /* "path: reason" comes apart; "path:3: reason" keeps its line. */
+    if (starts && why[length + 1] == ' ')
+        why += length + 2;
+    package->failure_path = strdup(path);
+    package->failure = strdup(why);
+    return package->failure_path && package->failure ? 0 : error_errno(error, -ENOMEM, "%s", path);
+}
+
+/* Read the version; one that cannot be had fails the package. */
+static int read_version(const struct origin *origin, const struct recipe_addon *addon,
+                        struct package *package, struct error *error)
+{
+    struct source_entry *found = NULL;
+    cleanup_content struct content *content = NULL;
+    cleanup_free char *text = NULL;
+    cleanup_free char *version = NULL;
+    struct error why = {0};
+
+    int r = source_find(origin->source, addon->version_file, NULL, &found, &why);
+    if (r == 0 && found->kind != SOURCE_FILE)
+        r = error_set(&why, -EIO, "%s: %s", addon->version_file,
+                      found->reason ? found->reason : "is not a file");
+    if (r == 0)
+        r = source_read(origin->source, found->file, origin->spool, CONTENT_MEMORY_LIMIT, &content,
+                        &why);
+    if (r == 0 && content->size > CONTENT_MEMORY_LIMIT)
+        r = error_set(&why, -EFBIG, "%s: too large to hold a version", addon->version_file);
+    if (r == 0) {
+        text = malloc((size_t)content->size + 1);
+        if (!text || content_read(content, 0, text, (size_t)content->size) < 0)
+            return error_errno(error, -ENOMEM, "%s", addon->version_file);
+        r = pylit_string(text, (size_t)content->size, addon->version_file, addon->version_variable,
+                         &version, &why);
+    }
+    if (r == 0 && !path_version_ok(version))
+        r = error_set(&why, -EINVAL,
+                      "%s: version \"%s\" is not allowed: letters, digits and . + - _ only, no "
+                      "\"..\", at most 128 of them",
+                      addon->version_file, version);
+    if (r < 0 && error_is_transient(r)) {
+        if (error)
+            *error = why;
+        return r;
+    }
+    if (r < 0)
+        return fail(package, addon->version_file, why.text, error);
+    package->version = steal_pointer(&version);
+    return 0;
+}
+
+/* With problems=skip a plain file that cannot be read is left out: that must be known beforehand. */
+static int drop_unreadable(const struct origin *origin, struct package *package,
+                           struct entry *folder, const char *affects, struct error *error)
+{
+    size_t kept = 0;
+    int r = 0;
+
+    for (size_t i = 0; i < folder->count; i++) {
+        struct entry *child = folder->children[i];
+        cleanup_free char *path = path_join(affects, child->name);
+        struct error why = {.text = ""};
+        uint64_t size;
+
+        if (!path)
+            r = -ENOMEM;
+        if (r == 0 && child->kind == ENTRY_FOLDER && !child->failure)
+            r = drop_unreadable(origin, package, child, path, error);
+        int readable = 0;
+        if (r == 0 && child->failure)
+            readable = error_set(&why, -EIO, "%s: %s", child->path, child->failure);
+        else if (r == 0 && child->kind == ENTRY_FILE)
+            readable = source_measure(origin->source, child->file, origin->spool, &size, &why);
+        if (readable < 0 && error_is_transient(readable))
+            r = readable;
+        if (r == 0 && readable < 0) {
+            const char *reason = why.text + strlen(child->path) + 2;
+            r = problems_add(&package->problems, child->path, reason, true, path);
+            package->retry = package->retry || !child->failure;
+            entry_unref(child);
+            continue;
+        }
+        folder->children[kept++] = child;
+    }
+    folder->count = kept;
+    return r < 0 ? error_errno(error, r, "%s", affects) : 0;
+}
+
+int package_build(const struct origin *origin, const struct recipe_addon *addon,
+                  struct package **ret_package, struct error *error)
+{
+    cleanup_package struct package *package = calloc(1, sizeof(*package));
+    struct source_owner ours = {0555, geteuid(), getegid()};
+
+    if (!package)
+        return error_errno(error, -ENOMEM, "%s", addon->name);
+    package->addon = addon->name;
+    int r = read_version(origin, addon, package, error);
+    if (r < 0)
+        return r;
+    if (package->version) {
+        package->folder = entry_new_folder(package->version, ours);
+        if (!package->folder)
+            return error_errno(error, -ENOMEM, "%s", addon->name);
+    }
+    for (size_t i = 0; package->version && i < addon->rule_count; i++) {
+        r = apply_rule(origin, package, &addon->rules[i], error);
+        if (r < 0)
+            return r;
+    }
+    if (package->version && origin->skip_problems) {
+        cleanup_free char *affects = NULL;
+        if (asprintf(&affects, "package/%s/%s", addon->name, package->version) < 0) {
+            affects = NULL;
+            return error_errno(error, -ENOMEM, "%s", addon->name);
+        }
+        r = drop_unreadable(origin, package, package->folder, affects, error);
+        if (r < 0)
+            return r;
+    }
+    *ret_package = steal_pointer(&package);
+    return 0;
+}

@@ -1,0 +1,280 @@
+#include "package_walk.h"
+
+#include <addonfs/path.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+/*
+ * Who may read a file
+ *
+ * A file is protected by its own mode and by those of all folders it lies in. In the mount it may stand
+ * in a folder of ours, so what its folders forbid is taken off its own mode: a class of users (owner,
+ * group, others) that cannot search one of them loses its bits. Where the owner or group of a folder
+ * differs from the file's, that class counts as "others" there. This errs on the side of privacy.
+ */
+struct chain {
+    size_t count;
+    struct source_owner owners[]; /* the folders from the root down */
+};
+
+static bool may_search(const struct source_owner *folder, mode_t class_bit, bool same)
+{
+    return (folder->mode & (same ? class_bit : S_IXOTH)) != 0;
+}
+
+static mode_t visible_mode(const struct source_owner *owner, const struct chain *chain)
+{
+    mode_t mode = owner->mode & 0555;
+
+    for (size_t i = 0; i < chain->count; i++) {
+        const struct source_owner *folder = &chain->owners[i];
+        if (!may_search(folder, S_IXUSR, folder->uid == owner->uid))
+            mode &= ~(mode_t)0700;
+        if (!may_search(folder, S_IXGRP, folder->gid == owner->gid))
+            mode &= ~(mode_t)0070;
+        if (!(folder->mode & S_IXOTH))
+            mode &= ~(mode_t)0007;
+    }
+    return mode;
+}
+
+/* The folders on the way to `real`, the root and itself included. */
+static int chain_of(struct walk *walk, const char *real, struct chain **ret_chain,
+                    struct error *error)
+{
+    size_t depth = 2;
+
+    for (const char *at = real; *at; at++)
+        depth += *at == '/';
+    cleanup_free struct chain *chain =
+        malloc(sizeof(*chain) + depth * sizeof(struct source_owner));
+    cleanup_free char *prefix = strdup(real);
+    if (!chain || !prefix)
+        return error_errno(error, -ENOMEM, "%s", real);
+    chain->count = 0;
+    for (size_t length = 0;; length++) {
+        if (length > 0 && real[length] != '/' && real[length] != '\0')
+            continue;
+        struct source_folder *folder = NULL;
+        prefix[length] = '\0';
+        int r = source_list(walk->origin->source, prefix, &folder, error);
+        prefix[length] = real[length];
+        if (r < 0 && error_is_transient(r))
+            return r;
+        /* A folder that may be searched but not listed: nothing is known, so nobody else may. */
+        chain->owners[chain->count++] =
+            r == 0 ? folder->owner : (struct source_owner){0700, geteuid(), getegid()};
+        if (real[length] == '\0')
+            break;
+    }
+    *ret_chain = steal_pointer(&chain);
+    return 0;
+}
+
+/* A folder that is being walked, and those it lies in. */
+struct level {
+    const struct level *above;
+    const char *real;
+};
+
+/* A link to a folder that holds the link would unfold for ever. */
+static bool is_loop(const struct level *level, const char *real)
+{
+    for (; level; level = level->above) {
+        if (path_is_within(level->real, real))
+            return true;
+    }
+    return false;
+}
+
+/* Put a child in, or leave it out with a warning. */
+static int add(struct walk *walk, struct entry *folder, struct entry *child_given,
+               struct error *error)
+{
+    cleanup_entry struct entry *child = child_given;
+
+    if (!child)
+        return error_errno(error, -ENOMEM, "%s", folder->name);
+    if (++walk->entries > PACKAGE_ENTRY_LIMIT)
+        return error_set(error, -EFBIG, "%s: more than %zu files in one package",
+                         child->path ? child->path : child->name, PACKAGE_ENTRY_LIMIT);
+    if (child->failure && walk->origin->skip_problems) {
+        if (problems_add(&walk->package->problems, child->path, child->failure, true,
+                         walk->affects) < 0)
+            return error_errno(error, -ENOMEM, "%s", child->path);
+        return 0;
+    }
+    if (child->kind == ENTRY_FOLDER && child->count == 0 && !child->failure)
+        return 0;
+    return entry_insert(folder, steal_pointer(&child)) < 0
+               ? error_errno(error, -ENOMEM, "%s", folder->name)
+               : 0;
+}
+
+/* The reason in an error, without the path that it starts with. */
+static const char *reason(const struct error *error, const char *path)
+{
+    size_t length = strlen(path);
+    bool starts = strncmp(error->text, path, length) == 0 &&
+                  strncmp(error->text + length, ": ", 2) == 0;
+
+    return starts ? error->text + length + 2 : error->text;
+}
+
+static int walk_level(struct walk *walk, const char *path, const char *name,
+                      const struct level *above, const struct match_filter *top,
+                      const struct match_filter *below, struct entry **ret_entry,
+                      struct error *error);
+
+static int walk_entry(struct walk *walk, struct source_folder *folder, struct source_entry *found,
+                      const struct level *level, const struct chain *chain,
+                      const struct match_filter *filter, const struct match_filter *below,
+                      struct entry *into, struct error *error)
+{
+    bool drop_file = match_drops_file(filter, found->name);
+    bool drop_folder = match_drops_folder(filter, found->name);
+    cleanup_free char *path = NULL;
+    struct entry *child = NULL;
+
+    /* What is dropped whatever it is need not be looked at. */
+    if (drop_file && drop_folder)
+        return 0;
+    int r = source_look(walk->origin->source, folder, found, error);
+    if (r < 0 || (found->kind == SOURCE_FILE ? drop_file : drop_folder))
+        return r;
+    path = path_join(folder->path, found->name);
+    if (!path)
+        return error_errno(error, -ENOMEM, "%s", found->name);
+    switch (found->kind) {
+    case SOURCE_FILE:
+        child = entry_new_file(found->name, found->file);
+        if (child && !found->linked)
+            child->owner.mode = visible_mode(&found->file->owner, chain);
+        if (child && found->linked) {
+            /* The folders that protect a link's target are those of the target. */
+            char *slash = strrchr(found->file->real, '/');
+            cleanup_free char *parent =
+                slash ? strndup(found->file->real, (size_t)(slash - found->file->real))
+                      : strdup("");
+            cleanup_free struct chain *other = NULL;
+            r = parent ? chain_of(walk, parent, &other, error) : -ENOMEM;
+            if (r == 0)
+                child->owner.mode = visible_mode(&found->file->owner, chain) &
+                                    visible_mode(&found->file->owner, other);
+        }
+        break;
+    case SOURCE_FOLDER:
+        if (found->linked && is_loop(level, found->real))
+            child = entry_new_failed(ENTRY_FOLDER, found->name, path,
+                                     "the link leads to a folder that holds the link");
+        else
+            r = walk_level(walk, path, found->name, level, below, below, &child, error);
+        break;
+    case SOURCE_GITLINK:
+        return problems_add(&walk->package->problems, path,
+                            "a submodule, which a revision shows as an empty folder", true,
+                            walk->affects) < 0
+                   ? error_errno(error, -ENOMEM, "%s", path)
+                   : 0;
+    case SOURCE_OTHER:
+    case SOURCE_UNSEEN:
+        child = entry_new_failed(ENTRY_FILE, found->name, path,
+                                 found->reason ? found->reason : "cannot be looked at");
+        break;
+    }
+    if (r < 0) {
+        entry_unref(child);
+        return r;
+    }
+    return add(walk, into, child, error);
+}
+
+static int walk_level(struct walk *walk, const char *path, const char *name,
+                      const struct level *above, const struct match_filter *top,
+                      const struct match_filter *below, struct entry **ret_entry,
+                      struct error *error)
+{
+    struct source_folder *folder = NULL;
+    cleanup_entry struct entry *entry = NULL;
+    cleanup_free struct chain *chain = NULL;
+    struct error why = {0};
+
+    int r = source_list(walk->origin->source, path, &folder, &why);
+    if (r < 0 && error_is_transient(r)) {
+        if (error)
+            *error = why;
+        return r;
+    }
+    if (r < 0) {
+        *ret_entry = entry_new_failed(ENTRY_FOLDER, name, path, reason(&why, path));
+        return *ret_entry ? 0 : error_errno(error, -ENOMEM, "%s", path);
+    }
+
+    struct level level = {above, folder->real};
+    struct source_owner owner = folder->owner;
+    r = chain_of(walk, folder->real, &chain, error);
+    if (r < 0)
+        return r;
+    owner.mode = visible_mode(&owner, chain);
+    entry = entry_new_folder(name, owner);
+    if (!entry || !(entry->path = strdup(path)))
+        return error_errno(error, -ENOMEM, "%s", path);
+    for (size_t i = 0; i < folder->count; i++) {
+        r = walk_entry(walk, folder, &folder->entries[i], &level, chain, top, below, entry, error);
+        if (r < 0)
+            return r;
+    }
+    if (folder->hides_git && !match_drops_file(top, ".git") &&
+        problems_add(&walk->package->problems, path, "holds a .git, which is never shown", true,
+                     walk->affects) < 0)
+        return error_errno(error, -ENOMEM, "%s", path);
+    *ret_entry = steal_pointer(&entry);
+    return 0;
+}
+
+int walk_folder(struct walk *walk, const char *path, const char *name,
+                const struct match_filter *top, const struct match_filter *below,
+                struct entry **ret_entry, struct error *error)
+{
+    return walk_level(walk, path, name, NULL, top, below, ret_entry, error);
+}
+
+int walk_file(struct walk *walk, const char *path, const char *name, struct entry **ret_entry,
+              struct error *error)
+{
+    struct source_folder *folder = NULL;
+    struct source_entry *found = NULL;
+    struct entry *entry = NULL;
+    struct error why = {0};
+
+    int r = source_find(walk->origin->source, path, &folder, &found, &why);
+    if (r < 0 && error_is_transient(r)) {
+        if (error)
+            *error = why;
+        return r;
+    }
+    if (r < 0) {
+        entry = entry_new_failed(ENTRY_FILE, name, path, reason(&why, path));
+    } else if (found->kind != SOURCE_FILE) {
+        entry = entry_new_failed(ENTRY_FILE, name, path,
+                                 found->kind == SOURCE_OTHER ? found->reason
+                                                             : "a folder, where a file belongs");
+    } else {
+        char *slash = strrchr(found->file->real, '/');
+        cleanup_free char *parent =
+            slash ? strndup(found->file->real, (size_t)(slash - found->file->real)) : strdup("");
+        cleanup_free struct chain *chain = NULL;
+        r = parent ? chain_of(walk, parent, &chain, error)
+                   : error_errno(error, -ENOMEM, "%s", path);
+        if (r < 0)
+            return r;
+        entry = entry_new_file(name, found->file);
+        if (entry)
+            entry->owner.mode = visible_mode(&found->file->owner, chain);
+    }
+    if (!entry)
+        return error_errno(error, -ENOMEM, "%s", path);
+    *ret_entry = entry;
+    return 0;
+}

@@ -1,0 +1,28 @@
+/*
+ * package_walk: a source folder as a tree of entries, through a filter.
+ */
+#ifndef ADDONFS_PACKAGE_WALK_H
+#define ADDONFS_PACKAGE_WALK_H
+
+#include <addonfs/package.h>
+
+struct walk {
+    const struct origin *origin;
+    struct package *package; /* gets the warnings */
+    const char *affects;     /* path in the package that these warnings are about */
+    size_t entries;          /* so far, against PACKAGE_ENTRY_LIMIT */
+};
+
+/*
+ * The folder at `path` as an entry named `name`. What cannot be read is a failed entry in it, or is left
+ * out with a warning if the origin skips problems. Folders without files leave no trace.
+ */
+int walk_folder(struct walk *walk, const char *path, const char *name,
+                const struct match_filter *top, const struct match_filter *below,
+                struct entry **ret_entry, struct error *error);
+
+/* The file at `path` as an entry named `name`; a failed one if it is missing. NULL if it is skipped. */
+int walk_file(struct walk *walk, const char *path, const char *name, struct entry **ret_entry,
+              struct error *error);
+
+#endif

@@ -1,0 +1,81 @@
+/*
+ * bundle: a ZIP that is to be.
+ *
+ * A bundle is the list of files that a zip is made of. `bundle_compose` compresses those that are not
+ * compressed yet and lays the archive out; a bundle that nobody looks at costs nothing. Whatever is
+ * composed once stays so: a bundle is one state of the source for ever.
+ *
+ * Fail closed: one member that cannot be read makes the bundle unreadable (-EIO), unless the origin says
+ * to skip such members. Failures are not remembered: the next call tries the failed members again.
+ */
+#ifndef ADDONFS_BUNDLE_H
+#define ADDONFS_BUNDLE_H
+
+#include <addonfs/cleanup.h>
+#include <addonfs/error.h>
+#include <addonfs/member.h>
+#include <addonfs/problem.h>
+#include <addonfs/source.h>
+#include <addonfs/spool.h>
+#include <addonfs/zip.h>
+#include <time.h>
+
+/* Where bytes come from, and where they go. Borrowed by everything below; outlives it. */
+struct origin {
+    struct source *source;
+    struct spool *spool;
+    struct members *members;
+    int level;          /* of compression */
+    bool skip_problems; /* leave out what cannot be read, knowingly */
+};
+
+struct bundle_member {
+    char *name;        /* in the archive */
+    char *path;        /* in the source, for messages */
+    struct file *file; /* or NULL, then `failure` says why there is none */
+    char *failure;
+    bool executable;
+};
+
+struct bundle;
+
+/*
+ * A bundle of these members, which it takes over (the array as well, even on failure) and sorts. NULL
+ * without memory. Names that no archive can hold become failures.
+ */
+struct bundle *bundle_new(struct bundle_member *members, size_t count);
+
+struct bundle *bundle_ref(struct bundle *bundle);
+void bundle_unref(struct bundle *bundle);
+
+void bundle_members_free(struct bundle_member *members, size_t count);
+
+size_t bundle_count(const struct bundle *bundle);
+
+/* The same names, files, modes and failures. */
+bool bundle_equal(const struct bundle *a, const struct bundle *b);
+
+/* The newest time of its files. */
+struct timespec bundle_mtime(const struct bundle *bundle);
+
+/*
+ * Compose it, or wait for the thread that does. 0: bundle_size and bundle_read answer. -EIO: members
+ * cannot be read, bundle_problems names them. -ESTALE: a file has changed since it was looked at, look
+ * anew. -ENOSPC, -ENOMEM, …: not now. Thread-safe.
+ */
+int bundle_compose(struct bundle *bundle, const struct origin *origin, struct error *error);
+
+/* Bytes of the archive. Only after bundle_compose has answered 0. */
+uint64_t bundle_size(const struct bundle *bundle);
+
+/* Read a range of the archive, as zip_read does. */
+ssize_t bundle_read(const struct bundle *bundle, uint64_t offset, void *bytes, size_t size);
+
+/* Add what is wrong with its members, as far as is known, to `problems`. 0 or -ENOMEM. */
+int bundle_problems(struct bundle *bundle, const struct origin *origin, const char *affects,
+                    struct problems *problems);
+
+CLEANUP(bundle, struct bundle *, bundle_unref)
+#define cleanup_bundle __attribute__((cleanup(cleanup_bundle_scope)))
+
+#endif

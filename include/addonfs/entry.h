@@ -1,0 +1,93 @@
+/*
+ * entry: a name in a package, and the tree that names make.
+ *
+ * A tree of entries is built once (by the package module), shared with its predecessor where nothing
+ * has changed and numbered (by the view), and immutable from then on, with one exception: the
+ * body of a file or a zip is made when it is first asked for.
+ */
+#ifndef ADDONFS_ENTRY_H
+#define ADDONFS_ENTRY_H
+
+#include <addonfs/body.h>
+#include <addonfs/bundle.h>
+#include <addonfs/cleanup.h>
+#include <addonfs/error.h>
+#include <addonfs/source.h>
+#include <stdint.h>
+#include <time.h>
+
+enum entry_kind {
+    ENTRY_FOLDER,
+    ENTRY_FILE,
+    ENTRY_ZIP,
+};
+
+struct entry {
+    _Atomic unsigned references;
+    enum entry_kind kind;
+    char *name;
+    uint64_t number; /* inode number; 0 until the view gives one */
+    struct source_owner owner;
+    struct timespec mtime;
+    char *path;    /* what it comes from in the source, for messages; or NULL */
+    char *failure; /* why it can be neither read nor listed, or NULL */
+    bool yields;   /* while building: gives way to another of the same name */
+
+    size_t count; /* folder */
+    size_t capacity;
+    struct entry **children; /* sorted by name bytes */
+
+    struct file *file;     /* file */
+    struct bundle *bundle; /* zip */
+
+    pthread_mutex_t body_lock; /* guards `body` */
+    struct body *body;         /* the last one made, or NULL */
+};
+
+/* New ones have one reference; all strings are copied, files and bundles referenced. NULL: no memory. */
+struct entry *entry_new_folder(const char *name, struct source_owner owner);
+struct entry *entry_new_file(const char *name, struct file *file);
+struct entry *entry_new_zip(const char *name, struct bundle *bundle, struct source_owner owner);
+
+/* One that can be neither read nor listed: `kind` says as what it shows. */
+struct entry *entry_new_failed(enum entry_kind kind, const char *name, const char *path,
+                               const char *failure);
+
+struct entry *entry_ref(struct entry *entry);
+void entry_unref(struct entry *entry);
+
+/* The child of that name, or NULL. */
+struct entry *entry_child(const struct entry *folder, const char *name);
+
+/*
+ * Put `child` (taken over, even on failure) into `folder`, while building. Folders of the same name become
+ * one; of two others the one that yields goes; if none does, the name becomes a failed entry that names
+ * both. 0 or -ENOMEM.
+ */
+int entry_insert(struct entry *folder, struct entry *child);
+
+/*
+ * The folder at `path` below `folder`, made where it is missing, while building. -ENOTDIR: something
+ * else is there. -ENOMEM.
+ */
+int entry_make_folders(struct entry *folder, const char *path, struct source_owner owner,
+                       struct entry **ret_folder);
+
+/*
+ * Walk from `root` to `path` ("" is root itself). The result is borrowed. -ENOENT, -ENOTDIR; -EIO:
+ * a folder on the way cannot be computed.
+ */
+int entry_find(struct entry *root, const char *path, struct entry **ret_entry);
+
+/*
+ * The body of a file or a zip, with a reference for the caller. An unreadable one is tried again each
+ * time: if it can be read now, there is a new body, under a number from `next_number`. Errors as
+ * body_of_file.
+ */
+int entry_body(struct entry *entry, const struct origin *origin, _Atomic uint64_t *next_number,
+               struct body **ret_body, struct error *error);
+
+CLEANUP(entry, struct entry *, entry_unref)
+#define cleanup_entry __attribute__((cleanup(cleanup_entry_scope)))
+
+#endif

@@ -1,0 +1,33 @@
+/*
+ * problem: what is wrong with a source, for people to read.
+ *
+ * A problem has the path at fault, a reason, a severity, and the paths in the mount that it affects. The
+ * same fault met twice is one problem that affects two paths.
+ */
+#ifndef ADDONFS_PROBLEM_H
+#define ADDONFS_PROBLEM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct problem {
+    char *path;
+    char *reason;
+    bool warning; /* else an error: something is unreadable */
+    size_t affects_count;
+    char **affects;
+};
+
+struct problems {
+    size_t count;
+    struct problem *items;
+};
+
+/* Add a problem (all strings are copied; `affects` may be NULL). 0 or -ENOMEM. */
+int problems_add(struct problems *problems, const char *path, const char *reason, bool warning,
+                 const char *affects);
+
+/* Forget them all. */
+void problems_clear(struct problems *problems);
+
+#endif
