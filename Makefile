@@ -13,7 +13,7 @@ SCOPE ?= build
 PYTHON ?= $(or $(wildcard /usr/bin/python3),python3)
 PYTEST_ARGS ?=
 BUILD ?= build$(if $(SANITIZE),/$(SANITIZE))
-JOBS := $(shell nproc 2>/dev/null || echo 2)
+JOBS = $(shell nproc 2>/dev/null || echo 2)
 
 # --- What there is: a new file needs no line here ------------------------------------------------
 
@@ -25,6 +25,7 @@ CLIS := $(sort $(wildcard tests/unit/*_cli.c))
 SHARED := $(filter-out $(TESTS) $(CLIS),$(sort $(wildcard tests/unit/*.c)))
 C_FILES := $(sort $(wildcard $(foreach folder,core fs include/addonfs tests/*,$(folder)/*.[ch])))
 
+comma := ,
 object = $(1:%.c=$(BUILD)/obj/%.o)
 
 LIBRARY := $(BUILD)/libaddonfs.a
@@ -42,9 +43,9 @@ CORE_PACKAGES := libgit2 libarchive libcjson libdeflate zlib libcrypto
 FS_PACKAGES := fuse3
 TEST_PACKAGES := cmocka libarchive
 
-# $(call pkg-config,OPTION,PACKAGES). Used in recipes only, so that `make help` and `make deps` need no
-# package. Headers of others are system headers: our warnings are about our code.
-pkg-config = $(patsubst -I%,-isystem %,$(shell pkg-config $(1) $(2)))
+# $(call pkg-config,OPTION,PACKAGES). Silent, because `make help` and `make deps` need no package; the
+# rule for $(BUILD)/flags complains. Headers of others are system headers: our warnings are about our code.
+pkg-config = $(patsubst -I%,-isystem %,$(shell pkg-config $(1) $(2) 2>/dev/null))
 
 WARNINGS := -Wall -Wextra -Wconversion -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
     -Wold-style-definition -Wformat=2 -Wundef -Wvla -Wpointer-arith -Wwrite-strings -Wcast-align \
@@ -71,13 +72,17 @@ ALL_CFLAGS := -std=c17 -pthread $(WARNINGS) $(HARDENING) $(CFLAGS) $(SANITIZER)
 ALL_LDFLAGS := -pthread -pie -Wl,-z,relro,-z,now -Wl,--as-needed $(LDFLAGS) $(SANITIZER)
 
 # Private headers belong to their folder; unit tests may look at those of core.
-core_FLAGS = -Icore $(call pkg-config,--cflags,$(CORE_PACKAGES))
-fs_FLAGS = -Ifs $(call pkg-config,--cflags,$(FS_PACKAGES))
-tests_FLAGS = -Icore $(call pkg-config,--cflags,$(CORE_PACKAGES) $(TEST_PACKAGES))
+core_FLAGS := -Icore $(call pkg-config,--cflags,$(CORE_PACKAGES))
+fs_FLAGS := -Ifs $(call pkg-config,--cflags,$(FS_PACKAGES))
+tests_FLAGS := -Icore $(call pkg-config,--cflags,$(CORE_PACKAGES) $(TEST_PACKAGES))
 
+CORE_LIBS := $(call pkg-config,--libs,$(CORE_PACKAGES))
+FS_LIBS := $(call pkg-config,--libs,$(FS_PACKAGES))
+TEST_LIBS := $(call pkg-config,--libs,$(TEST_PACKAGES))
+
+# $(call compile,FOLDER) and $(call link,LIBRARIES)
 compile = $(CC) $(ALL_CPPFLAGS) $($(1)_FLAGS) $(ALL_CFLAGS)
-link = $(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $(filter %.o %.a,$^) \
-    $(call pkg-config,--libs,$(1) $(CORE_PACKAGES))
+link = $(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $(filter %.o %.a,$^) $(1) $(CORE_LIBS)
 
 # --- Build ---------------------------------------------------------------------------------------
 
@@ -119,12 +124,12 @@ $(LIBRARY): $(call object,$(CORE)) $(BUILD)/sources
 	$(AR) rcs $@ $(filter %.o,$^)
 
 $(PROGRAM): $(call object,$(FS)) $(LIBRARY) $(BUILD)/sources
-	$(call link,$(FS_PACKAGES))
+	$(call link,$(FS_LIBS))
 
 $(TEST_PROGRAMS) $(CLI_PROGRAMS): $(BUILD)/tests/%: $(BUILD)/obj/tests/unit/%.o \
         $(call object,$(SHARED)) $(LIBRARY) $(BUILD)/sources
 	@mkdir -p $(@D)
-	$(call link,$(TEST_PACKAGES))
+	$(call link,$(TEST_LIBS))
 
 # Kept although they are only steps on the way to a program.
 .SECONDARY: $(call object,$(CORE) $(FS) $(SHARED) $(TESTS) $(CLIS))
@@ -148,13 +153,12 @@ test: ## install what is missing, then build and run every test (PYTEST_ARGS, SA
 
 # --- Checks --------------------------------------------------------------------------------------
 
-SANITIZER_OPTIONS := exitcode=99:handle_abort=1:second_deadlock_stack=1
 REPORTS := $(BUILD)/reports
 
 # $(call sanitizers,MORE): what the programs under test find in their environment.
-sanitizers = ASAN_OPTIONS="detect_leaks=1:abort_on_error=0:detect_stack_use_after_return=1:strict_string_checks=1:$(SANITIZER_OPTIONS)$(1)" \
+sanitizers = ASAN_OPTIONS="detect_leaks=1:abort_on_error=0:strict_string_checks=1:exitcode=99$(1)" \
     UBSAN_OPTIONS="print_stacktrace=1:halt_on_error=1:exitcode=99$(1)" \
-    TSAN_OPTIONS="halt_on_error=0:$(SANITIZER_OPTIONS)$(1)"
+    TSAN_OPTIONS="second_deadlock_stack=1:exitcode=99$(1)"
 
 check: all $(TEST_PROGRAMS) $(CLI_PROGRAMS) ## what `make test` does, without installing anything
 	@$(MAKE) --no-print-directory check-unit
@@ -207,8 +211,6 @@ check-lint: compile_commands
 	    --error-exitcode=1 --inline-suppr --std=c11 --library=posix --library=gnu -j $(JOBS) \
 	    --cppcheck-build-dir=$(BUILD)/cppcheck --suppress=missingIncludeSystem \
 	    -D_GNU_SOURCE '-DADDONFS_VERSION="$(VERSION)"' -Iinclude -Icore -Ifs $(LINTED))
-
-comma := ,
 
 format: ## let clang-format lay out every C file
 	$(if $(C_FILES),clang-format -i $(C_FILES))

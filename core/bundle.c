@@ -254,6 +254,22 @@ int bundle_compose(struct bundle *bundle, const struct origin *origin, struct er
     return r;
 }
 
+bool bundle_heals(struct bundle *bundle, const struct origin *origin)
+{
+    bool heals = false;
+
+    if (!origin->skip_problems || !atomic_load(&bundle->zip))
+        return false;
+    cleanup_lock(&bundle->lock);
+    for (size_t i = 0; i < bundle->count && !heals; i++) {
+        if (!bundle->faults[i])
+            continue;
+        cleanup_deflate struct deflate *deflate = deflate_new(origin->level);
+        heals = deflate && compress(bundle->members[i].file, origin, deflate, NULL) == 0;
+    }
+    return heals;
+}
+
 uint64_t bundle_size(const struct bundle *bundle)
 {
     return zip_size(atomic_load(&bundle->zip));

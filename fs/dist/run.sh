@@ -41,7 +41,7 @@ esac
 # The live view and the names of the frozen ones; below those it is the same again.
 printf '\n%10s  %s\n' bytes "path in $mnt"
 find "$mnt" -mindepth 1 \( -path "$mnt/commits/*/*" -o -path "$mnt/snapshots/*/*" \) -prune -o \
-    -mindepth 1 \( -type d -printf '%10s  %P/\n' -o -type l -printf '%10s  %P -> %l\n' -o \
+    \( -type d -printf '%10s  %P/\n' -o -type l -printf '%10s  %P -> %l\n' -o \
     -printf '%10s  %P\n' \) | LC_ALL=C sort -k 2 | awk '
         NR <= 60
         END { if (NR > 60) print "            ... and " NR - 60 " more" }'

@@ -71,6 +71,12 @@ uint64_t bundle_size(const struct bundle *bundle);
 /* Read a range of the archive, as zip_read does. */
 ssize_t bundle_read(const struct bundle *bundle, uint64_t offset, void *bytes, size_t size);
 
+/*
+ * Can a member be read now that was left out when the bundle was composed? Then it is no longer what it
+ * ought to be. Only where the origin skips problems.
+ */
+bool bundle_heals(struct bundle *bundle, const struct origin *origin);
+
 /* Add what is wrong with its members, as far as is known, to `problems`. 0 or -ENOMEM. */
 int bundle_problems(struct bundle *bundle, const struct origin *origin, const char *affects,
                     struct problems *problems);

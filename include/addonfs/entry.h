@@ -29,6 +29,7 @@ struct entry {
     uint64_t number; /* inode number; 0 until the view gives one */
     struct source_owner owner;
     struct timespec mtime;
+    time_t shown_from; /* the earliest second that this path has been shown with in one run of changes */
     char *path;    /* what it comes from in the source, for messages; or NULL */
     char *failure; /* why it can be neither read nor listed, or NULL */
     bool yields;   /* while building: gives way to another of the same name */

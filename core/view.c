@@ -1,0 +1,360 @@
+#include "view_share.h"
+
+#include <addonfs/package.h>
+#include <addonfs/view.h>
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+
+/* A source that changes under every look is given up after so many: nothing true can be said of it. */
+enum { ATTEMPTS = 64 };
+
+struct view {
+    struct origin origin;
+    struct source *source;
+    struct spool *spool;
+    struct members *members;
+    _Atomic uint64_t next_number;
+
+    pthread_mutex_t lock; /* around looks: the source's folders, and the rest */
+    struct generation *current;
+    bool outdated; /* the last look did not end, or left something out that may be there now */
+};
+
+struct generation *generation_ref(struct generation *generation)
+{
+    atomic_fetch_add(&generation->references, 1);
+    return generation;
+}
+
+void generation_unref(struct generation *generation)
+{
+    if (!generation || atomic_fetch_sub(&generation->references, 1) > 1)
+        return;
+    entry_unref(generation->root);
+    problems_clear(&generation->problems);
+    for (size_t i = 0; i < generation->addon_count; i++) {
+        free(generation->addons[i].name);
+        free(generation->addons[i].version);
+    }
+    free(generation->addons);
+    free(generation->commit);
+    free(generation);
+}
+
+static struct source_owner ours(void)
+{
+    return (struct source_owner){0555, geteuid(), getegid()};
+}
+
+/* What stops the whole of `package/`. */
+static int fail_all(struct generation *generation, const struct view *view,
+                    const struct error *why, struct error *error)
+{
+    const char *path = source_path(view->source);
+    size_t length = strlen(path);
+    const char *reason = why->text;
+
+    if (strncmp(reason, path, length) == 0 && strncmp(reason + length, ": ", 2) == 0)
+        reason += length + 2;
+    struct entry *failed = entry_new_failed(ENTRY_FOLDER, "package", path, reason);
+    if (!failed || entry_insert(generation->root, failed) < 0 ||
+        problems_add(&generation->problems, path, reason, false, "package") < 0)
+        return error_errno(error, -ENOMEM, "%s", path);
+    return 0;
+}
+
+static int add_problems(struct generation *generation, const struct problems *problems)
+{
+    for (size_t i = 0; i < problems->count; i++) {
+        const struct problem *problem = &problems->items[i];
+        for (size_t j = 0; j < problem->affects_count; j++) {
+            if (problems_add(&generation->problems, problem->path, problem->reason,
+                             problem->warning, problem->affects[j]) < 0)
+                return -ENOMEM;
+        }
+    }
+    return 0;
+}
+
+/* Put one addon's package, or what is known of it, under `package/`. */
+static int add_addon(struct view *view, struct generation *generation, struct entry *packages,
+                     const struct recipe_addon *recipe, struct error *error)
+{
+    cleanup_package struct package *package = NULL;
+    struct generation_addon *addon = &generation->addons[generation->addon_count];
+    cleanup_free char *affects = NULL;
+    struct entry *folder;
+
+    int r = package_build(&view->origin, recipe, &package, error);
+    if (r < 0)
+        return r;
+    view->outdated = view->outdated || package->retry;
+    addon->name = strdup(recipe->name);
+    if (!addon->name)
+        return error_errno(error, -ENOMEM, "%s", recipe->name);
+    generation->addon_count++;
+    if (package->version && !(addon->version = strdup(package->version)))
+        return error_errno(error, -ENOMEM, "%s", recipe->name);
+    if (!package->failure) {
+        folder = entry_new_folder(recipe->name, ours());
+        if (folder && entry_insert(folder, entry_ref(package->folder)) < 0) {
+            entry_unref(folder);
+            folder = NULL;
+        }
+    } else {
+        folder = entry_new_failed(ENTRY_FOLDER, recipe->name, package->failure_path,
+                                  package->failure);
+        if (asprintf(&affects, "package/%s", recipe->name) < 0)
+            affects = NULL;
+        if (!affects || problems_add(&generation->problems, package->failure_path,
+                                     package->failure, false, affects) < 0) {
+            entry_unref(folder);
+            folder = NULL;
+        }
+    }
+    if (!folder || entry_insert(packages, folder) < 0 ||
+        add_problems(generation, &package->problems) < 0)
+        return error_errno(error, -ENOMEM, "%s", recipe->name);
+    return 0;
+}
+
+static int add_addons(struct view *view, struct generation *generation, struct error *error)
+{
+    const struct recipe *recipe = NULL;
+    struct error why = {0};
+    struct entry *packages;
+
+    int r = recipe_detect(view->source, &recipe, &why);
+    if (r < 0 && error_is_transient(r)) {
+        if (error)
+            *error = why;
+        return r;
+    }
+    if (r < 0)
+        return fail_all(generation, view, &why, error);
+    generation->layout = recipe->layout;
+    generation->addons = calloc(recipe->addon_count, sizeof(*generation->addons));
+    packages = entry_new_folder("package", ours());
+    if (!generation->addons || !packages || entry_insert(generation->root, packages) < 0)
+        return error_errno(error, -ENOMEM, "%s", source_path(view->source));
+    for (size_t i = 0; i < recipe->addon_count; i++) {
+        r = add_addon(view, generation, packages, &recipe->addons[i], error);
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}
+
+/* Make the next generation out of what the source holds. */
+static int build(struct view *view, struct generation **ret_generation, struct error *error)
+{
+    cleanup_generation struct generation *generation = calloc(1, sizeof(*generation));
+    struct generation *last = view->current;
+
+    if (!generation)
+        return error_errno(error, -ENOMEM, "%s", source_path(view->source));
+    atomic_init(&generation->references, 1);
+    generation->serial = last ? last->serial + 1 : 1;
+    generation->root = entry_new_folder("", ours());
+    if (!generation->root)
+        return error_errno(error, -ENOMEM, "%s", source_path(view->source));
+    int r = add_addons(view, generation, error);
+    if (r < 0)
+        return r;
+    if (source_commit(view->source) &&
+        !(generation->commit = strdup(source_commit(view->source))))
+        return error_errno(error, -ENOMEM, "%s", source_path(view->source));
+    generation->root = view_share(last ? last->root : NULL, generation->root, &view->origin,
+                                  &view->next_number);
+    *ret_generation = steal_pointer(&generation);
+    return 0;
+}
+
+static bool heals(const struct entry *entry, const struct origin *origin)
+{
+    bool found = entry->kind == ENTRY_ZIP && !entry->failure &&
+                 bundle_heals(entry->bundle, origin);
+
+    for (size_t i = 0; i < entry->count && !found; i++)
+        found = heals(entry->children[i], origin);
+    return found;
+}
+
+/* One attempt; the lock is held. */
+static int look(struct view *view, struct error *error)
+{
+    struct generation *next = NULL;
+    struct error why = {0};
+    bool changed = false;
+
+    int r = source_refresh(view->source, &changed, &why);
+    if (r < 0 && error_is_transient(r)) {
+        view->outdated = true;
+        if (error)
+            *error = why;
+        return r;
+    }
+    if (!changed && !view->outdated && view->current &&
+        !(view->origin.skip_problems && heals(view->current->root, &view->origin)))
+        return 0;
+    view->outdated = false;
+    r = build(view, &next, error);
+    if (r < 0) {
+        view->outdated = true;
+        return r;
+    }
+    source_settle(view->source);
+    generation_unref(view->current);
+    view->current = next;
+    return 0;
+}
+
+int view_look(struct view *view, struct generation **ret_generation, struct error *error)
+{
+    cleanup_lock(&view->lock);
+    int r = -ESTALE;
+
+    for (int i = 0; r == -ESTALE && i < ATTEMPTS; i++)
+        r = look(view, error);
+    if (r == 0)
+        *ret_generation = generation_ref(view->current);
+    return r;
+}
+
+int view_body(struct view *view, struct entry *entry, struct body **ret_body, struct error *error)
+{
+    return entry_body(entry, &view->origin, &view->next_number, ret_body, error);
+}
+
+int view_open_body(struct view *view, struct body *body, struct error *error)
+{
+    return body_open(body, &view->origin, error);
+}
+
+uint64_t view_number(struct view *view)
+{
+    return atomic_fetch_add(&view->next_number, 1);
+}
+
+const struct source *view_source(const struct view *view)
+{
+    return view->source;
+}
+
+/* Ask every file and zip below `entry`, and add what is wrong with it. */
+static int examine(struct view *view, struct entry *entry, const char *path,
+                   struct problems *problems, struct error *error)
+{
+    cleanup_body struct body *body = NULL;
+
+    for (size_t i = 0; i < entry->count; i++) {
+        cleanup_free char *below = NULL;
+        if (asprintf(&below, "%s%s%s", path, *path ? "/" : "", entry->children[i]->name) < 0) {
+            below = NULL;
+            return error_errno(error, -ENOMEM, "%s", path);
+        }
+        int r = examine(view, entry->children[i], below, problems, error);
+        if (r < 0)
+            return r;
+    }
+    if (entry->failure)
+        return problems_add(problems, entry->path, entry->failure, false, path) < 0
+                   ? error_errno(error, -ENOMEM, "%s", path)
+                   : 0;
+    if (entry->kind == ENTRY_FOLDER)
+        return 0;
+    int r = view_body(view, entry, &body, error);
+    if (r == 0 && entry->kind == ENTRY_ZIP)
+        r = bundle_problems(entry->bundle, &view->origin, path, problems);
+    if (r == 0 && entry->kind == ENTRY_FILE && body_failure(body)) {
+        const char *reason = body_failure(body);
+        size_t length = strlen(entry->path);
+        if (strncmp(reason, entry->path, length) == 0 &&
+            strncmp(reason + length, ": ", 2) == 0)
+            reason += length + 2;
+        r = problems_add(problems, entry->path, reason, false, path);
+    }
+    return r == -ENOMEM ? error_errno(error, r, "%s", path) : r;
+}
+
+int view_problems(struct view *view, struct generation **ret_generation, struct problems *problems,
+                  struct error *error)
+{
+    int r = -ESTALE;
+
+    for (int i = 0; r == -ESTALE && i < ATTEMPTS; i++) {
+        cleanup_generation struct generation *generation = NULL;
+        struct generation known = {0};
+        problems_clear(problems);
+        r = view_look(view, &generation, error);
+        if (r < 0)
+            return r;
+        r = examine(view, generation->root, "", &known.problems, error);
+        if (r == 0)
+            r = add_problems(&known, &generation->problems);
+        *problems = known.problems;
+        if (r == 0)
+            *ret_generation = steal_pointer(&generation);
+    }
+    return r;
+}
+
+/* The first look of all must show something: a mount that could only fail is refused. */
+static int refuse_failed(const struct generation *generation, struct error *error)
+{
+    for (size_t i = 0; i < generation->problems.count; i++) {
+        const struct problem *problem = &generation->problems.items[i];
+        if (problem->warning)
+            continue;
+        if (strncmp(problem->reason, problem->path, strlen(problem->path)) == 0)
+            return error_set(error, -EINVAL, "%s", problem->reason);
+        return error_set(error, -EINVAL, "%s: %s", problem->path, problem->reason);
+    }
+    return 0;
+}
+
+int view_open(const struct view_options *options, struct view **ret_view, struct error *error)
+{
+    cleanup_view struct view *view = calloc(1, sizeof(*view));
+    cleanup_generation struct generation *generation = NULL;
+
+    if (!view)
+        return error_errno(error, -ENOMEM, "%s", options->source.path);
+    pthread_mutex_init(&view->lock, NULL);
+    atomic_init(&view->next_number, VIEW_FIRST_NUMBER);
+    view->spool = spool_new(NULL);
+    view->members = view->spool ? members_new(view->spool, DEFLATE_LEVEL_DEFAULT) : NULL;
+    if (!view->members)
+        return error_errno(error, -ENOMEM, "%s", options->source.path);
+    int r = source_open(&options->source, &view->source, error);
+    if (r < 0)
+        return r;
+    view->origin = (struct origin){
+        .source = view->source,
+        .spool = view->spool,
+        .members = view->members,
+        .level = DEFLATE_LEVEL_DEFAULT,
+        .skip_problems = options->skip_problems,
+    };
+    r = view_look(view, &generation, error);
+    if (r == 0)
+        r = refuse_failed(generation, error);
+    if (r < 0)
+        return r;
+    *ret_view = steal_pointer(&view);
+    return 0;
+}
+
+void view_close(struct view *view)
+{
+    if (!view)
+        return;
+    generation_unref(view->current);
+    source_close(view->source);
+    members_free(view->members);
+    spool_free(view->spool);
+    pthread_mutex_destroy(&view->lock);
+    free(view);
+}

@@ -1,0 +1,17 @@
+/*
+ * view_share: the next tree, with everything taken over from the last one that did not change.
+ */
+#ifndef ADDONFS_VIEW_SHARE_H
+#define ADDONFS_VIEW_SHARE_H
+
+#include <addonfs/entry.h>
+
+/*
+ * Number the tree `next` (taken over) as the successor of `last` (NULL: there is none) at the same path,
+ * and set the times that hang on what changed. Returns the tree to use: `last` again, with one more reference,
+ * if nothing differs; or `next`, which then shares what did not change.
+ */
+struct entry *view_share(struct entry *last, struct entry *next, const struct origin *origin,
+                         _Atomic uint64_t *next_number);
+
+#endif
