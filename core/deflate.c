@@ -90,3 +90,8 @@ uint32_t deflate_crc32(uint32_t crc, const void *bytes, size_t size)
 {
     return libdeflate_crc32(crc, bytes, size);
 }
+
+const char *deflate_library_version(void)
+{
+    return LIBDEFLATE_VERSION_STRING;
+}

@@ -211,6 +211,11 @@ const char *source_revision(const struct source *source)
     return source->revision;
 }
 
+const char *source_library_version(void)
+{
+    return LIBGIT2_VERSION;
+}
+
 const char *source_commit(const struct source *source)
 {
     return source->commit[0] ? source->commit : NULL;
@@ -342,9 +347,7 @@ int source_list(struct source *source, const char *path, struct source_folder **
     struct source_folder *folder = NULL;
 
     if (source->broken.code) {
-        if (error)
-            *error = source->broken;
-        return source->broken.code;
+        return error_set(error, -EIO, "%s", source->broken.text);
     }
     int r = real_path(source, path, &real, error);
     if (r == 0)

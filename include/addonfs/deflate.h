@@ -52,6 +52,9 @@ int deflate_in_pieces(int level, uint64_t size, const struct deflate_pieces *pie
 /* CRC-32 of `size` bytes after content whose CRC-32 is `crc` (0 at the start). */
 uint32_t deflate_crc32(uint32_t crc, const void *bytes, size_t size);
 
+/* The version of libdeflate. */
+const char *deflate_library_version(void);
+
 CLEANUP(deflate, struct deflate *, deflate_free)
 #define cleanup_deflate __attribute__((cleanup(cleanup_deflate_scope)))
 

@@ -174,6 +174,9 @@ int source_read(struct source *source, const struct file *file, struct spool *sp
 int source_measure(struct source *source, struct file *file, struct spool *spool,
                    uint64_t *ret_size, struct error *error);
 
+/* The version of libgit2. */
+const char *source_library_version(void);
+
 struct file *file_ref(struct file *file);
 void file_unref(struct file *file);
 

@@ -1,0 +1,117 @@
+#include "export_target.h"
+
+#include <addonfs/export.h>
+#include <addonfs/path.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+enum {
+    PIECE = 1 << 18,
+    /* A source that never holds still for the time of one export. */
+    ATTEMPTS = 10,
+};
+
+static void target_close(struct export_target *target)
+{
+    target->close(target);
+}
+
+CLEANUP(target, struct export_target *, target_close)
+#define cleanup_target __attribute__((cleanup(cleanup_target_scope)))
+
+mode_t export_mode(const struct entry *entry)
+{
+    mode_t mode = entry->owner.mode & 0555;
+
+    return entry->kind == ENTRY_FOLDER ? mode | 0700 : mode | 0600;
+}
+
+static void close_body(struct body **body)
+{
+    if (*body)
+        body_close(*body);
+}
+
+static int copy(struct export_target *target, struct body *body, const char *path,
+                struct error *error)
+{
+    cleanup_free char *piece = malloc(PIECE);
+    uint64_t offset = 0;
+
+    if (!piece)
+        return error_errno(error, -ENOMEM, "%s", path);
+    for (;;) {
+        ssize_t n = body_read(body, offset, piece, PIECE);
+        if (n < 0)
+            return error_errno(error, (int)n, "%s", path);
+        if (n == 0)
+            return 0;
+        int r = target->bytes(target, piece, (size_t)n, error);
+        if (r < 0)
+            return r;
+        offset += (uint64_t)n;
+    }
+}
+
+static int write_file(struct view *view, struct export_target *target, struct entry *entry,
+                      const char *path, struct error *error)
+{
+    cleanup_body struct body *body = NULL;
+    __attribute__((cleanup(close_body))) struct body *open = NULL;
+
+    int r = view_body(view, entry, &body, error);
+    if (r == 0)
+        r = view_open_body(view, body, error);
+    if (r < 0)
+        return r;
+    open = body;
+    r = target->begin(target, path, entry, body_size(body), error);
+    if (r == 0)
+        r = copy(target, body, path, error);
+    return r == 0 ? target->end(target, error) : r;
+}
+
+static int write_entry(struct view *view, struct export_target *target, struct entry *entry,
+                       const char *path, struct error *error)
+{
+    if (entry->failure)
+        return error_set(error, -EIO, "%s: %s", entry->path, entry->failure);
+    if (entry->kind != ENTRY_FOLDER)
+        return write_file(view, target, entry, path, error);
+    int r = *path ? target->folder(target, path, entry, error) : 0;
+    for (size_t i = 0; r == 0 && i < entry->count; i++) {
+        cleanup_free char *below = path_join(path, entry->children[i]->name);
+        r = below ? write_entry(view, target, entry->children[i], below, error)
+                  : error_errno(error, -ENOMEM, "%s", path);
+    }
+    return r;
+}
+
+static int attempt(struct view *view, const char *destination, struct error *error)
+{
+    cleanup_generation struct generation *generation = NULL;
+    cleanup_target struct export_target *target = NULL;
+    struct entry *packages = NULL;
+
+    int r = view_look(view, &generation, error);
+    if (r < 0)
+        return r;
+    r = entry_find(generation->root, "package", &packages);
+    if (r < 0)
+        return error_errno(error, r, "package");
+    r = export_archive_name(destination) ? export_archive_open(destination, &target, error)
+                                         : export_folder_open(destination, &target, error);
+    if (r == 0)
+        r = write_entry(view, target, packages, "", error);
+    return r == 0 ? target->commit(target, error) : r;
+}
+
+int export_write(struct view *view, const char *destination, struct error *error)
+{
+    int r = -ESTALE;
+
+    for (int i = 0; r == -ESTALE && i < ATTEMPTS; i++)
+        r = attempt(view, destination, error);
+    return r;
+}

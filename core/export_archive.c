@@ -1,0 +1,216 @@
+#include "export_target.h"
+
+#include <archive.h>
+#include <archive_entry.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <locale.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/stat.h>
+
+struct archive_target {
+    struct export_target target;
+    struct archive *archive;
+    char *destination;
+    char *temporary; /* NULL once it counts */
+    int fd;
+    locale_t utf8; /* libarchive reads names in the locale's character set */
+    locale_t before;
+};
+
+/* By the end of the name; the compressions are libarchive filters. */
+static const struct format {
+    const char *suffix;
+    int (*set_format)(struct archive *);
+    int (*add_filter)(struct archive *);
+} formats[] = {
+    {".zip", archive_write_set_format_zip, NULL},
+    {".tar", archive_write_set_format_pax_restricted, NULL},
+    {".tar.gz", archive_write_set_format_pax_restricted, archive_write_add_filter_gzip},
+    {".tgz", archive_write_set_format_pax_restricted, archive_write_add_filter_gzip},
+    {".tar.xz", archive_write_set_format_pax_restricted, archive_write_add_filter_xz},
+    {".tar.zst", archive_write_set_format_pax_restricted, archive_write_add_filter_zstd},
+};
+
+static const struct format *find_format(const char *name)
+{
+    size_t length = strlen(name);
+
+    for (size_t i = 0; i < sizeof(formats) / sizeof(formats[0]); i++) {
+        size_t suffix = strlen(formats[i].suffix);
+        if (length > suffix && name[length - suffix - 1] != '/' &&
+            strcasecmp(name + length - suffix, formats[i].suffix) == 0)
+            return &formats[i];
+    }
+    return NULL;
+}
+
+bool export_archive_name(const char *destination)
+{
+    return find_format(destination) != NULL;
+}
+
+static int fail(const struct archive_target *archive, struct error *error)
+{
+    int code = archive_errno(archive->archive);
+    const char *text = archive_error_string(archive->archive);
+
+    return error_set(error, code > 0 ? -code : -EIO, "%s: %s", archive->destination,
+                     text ? text : "cannot be written");
+}
+
+static int add_entry(struct archive_target *archive, const char *path, const struct entry *entry,
+                     uint64_t size, struct error *error)
+{
+    struct archive_entry *header = archive_entry_new();
+
+    if (!header)
+        return error_errno(error, -ENOMEM, "%s", path);
+    archive_entry_set_pathname(header, path);
+    archive_entry_set_filetype(header, entry->kind == ENTRY_FOLDER ? AE_IFDIR : AE_IFREG);
+    archive_entry_set_perm(header, export_mode(entry));
+    archive_entry_set_mtime(header, entry->mtime.tv_sec, 0);
+    if (entry->kind != ENTRY_FOLDER)
+        archive_entry_set_size(header, (int64_t)size);
+    int r = archive_write_header(archive->archive, header);
+    archive_entry_free(header);
+    /* A warning is about a name that is not UTF-8, which is written as it is. */
+    return r < ARCHIVE_WARN ? fail(archive, error) : 0;
+}
+
+static int add_folder(struct export_target *target, const char *path, const struct entry *entry,
+                      struct error *error)
+{
+    return add_entry((struct archive_target *)target, path, entry, 0, error);
+}
+
+static int begin_file(struct export_target *target, const char *path, const struct entry *entry,
+                      uint64_t size, struct error *error)
+{
+    return add_entry((struct archive_target *)target, path, entry, size, error);
+}
+
+static int add_bytes(struct export_target *target, const void *bytes, size_t size,
+                     struct error *error)
+{
+    struct archive_target *archive = (struct archive_target *)target;
+    const char *from = bytes;
+
+    while (size > 0) {
+        la_ssize_t n = archive_write_data(archive->archive, from, size);
+        if (n <= 0)
+            return fail(archive, error);
+        from += n;
+        size -= (size_t)n;
+    }
+    return 0;
+}
+
+static int end_file(struct export_target *target, struct error *error)
+{
+    struct archive_target *archive = (struct archive_target *)target;
+
+    return archive_write_finish_entry(archive->archive) < ARCHIVE_WARN ? fail(archive, error) : 0;
+}
+
+static int commit_archive(struct export_target *target, struct error *error)
+{
+    struct archive_target *archive = (struct archive_target *)target;
+
+    if (archive_write_close(archive->archive) < ARCHIVE_WARN)
+        return fail(archive, error);
+    if (fsync(archive->fd) < 0 || rename(archive->temporary, archive->destination) < 0)
+        return error_errno(error, -errno, "%s", archive->destination);
+    free(archive->temporary);
+    archive->temporary = NULL;
+    return 0;
+}
+
+static void close_archive(struct export_target *target)
+{
+    struct archive_target *archive = (struct archive_target *)target;
+
+    archive_write_free(archive->archive);
+    if (archive->fd >= 0)
+        close(archive->fd);
+    if (archive->temporary)
+        (void)unlink(archive->temporary);
+    if (archive->utf8) {
+        uselocale(archive->before);
+        freelocale(archive->utf8);
+    }
+    free(archive->temporary);
+    free(archive->destination);
+    free(archive);
+}
+
+static int open_temporary(struct archive_target *archive, struct error *error)
+{
+    const char *slash = strrchr(archive->destination, '/');
+    const char *name = slash ? slash + 1 : archive->destination;
+    mode_t mask = umask(0);
+
+    umask(mask);
+    if (asprintf(&archive->temporary, "%.*s.%s.XXXXXX", (int)(name - archive->destination),
+                 archive->destination, name) < 0) {
+        archive->temporary = NULL;
+        return error_errno(error, -ENOMEM, "%s", archive->destination);
+    }
+    archive->fd = mkostemp(archive->temporary, O_CLOEXEC);
+    if (archive->fd < 0) {
+        int code = -errno;
+        free(archive->temporary);
+        archive->temporary = NULL;
+        return error_errno(error, code, "%s", archive->destination);
+    }
+    return fchmod(archive->fd, 0666 & ~mask) < 0
+               ? error_errno(error, -errno, "%s", archive->destination)
+               : 0;
+}
+
+static int set_up(struct archive_target *archive, const struct format *format,
+                  struct error *error)
+{
+    archive->utf8 = newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t)0);
+    if (archive->utf8)
+        archive->before = uselocale(archive->utf8);
+    archive->destination = strdup(archive->destination);
+    archive->archive = archive_write_new();
+    if (!archive->destination || !archive->archive)
+        return error_errno(error, -ENOMEM, "%s", "export");
+    if (format->set_format(archive->archive) < ARCHIVE_WARN ||
+        (format->add_filter && format->add_filter(archive->archive) < ARCHIVE_WARN))
+        return fail(archive, error);
+    /* The time in gzip's header is no one's business: the same content, the same bytes. */
+    (void)archive_write_set_filter_option(archive->archive, "gzip", "timestamp", NULL);
+    /* No padding behind the end: what is written is a plain file. */
+    (void)archive_write_set_bytes_in_last_block(archive->archive, 1);
+    int r = open_temporary(archive, error);
+    if (r < 0)
+        return r;
+    return archive_write_open_fd(archive->archive, archive->fd) < ARCHIVE_WARN
+               ? fail(archive, error)
+               : 0;
+}
+
+int export_archive_open(const char *destination, struct export_target **ret_target,
+                        struct error *error)
+{
+    struct archive_target *archive = calloc(1, sizeof(*archive));
+
+    if (!archive)
+        return error_errno(error, -ENOMEM, "%s", destination);
+    archive->target = (struct export_target){add_folder, begin_file,     add_bytes,
+                                             end_file,   commit_archive, close_archive};
+    archive->fd = -1;
+    archive->destination = (char *)(uintptr_t)destination;
+    int r = set_up(archive, find_format(destination), error);
+    if (r < 0) {
+        close_archive(&archive->target);
+        return r;
+    }
+    *ret_target = &archive->target;
+    return 0;
+}

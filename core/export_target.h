@@ -1,0 +1,40 @@
+/*
+ * export_target: where an export is written to, before it is made to count.
+ *
+ * A target takes folders and files in the order of the tree, then is committed or thrown away.
+ */
+#ifndef ADDONFS_EXPORT_TARGET_H
+#define ADDONFS_EXPORT_TARGET_H
+
+#include <addonfs/entry.h>
+#include <addonfs/error.h>
+
+struct export_target {
+    /* `path` is "<addon>/<version>/…"; entries come after the folder they are in. */
+    int (*folder)(struct export_target *target, const char *path, const struct entry *entry,
+                  struct error *error);
+    /* Begin a file of `size` bytes, then its bytes in order, then its end. */
+    int (*begin)(struct export_target *target, const char *path, const struct entry *entry,
+                 uint64_t size, struct error *error);
+    int (*bytes)(struct export_target *target, const void *bytes, size_t size,
+                 struct error *error);
+    int (*end)(struct export_target *target, struct error *error);
+    /* Make it count. */
+    int (*commit)(struct export_target *target, struct error *error);
+    /* Free it; what was not committed is removed. */
+    void (*close)(struct export_target *target);
+};
+
+/* A folder; made if only its last component is missing. */
+int export_folder_open(const char *destination, struct export_target **ret_target,
+                       struct error *error);
+
+/* Is this the name of an archive? */
+bool export_archive_name(const char *destination);
+int export_archive_open(const char *destination, struct export_target **ret_target,
+                        struct error *error);
+
+/* A file's mode when it is written out: as it shows, and writable by its owner. */
+mode_t export_mode(const struct entry *entry);
+
+#endif
