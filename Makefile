@@ -246,6 +246,8 @@ compile_commands: $(BUILD)/flags ## write build/compile_commands.json
 	@: $(shell mkdir -p $(BUILD))$(file >$(BUILD)/compile_commands.json,[$(subst } {,}$(comma)$(newline){,$(commands))])
 
 clean: ## remove what was built
+	@! findmnt --mountpoint $(BUILD)/demo/mnt >/dev/null || \
+	    { echo 'make: first: $(PROGRAM) umount $(BUILD)/demo/mnt' >&2; exit 1; }
 	rm -rf --one-file-system $(BUILD)
 
 help: ## list the targets

@@ -8,6 +8,7 @@ struct body {
     _Atomic unsigned references;
     uint64_t number;
     uint64_t size;
+    int code;              /* what opening it answers, if it is unreadable */
     char *failure;         /* or NULL */
     struct file *file;     /* of a plain file */
     struct bundle *bundle; /* of a zip */
@@ -53,20 +54,25 @@ struct body *body_unreadable(uint64_t number, const char *failure)
 
     if (!body)
         return NULL;
+    body->code = -EIO;
     body->failure = strdup(failure);
     return body->failure ? steal_pointer(&body) : NULL;
 }
 
-/* What asking for the content has answered becomes a body, unless it is a failure of the moment. */
+/*
+ * What asking for the content has answered becomes a body. A failure of the moment (no memory, no
+ * room) does so too: tools pass over what fails at stat, and report what fails at open.
+ */
 static int conclude(struct body *body, int result, const struct error *why, struct body **ret_body,
                     struct error *error)
 {
-    if (result < 0 && error_is_transient(result)) {
+    if (result == -ESTALE) {
         if (error)
             *error = *why;
         return result;
     }
     if (result < 0) {
+        body->code = error_is_transient(result) ? result : -EIO;
         body->failure = strdup(why->text);
         if (!body->failure)
             return error_errno(error, -ENOMEM, "%s", why->text);
@@ -135,7 +141,7 @@ static int capture(struct body *body, const struct origin *origin, struct error 
 int body_open(struct body *body, const struct origin *origin, struct error *error)
 {
     if (body->failure)
-        return error_set(error, -EIO, "%s", body->failure);
+        return error_set(error, body->code, "%s", body->failure);
     if (body->bundle)
         return 0; /* composed, and its members are in the spool */
     cleanup_lock(&body->lock);

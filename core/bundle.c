@@ -126,8 +126,7 @@ struct timespec bundle_mtime(const struct bundle *bundle)
     for (size_t i = 0; i < bundle->count; i++) {
         const struct file *file = bundle->members[i].file;
         if (file && (file->mtime.tv_sec > newest.tv_sec ||
-                     (file->mtime.tv_sec == newest.tv_sec &&
-                      file->mtime.tv_nsec > newest.tv_nsec)))
+                     (file->mtime.tv_sec == newest.tv_sec && file->mtime.tv_nsec > newest.tv_nsec)))
             newest = file->mtime;
     }
     return newest;
@@ -288,8 +287,8 @@ int bundle_problems(struct bundle *bundle, const struct origin *origin, const ch
     for (size_t i = 0; i < bundle->count; i++) {
         const struct bundle_member *member = &bundle->members[i];
         const char *reason = member->failure ? member->failure : bundle->faults[i];
-        if (reason && problems_add(problems, member->path, reason, origin->skip_problems,
-                                   affects) < 0)
+        if (reason &&
+            problems_add(problems, member->path, reason, origin->skip_problems, affects) < 0)
             return -ENOMEM;
     }
     return 0;

@@ -37,6 +37,7 @@ void entry_unref(struct entry *entry)
     for (size_t i = 0; i < entry->count; i++)
         entry_unref(entry->children[i]);
     free(entry->children);
+    entry_unref(entry->before);
     file_unref(entry->file);
     bundle_unref(entry->bundle);
     body_unref(entry->body);
@@ -92,8 +93,7 @@ struct entry *entry_new_failed(enum entry_kind kind, const char *name, const cha
 
     if (!entry)
         return NULL;
-    entry->owner =
-        (struct source_owner){kind == ENTRY_FOLDER ? 0555 : 0444, geteuid(), getegid()};
+    entry->owner = (struct source_owner){kind == ENTRY_FOLDER ? 0555 : 0444, geteuid(), getegid()};
     entry->path = strdup(path);
     entry->failure = strdup(failure);
     return entry->path && entry->failure ? steal_pointer(&entry) : NULL;
@@ -133,8 +133,7 @@ static int insert_at(struct entry *folder, size_t at, struct entry *child)
 {
     if (folder->count == folder->capacity) {
         size_t capacity = folder->capacity ? 2 * folder->capacity : 8;
-        struct entry **children =
-            reallocarray(folder->children, capacity, sizeof(struct entry *));
+        struct entry **children = reallocarray(folder->children, capacity, sizeof(struct entry *));
         if (!children) {
             entry_unref(child);
             return -ENOMEM;
@@ -166,8 +165,8 @@ static int conflict(struct entry **slot, const struct entry *other)
     struct entry *failed;
 
     if (asprintf(&failure, "two sources for one path of the package: %s and %s",
-                 known->path ? known->path : known->name, other->path ? other->path : other->name) <
-        0) {
+                 known->path ? known->path : known->name,
+                 other->path ? other->path : other->name) < 0) {
         failure = NULL;
         return -ENOMEM;
     }
@@ -272,7 +271,8 @@ int entry_body(struct entry *entry, const struct origin *origin, _Atomic uint64_
     struct body *body = NULL;
     cleanup_lock(&entry->body_lock);
 
-    /* A failed entry cannot heal; what only could not be read may: an object that is fetched, say. */
+    /* A failed entry cannot heal; what only could not be read may: an object that is fetched, say.
+     */
     if (!entry->body || (body_failure(entry->body) && !entry->failure)) {
         uint64_t number = entry->body ? atomic_fetch_add(next_number, 1) : entry->number;
         int r = make_body(entry, origin, number, &body, error);

@@ -170,8 +170,7 @@ static int open_temporary(struct archive_target *archive, struct error *error)
                : 0;
 }
 
-static int set_up(struct archive_target *archive, const struct format *format,
-                  struct error *error)
+static int set_up(struct archive_target *archive, const struct format *format, struct error *error)
 {
     archive->utf8 = newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t)0);
     if (archive->utf8)

@@ -9,9 +9,9 @@
 #include <sys/stat.h>
 
 /*
- * Each version folder is filled under a name with a leading dot beside its place, which an AYON server
- * passes over, and then exchanged with what stands there. One export may hold several addons: they count
- * one after the other, each whole.
+ * Each version folder is filled under a name with a leading dot beside its place, which an AYON
+ * server passes over, and then exchanged with what stands there. One export may hold several
+ * addons: they count one after the other, each whole.
  */
 struct version {
     char *temporary;
@@ -76,8 +76,7 @@ static int add_version(struct folder_target *folder, const char *path, const str
                        struct error *error)
 {
     const char *slash = strchr(path, '/');
-    struct version *versions =
-        reallocarray(folder->versions, folder->count + 1, sizeof(*versions));
+    struct version *versions = reallocarray(folder->versions, folder->count + 1, sizeof(*versions));
 
     if (!versions)
         return error_errno(error, -ENOMEM, "%s", path);
@@ -153,8 +152,7 @@ static int begin_file(struct export_target *target, const char *path, const stru
     folder->entry = entry;
     if (!folder->path)
         return error_errno(error, -ENOMEM, "%s", path);
-    folder->fd =
-        open(folder->path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, export_mode(entry));
+    folder->fd = open(folder->path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, export_mode(entry));
     return folder->fd < 0 ? error_errno(error, -errno, "%s", folder->path) : 0;
 }
 
@@ -201,8 +199,7 @@ static int commit_folder(struct export_target *target, struct error *error)
         /* What stood there gets the temporary name, and goes when the target is closed. */
         int r = renameat2(AT_FDCWD, version->temporary, AT_FDCWD, version->final, RENAME_EXCHANGE);
         if (r < 0 && errno == ENOENT) {
-            r = renameat2(AT_FDCWD, version->temporary, AT_FDCWD, version->final,
-                          RENAME_NOREPLACE);
+            r = renameat2(AT_FDCWD, version->temporary, AT_FDCWD, version->final, RENAME_NOREPLACE);
             if (r == 0) {
                 free(version->temporary);
                 version->temporary = NULL;

@@ -16,8 +16,7 @@ struct export_target {
     /* Begin a file of `size` bytes, then its bytes in order, then its end. */
     int (*begin)(struct export_target *target, const char *path, const struct entry *entry,
                  uint64_t size, struct error *error);
-    int (*bytes)(struct export_target *target, const void *bytes, size_t size,
-                 struct error *error);
+    int (*bytes)(struct export_target *target, const void *bytes, size_t size, struct error *error);
     int (*end)(struct export_target *target, struct error *error);
     /* Make it count. */
     int (*commit)(struct export_target *target, struct error *error);

@@ -83,8 +83,8 @@ static void make_private(struct flatten *flatten, const struct source_owner *own
 }
 
 /*
- * A zip is as private as its most private member. Where members have several owners or groups, the zip
- * is ours, and a class keeps its right only if no class of any member lacks it.
+ * A zip is as private as its most private member. Where members have several owners or groups, the
+ * zip is ours, and a class keeps its right only if no class of any member lacks it.
  */
 static struct source_owner zip_owner(const struct flatten *flatten)
 {
@@ -280,7 +280,8 @@ static int read_version(const struct origin *origin, const struct recipe_addon *
     return 0;
 }
 
-/* With problems=skip a plain file that cannot be read is left out: that must be known beforehand. */
+/* With problems=skip a plain file that cannot be read is left out: that must be known beforehand.
+ */
 static int drop_unreadable(const struct origin *origin, struct package *package,
                            struct entry *folder, const char *affects, struct error *error)
 {

@@ -9,10 +9,11 @@
 /*
  * Who may read a file
  *
- * A file is protected by its own mode and by those of all folders it lies in. In the mount it may stand
- * in a folder of ours, so what its folders forbid is taken off its own mode: a class of users (owner,
- * group, others) that cannot search one of them loses its bits. Where the owner or group of a folder
- * differs from the file's, that class counts as "others" there. This errs on the side of privacy.
+ * A file is protected by its own mode and by those of all folders it lies in. In the mount it may
+ * stand in a folder of ours, so what its folders forbid is taken off its own mode: a class of users
+ * (owner, group, others) that cannot search one of them loses its bits. Where the owner or group of
+ * a folder differs from the file's, that class counts as "others" there. This errs on the side of
+ * privacy.
  */
 struct chain {
     size_t count;
@@ -48,8 +49,7 @@ static int chain_of(struct walk *walk, const char *real, struct chain **ret_chai
 
     for (const char *at = real; *at; at++)
         depth += *at == '/';
-    cleanup_free struct chain *chain =
-        malloc(sizeof(*chain) + depth * sizeof(struct source_owner));
+    cleanup_free struct chain *chain = malloc(sizeof(*chain) + depth * sizeof(struct source_owner));
     cleanup_free char *prefix = strdup(real);
     if (!chain || !prefix)
         return error_errno(error, -ENOMEM, "%s", real);
@@ -117,8 +117,8 @@ static int add(struct walk *walk, struct entry *folder, struct entry *child_give
 static const char *reason(const struct error *error, const char *path)
 {
     size_t length = strlen(path);
-    bool starts = strncmp(error->text, path, length) == 0 &&
-                  strncmp(error->text + length, ": ", 2) == 0;
+    bool starts =
+        strncmp(error->text, path, length) == 0 && strncmp(error->text + length, ": ", 2) == 0;
 
     return starts ? error->text + length + 2 : error->text;
 }

@@ -14,14 +14,15 @@ struct walk {
 };
 
 /*
- * The folder at `path` as an entry named `name`. What cannot be read is a failed entry in it, or is left
- * out with a warning if the origin skips problems. Folders without files leave no trace.
+ * The folder at `path` as an entry named `name`. What cannot be read is a failed entry in it, or is
+ * left out with a warning if the origin skips problems. Folders without files leave no trace.
  */
 int walk_folder(struct walk *walk, const char *path, const char *name,
                 const struct match_filter *top, const struct match_filter *below,
                 struct entry **ret_entry, struct error *error);
 
-/* The file at `path` as an entry named `name`; a failed one if it is missing. NULL if it is skipped. */
+/* The file at `path` as an entry named `name`; a failed one if it is missing. NULL if it is
+ * skipped. */
 int walk_file(struct walk *walk, const char *path, const char *name, struct entry **ret_entry,
               struct error *error);
 

@@ -163,7 +163,7 @@ static int type_of(int directory, const char *name)
         return DT_LNK;
     if (fd == -EXDEV)
         return DT_DIR;
-    return fd < 0 || fstat(fd, &status) < 0 ? DT_UNKNOWN : IFTODT(status.st_mode);
+    return fd < 0 || fstat(fd, &status) < 0 ? DT_UNKNOWN : (int)IFTODT(status.st_mode);
 }
 
 static int read_names(DIR *stream, struct source_folder *folder, bool *ret_changed)

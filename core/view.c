@@ -7,7 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
-/* A source that changes under every look is given up after so many: nothing true can be said of it. */
+/* A source that changes under every look is given up after so many: nothing true can be said of it.
+ */
 enum { ATTEMPTS = 64 };
 
 struct view {
@@ -49,8 +50,8 @@ static struct source_owner ours(void)
 }
 
 /* What stops the whole of `package/`. */
-static int fail_all(struct generation *generation, const struct view *view,
-                    const struct error *why, struct error *error)
+static int fail_all(struct generation *generation, const struct view *view, const struct error *why,
+                    struct error *error)
 {
     const char *path = source_path(view->source);
     size_t length = strlen(path);
@@ -104,12 +105,12 @@ static int add_addon(struct view *view, struct generation *generation, struct en
             folder = NULL;
         }
     } else {
-        folder = entry_new_failed(ENTRY_FOLDER, recipe->name, package->failure_path,
-                                  package->failure);
+        folder =
+            entry_new_failed(ENTRY_FOLDER, recipe->name, package->failure_path, package->failure);
         if (asprintf(&affects, "package/%s", recipe->name) < 0)
             affects = NULL;
-        if (!affects || problems_add(&generation->problems, package->failure_path,
-                                     package->failure, false, affects) < 0) {
+        if (!affects || problems_add(&generation->problems, package->failure_path, package->failure,
+                                     false, affects) < 0) {
             entry_unref(folder);
             folder = NULL;
         }
@@ -163,19 +164,17 @@ static int build(struct view *view, struct generation **ret_generation, struct e
     int r = add_addons(view, generation, error);
     if (r < 0)
         return r;
-    if (source_commit(view->source) &&
-        !(generation->commit = strdup(source_commit(view->source))))
+    if (source_commit(view->source) && !(generation->commit = strdup(source_commit(view->source))))
         return error_errno(error, -ENOMEM, "%s", source_path(view->source));
-    generation->root = view_share(last ? last->root : NULL, generation->root, &view->origin,
-                                  &view->next_number);
+    generation->root =
+        view_share(last ? last->root : NULL, generation->root, &view->origin, &view->next_number);
     *ret_generation = steal_pointer(&generation);
     return 0;
 }
 
 static bool heals(const struct entry *entry, const struct origin *origin)
 {
-    bool found = entry->kind == ENTRY_ZIP && !entry->failure &&
-                 bundle_heals(entry->bundle, origin);
+    bool found = entry->kind == ENTRY_ZIP && !entry->failure && bundle_heals(entry->bundle, origin);
 
     for (size_t i = 0; i < entry->count && !found; i++)
         found = heals(entry->children[i], origin);
@@ -271,8 +270,7 @@ static int examine(struct view *view, struct entry *entry, const char *path,
     if (r == 0 && entry->kind == ENTRY_FILE && body_failure(body)) {
         const char *reason = body_failure(body);
         size_t length = strlen(entry->path);
-        if (strncmp(reason, entry->path, length) == 0 &&
-            strncmp(reason + length, ": ", 2) == 0)
+        if (strncmp(reason, entry->path, length) == 0 && strncmp(reason + length, ": ", 2) == 0)
             reason += length + 2;
         r = problems_add(problems, entry->path, reason, false, path);
     }

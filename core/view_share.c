@@ -14,8 +14,7 @@ static bool same_owner(const struct source_owner *a, const struct source_owner *
 }
 
 /* The same content and attributes, folders' children apart. */
-static bool is_same(const struct entry *last, const struct entry *next,
-                    const struct origin *origin)
+static bool is_same(const struct entry *last, const struct entry *next, const struct origin *origin)
 {
     if (last->kind != next->kind || !same_owner(&last->owner, &next->owner) ||
         !same_text(last->failure, next->failure) || !same_text(last->path, next->path))
@@ -33,8 +32,8 @@ static bool is_later(struct timespec a, struct timespec b)
 }
 
 /*
- * rsync's quick check compares sizes and whole seconds. Other content under the second that the last
- * one was shown with (or had, before it was moved on itself) is moved on by a second.
+ * rsync's quick check compares sizes and whole seconds. Other content under the second that the
+ * last one was shown with (or had, before it was moved on itself) is moved on by a second.
  */
 static void set_file_time(const struct entry *last, struct entry *next)
 {
@@ -72,10 +71,12 @@ struct entry *view_share(struct entry *last, struct entry *next, const struct or
                          _Atomic uint64_t *next_number)
 {
     bool both_folders = last && last->kind == ENTRY_FOLDER && next->kind == ENTRY_FOLDER;
+    /* A folder that heals goes on from what it was, so that whoever stands below it stays there. */
+    struct entry *healthy = both_folders && last->before ? last->before : last;
     bool same = last && is_same(last, next, origin) && last->count == next->count;
 
     for (size_t i = 0; i < next->count; i++) {
-        struct entry *before = both_folders ? entry_child(last, next->children[i]->name) : NULL;
+        struct entry *before = both_folders ? entry_child(healthy, next->children[i]->name) : NULL;
         next->children[i] = view_share(before, next->children[i], origin, next_number);
         same = same && next->children[i] == before;
     }
@@ -83,6 +84,8 @@ struct entry *view_share(struct entry *last, struct entry *next, const struct or
         entry_unref(next);
         return entry_ref(last);
     }
+    if (both_folders && next->failure)
+        next->before = entry_ref(healthy);
     if (next->kind == ENTRY_FOLDER) {
         set_folder_time(both_folders ? last : NULL, next);
     } else if (last) {

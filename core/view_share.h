@@ -7,9 +7,9 @@
 #include <addonfs/entry.h>
 
 /*
- * Number the tree `next` (taken over) as the successor of `last` (NULL: there is none) at the same path,
- * and set the times that hang on what changed. Returns the tree to use: `last` again, with one more reference,
- * if nothing differs; or `next`, which then shares what did not change.
+ * Number the tree `next` (taken over) as the successor of `last` (NULL: there is none) at the same
+ * path, and set the times that hang on what changed. Returns the tree to use: `last` again, with
+ * one more reference, if nothing differs; or `next`, which then shares what did not change.
  */
 struct entry *view_share(struct entry *last, struct entry *next, const struct origin *origin,
                          _Atomic uint64_t *next_number);

@@ -1,10 +1,10 @@
 /*
  * body: what one inode of a regular file serves, now and for ever.
  *
- * Everything served is immutable; only names move. A body is one content under one inode number: its
- * size, bytes and times never change. When the source changes, its name leads to another body. What
- * cannot be read is a body too, an unreadable one: it has size 0, its time is the present moment (so
- * that rsync's quick check cannot match it), and it cannot be opened.
+ * Everything served is immutable; only names move. A body is one content under one inode number:
+ * its size, bytes and times never change. When the source changes, its name leads to another body.
+ * What cannot be read is a body too, an unreadable one: it has size 0, its time is the present
+ * moment (so that rsync's quick check cannot match it), and it cannot be opened.
  *
  * `body_open` secures all bytes before it succeeds, so that no `body_read` fails for want of them:
  *
@@ -26,8 +26,9 @@
 struct body;
 
 /*
- * The body of a file (of a zip). When the content cannot be read, it is an unreadable one that keeps
- * `failure`. `number` is its inode number. -ESTALE, -ENOSPC, -ENOMEM, …: not now.
+ * The body of a file (of a zip). When the content cannot be read, it is an unreadable one that
+ * keeps `failure`. `number` is its inode number. -ESTALE: the source has changed, look again;
+ * -ENOMEM.
  */
 int body_of_file(struct file *file, const struct origin *origin, uint64_t number,
                  struct body **ret_body, struct error *error);
@@ -47,13 +48,15 @@ uint64_t body_size(const struct body *body);
 const char *body_failure(const struct body *body);
 
 /*
- * Secure the bytes. -EIO: unreadable, or no longer readable; -ESTALE: the source has changed and the
- * bytes cannot be had any more; -ENOSPC, -ENOMEM: no room. Opens nest; each needs its body_close.
+ * Secure the bytes. -EIO: unreadable, or no longer readable; -ESTALE: the source has changed and
+ * the bytes cannot be had any more; -ENOSPC, -ENOMEM: no room. Opens nest; each needs its
+ * body_close.
  */
 int body_open(struct body *body, const struct origin *origin, struct error *error);
 void body_close(struct body *body);
 
-/* Up to `size` bytes at `offset` of an open body: the number read, short only at the end, or an errno. */
+/* Up to `size` bytes at `offset` of an open body: the number read, short only at the end, or an
+ * errno. */
 ssize_t body_read(struct body *body, uint64_t offset, void *bytes, size_t size);
 
 CLEANUP(body, struct body *, body_unref)

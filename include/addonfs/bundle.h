@@ -1,12 +1,13 @@
 /*
  * bundle: a ZIP that is to be.
  *
- * A bundle is the list of files that a zip is made of. `bundle_compose` compresses those that are not
- * compressed yet and lays the archive out; a bundle that nobody looks at costs nothing. Whatever is
- * composed once stays so: a bundle is one state of the source for ever.
+ * A bundle is the list of files that a zip is made of. `bundle_compose` compresses those that are
+ * not compressed yet and lays the archive out; a bundle that nobody looks at costs nothing.
+ * Whatever is composed once stays so: a bundle is one state of the source for ever.
  *
- * Fail closed: one member that cannot be read makes the bundle unreadable (-EIO), unless the origin says
- * to skip such members. Failures are not remembered: the next call tries the failed members again.
+ * Fail closed: one member that cannot be read makes the bundle unreadable (-EIO), unless the origin
+ * says to skip such members. Failures are not remembered: the next call tries the failed members
+ * again.
  */
 #ifndef ADDONFS_BUNDLE_H
 #define ADDONFS_BUNDLE_H
@@ -40,8 +41,8 @@ struct bundle_member {
 struct bundle;
 
 /*
- * A bundle of these members, which it takes over (the array as well, even on failure) and sorts. NULL
- * without memory. Names that no archive can hold become failures.
+ * A bundle of these members, which it takes over (the array as well, even on failure) and sorts.
+ * NULL without memory. Names that no archive can hold become failures.
  */
 struct bundle *bundle_new(struct bundle_member *members, size_t count);
 
@@ -59,9 +60,9 @@ bool bundle_equal(const struct bundle *a, const struct bundle *b);
 struct timespec bundle_mtime(const struct bundle *bundle);
 
 /*
- * Compose it, or wait for the thread that does. 0: bundle_size and bundle_read answer. -EIO: members
- * cannot be read, bundle_problems names them. -ESTALE: a file has changed since it was looked at, look
- * anew. -ENOSPC, -ENOMEM, …: not now. Thread-safe.
+ * Compose it, or wait for the thread that does. 0: bundle_size and bundle_read answer. -EIO:
+ * members cannot be read, bundle_problems names them. -ESTALE: a file has changed since it was
+ * looked at, look anew. -ENOSPC, -ENOMEM, …: not now. Thread-safe.
  */
 int bundle_compose(struct bundle *bundle, const struct origin *origin, struct error *error);
 
@@ -72,8 +73,8 @@ uint64_t bundle_size(const struct bundle *bundle);
 ssize_t bundle_read(const struct bundle *bundle, uint64_t offset, void *bytes, size_t size);
 
 /*
- * Can a member be read now that was left out when the bundle was composed? Then it is no longer what it
- * ought to be. Only where the origin skips problems.
+ * Can a member be read now that was left out when the bundle was composed? Then it is no longer
+ * what it ought to be. Only where the origin skips problems.
  */
 bool bundle_heals(struct bundle *bundle, const struct origin *origin);
 

@@ -1,9 +1,9 @@
 /*
  * entry: a name in a package, and the tree that names make.
  *
- * A tree of entries is built once (by the package module), shared with its predecessor where nothing
- * has changed and numbered (by the view), and immutable from then on, with one exception: the
- * body of a file or a zip is made when it is first asked for.
+ * A tree of entries is built once (by the package module), shared with its predecessor where
+ * nothing has changed and numbered (by the view), and immutable from then on, with one exception:
+ * the body of a file or a zip is made when it is first asked for.
  */
 #ifndef ADDONFS_ENTRY_H
 #define ADDONFS_ENTRY_H
@@ -29,14 +29,17 @@ struct entry {
     uint64_t number; /* inode number; 0 until the view gives one */
     struct source_owner owner;
     struct timespec mtime;
-    time_t shown_from; /* the earliest second that this path has been shown with in one run of changes */
-    char *path;    /* what it comes from in the source, for messages; or NULL */
-    char *failure; /* why it can be neither read nor listed, or NULL */
-    bool yields;   /* while building: gives way to another of the same name */
+    time_t shown_from; /* the earliest second that this path has been shown with in one run of
+                          changes */
+    char *path;        /* what it comes from in the source, for messages; or NULL */
+    char *failure;     /* why it can be neither read nor listed, or NULL */
+    bool yields;       /* while building: gives way to another of the same name */
 
     size_t count; /* folder */
     size_t capacity;
     struct entry **children; /* sorted by name bytes */
+    struct entry
+        *before; /* what a failed folder was before it failed, so that it can heal; or NULL */
 
     struct file *file;     /* file */
     struct bundle *bundle; /* zip */
@@ -45,7 +48,8 @@ struct entry {
     struct body *body;         /* the last one made, or NULL */
 };
 
-/* New ones have one reference; all strings are copied, files and bundles referenced. NULL: no memory. */
+/* New ones have one reference; all strings are copied, files and bundles referenced. NULL: no
+ * memory. */
 struct entry *entry_new_folder(const char *name, struct source_owner owner);
 struct entry *entry_new_file(const char *name, struct file *file);
 struct entry *entry_new_zip(const char *name, struct bundle *bundle, struct source_owner owner);
@@ -61,15 +65,15 @@ void entry_unref(struct entry *entry);
 struct entry *entry_child(const struct entry *folder, const char *name);
 
 /*
- * Put `child` (taken over, even on failure) into `folder`, while building. Folders of the same name become
- * one; of two others the one that yields goes; if none does, the name becomes a failed entry that names
- * both. 0 or -ENOMEM.
+ * Put `child` (taken over, even on failure) into `folder`, while building. Folders of the same name
+ * become one; of two others the one that yields goes; if none does, the name becomes a failed entry
+ * that names both. 0 or -ENOMEM.
  */
 int entry_insert(struct entry *folder, struct entry *child);
 
 /*
- * The folder at `path` below `folder`, made where it is missing, while building. -ENOTDIR: something
- * else is there. -ENOMEM.
+ * The folder at `path` below `folder`, made where it is missing, while building. -ENOTDIR:
+ * something else is there. -ENOMEM.
  */
 int entry_make_folders(struct entry *folder, const char *path, struct source_owner owner,
                        struct entry **ret_folder);
@@ -81,9 +85,9 @@ int entry_make_folders(struct entry *folder, const char *path, struct source_own
 int entry_find(struct entry *root, const char *path, struct entry **ret_entry);
 
 /*
- * The body of a file or a zip, with a reference for the caller. An unreadable one is tried again each
- * time: if it can be read now, there is a new body, under a number from `next_number`. Errors as
- * body_of_file.
+ * The body of a file or a zip, with a reference for the caller. An unreadable one is tried again
+ * each time: if it can be read now, there is a new body, under a number from `next_number`. Errors
+ * as body_of_file.
  */
 int entry_body(struct entry *entry, const struct origin *origin, _Atomic uint64_t *next_number,
                struct body **ret_body, struct error *error);

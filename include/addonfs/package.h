@@ -3,12 +3,13 @@
  *
  *     package_build(&origin, &recipe->addons[0], &package, &error);
  *
- * gives the tree of entries that is the folder <name>/<version>/ of one addon: what the packaging script
- * would write now. Contents are not read, but for the version; zips are composed when they are asked for.
+ * gives the tree of entries that is the folder <name>/<version>/ of one addon: what the packaging
+ * script would write now. Contents are not read, but for the version; zips are composed when they
+ * are asked for.
  *
- * The rules of layouts.md that hold for every recipe are applied here: the walk, links followed inside the
- * tree, folders without files left out, Git's own names never shown, every file as private as the folders
- * it lies in, a zip as its most private member.
+ * The rules of layouts.md that hold for every recipe are applied here: the walk, links followed
+ * inside the tree, folders without files left out, Git's own names never shown, every file as
+ * private as the folders it lies in, a zip as its most private member.
  */
 #ifndef ADDONFS_PACKAGE_H
 #define ADDONFS_PACKAGE_H
@@ -27,18 +28,18 @@
 #define PACKAGE_ENTRY_LIMIT ((size_t)1000000)
 
 struct package {
-    const char *addon;      /* the recipe's */
-    char *version;          /* or NULL, then `failure` says why */
-    struct entry *folder;   /* named after the version */
-    char *failure_path;     /* in the source */
+    const char *addon;    /* the recipe's */
+    char *version;        /* or NULL, then `failure` says why */
+    struct entry *folder; /* named after the version */
+    char *failure_path;   /* in the source */
     char *failure;
     struct problems problems; /* warnings, and what was left out knowingly */
     bool retry; /* something was left out that may be readable at the next look, without a change */
 };
 
 /*
- * Build the package of `addon`. A version that cannot be had is a failed package, not an error. -ENOMEM,
- * -EMFILE, …: not now. One thread at a time with the source.
+ * Build the package of `addon`. A version that cannot be had is a failed package, not an error.
+ * -ENOMEM, -EMFILE, …: not now. One thread at a time with the source.
  */
 int package_build(const struct origin *origin, const struct recipe_addon *addon,
                   struct package **ret_package, struct error *error);

@@ -1,8 +1,8 @@
 /*
  * problem: what is wrong with a source, for people to read.
  *
- * A problem has the path at fault, a reason, a severity, and the paths in the mount that it affects. The
- * same fault met twice is one problem that affects two paths.
+ * A problem has the path at fault, a reason, a severity, and the paths in the mount that it
+ * affects. The same fault met twice is one problem that affects two paths.
  */
 #ifndef ADDONFS_PROBLEM_H
 #define ADDONFS_PROBLEM_H

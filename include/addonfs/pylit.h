@@ -6,8 +6,8 @@
  *     __version__ = "3.15.12"
  *     name: str = ("co" 're')
  *
- * `pylit_string` answers the value that a module-level name has at the end of the file, provided that
- * this can be known from literals alone. Everything else is an error that names file and line.
+ * `pylit_string` answers the value that a module-level name has at the end of the file, provided
+ * that this can be known from literals alone. Everything else is an error that names file and line.
  *
  * Format: the Python Language Reference 3.12, chapters 2 (lexical analysis), 7.2 (assignment
  * statements); encodings by PEP 263.
@@ -25,8 +25,8 @@
  *
  * -ENOENT: the name is never bound ("PATH: no assignment to NAME").
  * -EINVAL: it is bound to something that is not a string literal, in a way that cannot be followed
- * (in a branch, by an import, += …), the value holds a NUL or a lone surrogate, or the file cannot be
- * read that far ("PATH:LINE: …"). -ENOMEM.
+ * (in a branch, by an import, += …), the value holds a NUL or a lone surrogate, or the file cannot
+ * be read that far ("PATH:LINE: …"). -ENOMEM.
  */
 int pylit_string(const void *source, size_t size, const char *path, const char *variable,
                  char **ret_value, struct error *error);

@@ -1,9 +1,9 @@
 /*
  * recipe: which source path goes where in a package.
  *
- * A recipe is data. It names the signs by which a source is recognised and, for each addon, where its
- * version stands and a table of rules: "from this source path, through this filter, to that package path,
- * as files or as a zip". The package module applies it; nothing else knows a layout.
+ * A recipe is data. It names the signs by which a source is recognised and, for each addon, where
+ * its version stands and a table of rules: "from this source path, through this filter, to that
+ * package path, as files or as a zip". The package module applies it; nothing else knows a layout.
  */
 #ifndef ADDONFS_RECIPE_H
 #define ADDONFS_RECIPE_H
@@ -39,16 +39,16 @@ struct recipe_addon {
 };
 
 struct recipe {
-    const char *layout;       /* as in -o layout= */
-    const char *const *files; /* signs: these are files …, NULL-terminated */
+    const char *layout;         /* as in -o layout= */
+    const char *const *files;   /* signs: these are files …, NULL-terminated */
     const char *const *folders; /* … and these are folders */
     const struct recipe_addon *addons;
     size_t addon_count;
 };
 
 /*
- * The recipe whose signs the source shows now. Static data, never freed. -ENOENT: none; the error says
- * what was looked for. Other codes: the source cannot be asked (see source_find).
+ * The recipe whose signs the source shows now. Static data, never freed. -ENOENT: none; the error
+ * says what was looked for. Other codes: the source cannot be asked (see source_find).
  */
 int recipe_detect(struct source *source, const struct recipe **ret_recipe, struct error *error);
 

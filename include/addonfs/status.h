@@ -3,8 +3,8 @@
  *
  * One JSON object (RFC 8259): `pid`, `source`, `mountpoint`, `worktree`, `revision`, `commit`,
  * `generation`, `layout`, `addons` ([{name, version}]), `problems` ([{path, reason, severity,
- * affects}]), `versions`. Paths that are not UTF-8 are written as messages write them (error.h). It holds no
- * file's content.
+ * affects}]), `versions`. Paths that are not UTF-8 are written as messages write them (error.h). It
+ * holds no file's content.
  */
 #ifndef ADDONFS_STATUS_H
 #define ADDONFS_STATUS_H
@@ -22,8 +22,8 @@ struct status_mount {
 };
 
 /*
- * The text, with a final newline, NUL-terminated and the caller's to free. Completes the scan first:
- * every problem there is now is in it. Errors as view_look.
+ * The text, with a final newline, NUL-terminated and the caller's to free. Completes the scan
+ * first: every problem there is now is in it. Errors as view_look.
  */
 int status_json(struct view *view, const struct status_mount *mount, char **ret_text,
                 struct error *error);

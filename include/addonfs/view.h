@@ -7,14 +7,14 @@
  *     …
  *     generation_unref(generation);
  *
- * A generation is one state of the source as a tree of entries: immutable, reference-counted, numbered.
- * `view_look` finds out whether the source is still in the state of the current generation and
- * otherwise makes the next one: what had been changed before the call is in what it answers. Generations
- * share all entries that did not change; so an entry that is the same pointer is the same content, and a
- * path that leads to another pointer has changed.
+ * A generation is one state of the source as a tree of entries: immutable, reference-counted,
+ * numbered. `view_look` finds out whether the source is still in the state of the current
+ * generation and otherwise makes the next one: what had been changed before the call is in what it
+ * answers. Generations share all entries that did not change; so an entry that is the same pointer
+ * is the same content, and a path that leads to another pointer has changed.
  *
- * What cannot be computed is in the tree as a failed entry: absence is a statement, so a folder whose
- * content is not known is never an empty one.
+ * What cannot be computed is in the tree as a failed entry: absence is a statement, so a folder
+ * whose content is not known is never an empty one.
  *
  * Thread-safe throughout.
  */
@@ -46,18 +46,18 @@ struct generation_addon {
 
 struct generation {
     _Atomic unsigned references;
-    uint64_t serial;     /* counts up from 1 */
-    struct entry *root;  /* holds `package` */
-    const char *layout;  /* or NULL */
-    char *commit;        /* of a revision, 40 hexadecimal digits; else NULL */
+    uint64_t serial;    /* counts up from 1 */
+    struct entry *root; /* holds `package` */
+    const char *layout; /* or NULL */
+    char *commit;       /* of a revision, 40 hexadecimal digits; else NULL */
     size_t addon_count;
     struct generation_addon *addons;
     struct problems problems; /* those known without reading content */
 };
 
 /*
- * Open a source and look at it. Besides the errors of source_open: no layout is recognised, a version cannot
- * be read; the error is one line that says what to do.
+ * Open a source and look at it. Besides the errors of source_open: no layout is recognised, a
+ * version cannot be read; the error is one line that says what to do.
  */
 int view_open(const struct view_options *options, struct view **ret_view, struct error *error);
 void view_close(struct view *view);
@@ -66,8 +66,8 @@ void view_close(struct view *view);
 int view_look(struct view *view, struct generation **ret_generation, struct error *error);
 
 /*
- * The body of an entry of a generation that view_look has just answered. -ESTALE: the source has changed
- * since, look again.
+ * The body of an entry of a generation that view_look has just answered. -ESTALE: the source has
+ * changed since, look again.
  */
 int view_body(struct view *view, struct entry *entry, struct body **ret_body, struct error *error);
 
@@ -78,11 +78,11 @@ int view_open_body(struct view *view, struct body *body, struct error *error);
 uint64_t view_number(struct view *view);
 
 /*
- * Everything that is wrong now: looks, composes every zip, and adds up. `*ret_generation` is the state
- * that was examined.
+ * Everything that is wrong now: looks, composes every zip, and adds up. `*ret_generation` is the
+ * state that was examined.
  */
-int view_problems(struct view *view, struct generation **ret_generation,
-                  struct problems *problems, struct error *error);
+int view_problems(struct view *view, struct generation **ret_generation, struct problems *problems,
+                  struct error *error);
 
 /* The source; only its constant properties (path, revision) may be asked. */
 const struct source *view_source(const struct view *view);

@@ -28,7 +28,7 @@
 #include <sys/types.h>
 
 enum zip_method {
-    ZIP_STORED = 0,   /* APPNOTE 4.4.5 */
+    ZIP_STORED = 0, /* APPNOTE 4.4.5 */
     ZIP_DEFLATED = 8,
 };
 
@@ -45,11 +45,12 @@ struct zip_member {
 struct zip;
 
 /*
- * Lay an archive out. Copies the members' fields and their names; `stream` pointers are kept and must
- * stay valid as long as the archive. -EINVAL: a name is empty, longer than 65,535 bytes, not UTF-8,
- * starts with '/', ends with '/', has an empty, "." or ".." component (also when '\' is taken for a
- * separator, as Windows does), is out of strictly ascending byte order or is there twice, or a stored
- * member's sizes differ; the error names it. -EFBIG: the archive would pass INT64_MAX bytes. -ENOMEM.
+ * Lay an archive out. Copies the members' fields and their names; `stream` pointers are kept and
+ * must stay valid as long as the archive. -EINVAL: a name is empty, longer than 65,535 bytes, not
+ * UTF-8, starts with '/', ends with '/', has an empty, "." or ".." component (also when '\' is
+ * taken for a separator, as Windows does), is out of strictly ascending byte order or is there
+ * twice, or a stored member's sizes differ; the error names it. -EFBIG: the archive would pass
+ * INT64_MAX bytes. -ENOMEM.
  */
 int zip_new(const struct zip_member *members, size_t count, struct zip **ret_zip,
             struct error *error);
@@ -69,8 +70,8 @@ typedef int (*zip_stream_read)(void *context, const void *stream, uint64_t offse
                                size_t size);
 
 /*
- * Read up to `size` bytes at `offset`. Returns the number read, which is less than `size` only at the
- * end of the archive, or the negative errno that `read_stream` gave.
+ * Read up to `size` bytes at `offset`. Returns the number read, which is less than `size` only at
+ * the end of the archive, or the negative errno that `read_stream` gave.
  */
 ssize_t zip_read(const struct zip *zip, uint64_t offset, void *bytes, size_t size,
                  zip_stream_read read_stream, void *context);

@@ -1,0 +1,156 @@
+/* The command line: addonfs COMMAND … */
+#include "identity.h"
+#include "mount.h"
+#include "options.h"
+
+#include <addonfs/cleanup.h>
+#include <addonfs/export.h>
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <string.h>
+
+enum exit_code {
+    EXIT_DONE = 0,
+    EXIT_FAILED = 1,
+    EXIT_USAGE = 2,
+};
+
+static const char help_start[] =
+    "Usage:\n"
+    "  addonfs mount SOURCE MOUNTPOINT [-f] [-o OPTION,…]\n"
+    "  addonfs umount MOUNTPOINT\n"
+    "  addonfs export SOURCE DEST [-o OPTION,…]\n"
+    "\n"
+    "Shows the server package of an AYON addon, computed live from its Git source tree.\n"
+    "SOURCE is the root of a clone, or a bare repository. DEST is a folder, or an archive by\n"
+    "its name: .zip .tar .tar.gz .tar.xz .tar.zst\n"
+    "\n"
+    "  -f, --foreground  stay in the foreground and log to stderr\n"
+    "  -o OPTION,…       see below\n"
+    "  -h, --help        this text\n"
+    "  -V, --version     the version\n"
+    "\n"
+    "Options:\n";
+
+struct command_line {
+    struct options options;
+    bool foreground;
+    const char *operands[2];
+};
+
+static int usage(const char *text, const char *argument)
+{
+    fprintf(stderr, "addonfs: %s%s: see addonfs --help\n", text, argument);
+    return EXIT_USAGE;
+}
+
+/* Returns an exit code: EXIT_DONE when the command may go on. */
+static int parse(int count, char **arguments, int operands, struct command_line *line)
+{
+    static const struct option names[] = {{"foreground", no_argument, NULL, 'f'}, {0}};
+    struct error error = {0};
+    int found = 0;
+    int option;
+
+    opterr = 0;
+    /* '-': operands are given in their order, so options may stand behind them. */
+    while ((option = getopt_long(count, arguments, "-fo:", names, NULL)) != -1) {
+        switch (option) {
+        case 1:
+            if (found == operands)
+                return usage("one argument too many: ", optarg);
+            line->operands[found++] = optarg;
+            break;
+        case 'f':
+            line->foreground = true;
+            break;
+        case 'o':
+            if (options_parse(&line->options, optarg, &error) < 0) {
+                fprintf(stderr, "addonfs: %s\n", error.text);
+                return EXIT_USAGE;
+            }
+            break;
+        default:
+            return usage("unknown option or missing value: ", arguments[optind - 1]);
+        }
+    }
+    for (; optind < count; optind++) {
+        if (found == operands)
+            return usage("one argument too many: ", arguments[optind]);
+        line->operands[found++] = arguments[optind];
+    }
+    return found < operands ? usage("an argument is missing", "") : EXIT_DONE;
+}
+
+static int finish(int result, const struct error *error)
+{
+    if (result >= 0)
+        return EXIT_DONE;
+    fprintf(stderr, "addonfs: %s\n", error->text);
+    return EXIT_FAILED;
+}
+
+static int run_mount(const struct command_line *line, struct error *error)
+{
+    return mount_run(line->operands[0], line->operands[1], &line->options, line->foreground, error);
+}
+
+static int run_umount(const struct command_line *line, struct error *error)
+{
+    return mount_end(line->operands[0], error);
+}
+
+static int run_export(const struct command_line *line, struct error *error)
+{
+    cleanup_view struct view *view = NULL;
+    struct identity identity;
+    struct view_options options = {
+        .source = {.path = line->operands[0], .revision = line->options.revision},
+        .skip_problems = line->options.skip_problems,
+    };
+
+    int r = identity_of(line->operands[0], &identity, error);
+    if (r == 0)
+        r = identity_become(&identity, error);
+    if (r == 0)
+        r = view_open(&options, &view, error);
+    return r == 0 ? export_write(view, line->operands[1], error) : r;
+}
+
+static const struct command {
+    const char *name;
+    int operands;
+    int (*run)(const struct command_line *line, struct error *error);
+} commands[] = {
+    {"mount", 2, run_mount},
+    {"umount", 1, run_umount},
+    {"export", 2, run_export},
+};
+
+int main(int count, char **arguments)
+{
+    struct command_line line = {0};
+    struct error error = {0};
+
+    if (count < 2)
+        return usage("a command is missing", "");
+    if (strcmp(arguments[1], "--help") == 0 || strcmp(arguments[1], "-h") == 0) {
+        printf("%s%s", help_start, options_help);
+        return EXIT_DONE;
+    }
+    if (strcmp(arguments[1], "--version") == 0 || strcmp(arguments[1], "-V") == 0) {
+        puts("addonfs " ADDONFS_VERSION);
+        return EXIT_DONE;
+    }
+    for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
+        if (strcmp(arguments[1], commands[i].name) != 0)
+            continue;
+        int result = parse(count - 1, arguments + 1, commands[i].operands, &line);
+        if (result == EXIT_DONE)
+            result = finish(commands[i].run(&line, &error), &error);
+        options_clear(&line.options);
+        return result;
+    }
+    return usage("unknown command: ", arguments[1]);
+}

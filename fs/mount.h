@@ -1,0 +1,32 @@
+/*
+ * mount: the life of a mount, from the command line to its end.
+ */
+#ifndef ADDONFS_MOUNT_H
+#define ADDONFS_MOUNT_H
+
+#include "options.h"
+
+#include <addonfs/error.h>
+#include <stdbool.h>
+
+/*
+ * Mount `source` at `mountpoint`. In the background it returns when the mount answers; the daemon
+ * goes on in another process. In the foreground it returns when the mount has ended. On failure no
+ * mount is left behind. The processes:
+ *
+ *     background: this process (returns) … daemon
+ *     foreground: this process is the daemon
+ *
+ * and where the daemon has to become another user, it is in two halves: one stays root, waits, and
+ * unmounts at the end; the other serves as that user.
+ */
+int mount_run(const char *source, const char *mountpoint, const struct options *options,
+              bool foreground, struct error *error);
+
+/*
+ * Unmount, and return when the daemon has ended. Also clears a mount whose daemon is dead. -EINVAL:
+ * not an addonfs mount; -EBUSY: in use.
+ */
+int mount_end(const char *mountpoint, struct error *error);
+
+#endif

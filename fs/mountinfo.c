@@ -1,0 +1,98 @@
+#include "mountinfo.h"
+
+#include <addonfs/cleanup.h>
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+CLEANUP(file, FILE *, fclose)
+
+/* Undo the \ooo that the kernel writes for space, tab, newline and backslash. */
+static void unescape(char *text)
+{
+    char *to = text;
+
+    for (const char *from = text; *from;) {
+        if (from[0] == '\\' && from[1] >= '0' && from[1] <= '3' && from[2] && from[3]) {
+            *to++ = (char)((from[1] - '0') * 64 + (from[2] - '0') * 8 + (from[3] - '0'));
+            from += 4;
+        } else {
+            *to++ = *from++;
+        }
+    }
+    *to = '\0';
+}
+
+static unsigned long number_after(const char *text, const char *key)
+{
+    const char *found = strstr(text, key);
+
+    return found ? strtoul(found + strlen(key), NULL, 10) : 0;
+}
+
+int mountinfo_find(const char *path, struct mountinfo *ret_mount)
+{
+    __attribute__((cleanup(cleanup_file_scope))) FILE *list = fopen("/proc/self/mountinfo", "re");
+    cleanup_free char *line = NULL;
+    size_t size = 0;
+    int result = -ENOENT;
+
+    if (!list)
+        return -errno;
+    /* Of several at one place the last is on top. */
+    while (getline(&line, &size, list) > 0) {
+        char *rest = line;
+        char *field[6] = {0};
+        char *type;
+        for (int i = 0; i < 6 && rest; i++)
+            field[i] = strsep(&rest, " ");
+        if (!rest || !(type = strstr(rest, "- ")))
+            continue;
+        type += 2;
+        unescape(field[4]);
+        if (strcmp(field[4], path) != 0)
+            continue;
+        *ret_mount = (struct mountinfo){
+            .is_addonfs = strncmp(type, "fuse.addonfs ", 13) == 0,
+            .user = (uid_t)number_after(type, "user_id="),
+            .group = (gid_t)number_after(type, "group_id="),
+        };
+        snprintf(ret_mount->device, sizeof(ret_mount->device), "%s", field[2]);
+        result = 0;
+    }
+    return result;
+}
+
+int mountinfo_resolve(const char *path, char **ret_path)
+{
+    cleanup_free char *copy = strdup(path);
+    cleanup_free char *parent = NULL;
+    char *resolved = realpath(path, NULL);
+
+    if (!copy)
+        return -ENOMEM;
+    if (resolved) {
+        *ret_path = resolved;
+        return 0;
+    }
+    if (errno != ENOTCONN && errno != EACCES && errno != EIO)
+        return -errno;
+    /* The parent can be asked where the mount itself cannot. */
+    size_t length = strlen(copy);
+    while (length > 1 && copy[length - 1] == '/')
+        copy[--length] = '\0';
+    char *slash = strrchr(copy, '/');
+    const char *name = slash ? slash + 1 : copy;
+    if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0 || *name == '\0')
+        return -ENOTCONN;
+    if (slash)
+        *slash = '\0';
+    parent = realpath(!slash ? "." : *copy ? copy : "/", NULL);
+    if (!parent)
+        return -errno;
+    if (asprintf(ret_path, "%s/%s", strcmp(parent, "/") == 0 ? "" : parent, name) < 0)
+        return -ENOMEM;
+    return 0;
+}

@@ -1,0 +1,30 @@
+/*
+ * mountinfo: what is mounted where, from /proc/self/mountinfo (proc_pid_mountinfo(5)).
+ *
+ * Reads the kernel's list, never the mounts themselves, so a dead or hanging mount does no harm.
+ */
+#ifndef ADDONFS_MOUNTINFO_H
+#define ADDONFS_MOUNTINFO_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+struct mountinfo {
+    bool is_addonfs;
+    char device[32]; /* "major:minor" */
+    uid_t user;      /* who mounted it, and may ask it */
+    gid_t group;
+};
+
+/* What is on top at `path` (absolute, without links). 0; -ENOENT: no mount point; or another errno.
+ */
+int mountinfo_find(const char *path, struct mountinfo *ret_mount);
+
+/*
+ * The absolute path of `path` without links, even where a dead mount stands at its end. The caller
+ * frees
+ * `*ret_path`. A negative errno.
+ */
+int mountinfo_resolve(const char *path, char **ret_path);
+
+#endif

@@ -1,0 +1,343 @@
+#include "operations.h"
+#include "filesystem.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+
+/* What never changes may be kept for as long as the kernel likes. */
+static const double FOREVER = 1e9;
+
+/* An open folder: what it held when its listing began, so that offsets stay what they are. */
+struct listing {
+    pthread_mutex_t lock;
+    struct entry *entry;
+    struct generation *generation;
+};
+
+static struct filesystem *filesystem_of(fuse_req_t request)
+{
+    return fuse_req_userdata(request);
+}
+
+static void reply_error(fuse_req_t request, int code)
+{
+    fuse_reply_err(request, -code);
+}
+
+static void on_init(void *userdata, struct fuse_conn_info *connection)
+{
+    (void)userdata;
+    /* Contents never change under a number: there is nothing to invalidate by time stamps. */
+    connection->want &= ~(unsigned)FUSE_CAP_AUTO_INVAL_DATA;
+    /* Wasted on folders whose entries are asked for again each time. */
+    connection->want &= ~(unsigned)(FUSE_CAP_READDIRPLUS | FUSE_CAP_READDIRPLUS_AUTO);
+}
+
+static void on_lookup(fuse_req_t request, fuse_ino_t parent_number, const char *name)
+{
+    struct filesystem *filesystem = filesystem_of(request);
+    cleanup_inode struct inode *parent = filesystem_inode(filesystem, parent_number);
+    cleanup_inode struct inode *inode = NULL;
+    struct fuse_entry_param reply = {0};
+    bool forever = false;
+
+    int r = parent ? filesystem_lookup(filesystem, parent, name, &inode) : -ESTALE;
+    if (r == 0)
+        r = filesystem_status(filesystem, inode, &reply.attr, &forever);
+    if (r == 0)
+        r = inode_remember(filesystem->inodes, inode);
+    if (r < 0) {
+        reply_error(request, r);
+        return;
+    }
+    reply.ino = inode->number;
+    reply.attr_timeout = forever ? FOREVER : 0;
+    reply.entry_timeout = 0; /* a live name: asked for on every use, absent ones too */
+    /* A request that was interrupted is not answered, so the kernel does not count it. */
+    if (fuse_reply_entry(request, &reply) < 0)
+        inode_forget(filesystem->inodes, inode->number, 1);
+}
+
+static void on_forget(fuse_req_t request, fuse_ino_t number, uint64_t count)
+{
+    inode_forget(filesystem_of(request)->inodes, number, count);
+    fuse_reply_none(request);
+}
+
+static void on_forget_multi(fuse_req_t request, size_t count, struct fuse_forget_data *forgets)
+{
+    for (size_t i = 0; i < count; i++)
+        inode_forget(filesystem_of(request)->inodes, forgets[i].ino, forgets[i].nlookup);
+    fuse_reply_none(request);
+}
+
+static void on_getattr(fuse_req_t request, fuse_ino_t number, struct fuse_file_info *info)
+{
+    struct filesystem *filesystem = filesystem_of(request);
+    cleanup_inode struct inode *inode = filesystem_inode(filesystem, number);
+    struct stat status;
+    bool forever = false;
+
+    (void)info;
+    int r = inode ? filesystem_status(filesystem, inode, &status, &forever) : -ESTALE;
+    if (r < 0)
+        reply_error(request, r);
+    else
+        fuse_reply_attr(request, &status, forever ? FOREVER : 0);
+}
+
+/* An open folder holds its listing, an open file its inode, whose body or text it keeps. */
+static uint64_t handle_of(void *pointer)
+{
+    return (uint64_t)(uintptr_t)pointer;
+}
+
+static struct listing *listing_of(const struct fuse_file_info *info)
+{
+    return (struct listing *)(uintptr_t)info->fh; // NOLINT(performance-no-int-to-ptr)
+}
+
+static struct inode *opened_of(const struct fuse_file_info *info)
+{
+    return (struct inode *)(uintptr_t)info->fh; // NOLINT(performance-no-int-to-ptr)
+}
+
+static void listing_free(struct listing *listing)
+{
+    generation_unref(listing->generation);
+    pthread_mutex_destroy(&listing->lock);
+    free(listing);
+}
+
+/* Take the folder's content as it is now. */
+static int listing_renew(struct filesystem *filesystem, const struct inode *inode,
+                         struct listing *listing)
+{
+    struct generation *generation = NULL;
+    struct entry *entry = NULL;
+
+    if (inode->kind == INODE_CONTROL)
+        return 0;
+    int r = filesystem_folder(filesystem, inode, &generation, &entry);
+    if (r == 0 && entry->failure) {
+        generation_unref(generation);
+        r = -EIO;
+    }
+    if (r < 0)
+        return r;
+    generation_unref(listing->generation);
+    listing->generation = generation;
+    listing->entry = entry;
+    return 0;
+}
+
+static void on_opendir(fuse_req_t request, fuse_ino_t number, struct fuse_file_info *info)
+{
+    struct filesystem *filesystem = filesystem_of(request);
+    cleanup_inode struct inode *inode = filesystem_inode(filesystem, number);
+    struct listing *listing = calloc(1, sizeof(*listing));
+
+    if (!listing) {
+        reply_error(request, -ENOMEM);
+        return;
+    }
+    pthread_mutex_init(&listing->lock, NULL);
+    int r = !inode ? -ESTALE
+            : inode->kind == INODE_FOLDER || inode->kind == INODE_CONTROL
+                ? listing_renew(filesystem, inode, listing)
+                : -ENOTDIR;
+    if (r < 0) {
+        listing_free(listing);
+        reply_error(request, r);
+        return;
+    }
+    info->fh = handle_of(listing);
+    if (fuse_reply_open(request, info) < 0)
+        listing_free(listing);
+}
+
+/* The entry at `index` of a listing: its name and the little that readdir tells. False at the end.
+ */
+static bool listed(const struct filesystem *filesystem, const struct inode *inode,
+                   const struct listing *listing, size_t index, const char **ret_name,
+                   struct stat *ret_status)
+{
+    bool control = inode->number == FUSE_ROOT_ID && filesystem_lists_control(filesystem);
+
+    *ret_status = (struct stat){.st_ino = inode->number, .st_mode = S_IFDIR};
+    if (index < 2) {
+        *ret_name = index == 0 ? "." : "..";
+        return true;
+    }
+    index -= 2;
+    if (inode->kind == INODE_CONTROL) {
+        *ret_name = "status.json";
+        ret_status->st_mode = S_IFREG;
+        return index == 0;
+    }
+    if (control && index == 0) {
+        *ret_name = ".addonfs";
+        ret_status->st_ino = CONTROL_NUMBER;
+        return true;
+    }
+    index -= control;
+    if (index >= listing->entry->count)
+        return false;
+    const struct entry *child = listing->entry->children[index];
+    *ret_name = child->name;
+    ret_status->st_ino = child->number;
+    ret_status->st_mode = child->kind == ENTRY_FOLDER ? S_IFDIR : S_IFREG;
+    return true;
+}
+
+static void on_readdir(fuse_req_t request, fuse_ino_t number, size_t size, off_t offset,
+                       struct fuse_file_info *info)
+{
+    struct filesystem *filesystem = filesystem_of(request);
+    cleanup_inode struct inode *inode = filesystem_inode(filesystem, number);
+    struct listing *listing = listing_of(info);
+    cleanup_free char *buffer = malloc(size);
+    size_t used = 0;
+    const char *name;
+    struct stat status;
+
+    if (!buffer || !inode) {
+        reply_error(request, buffer ? -ESTALE : -ENOMEM);
+        return;
+    }
+    cleanup_lock(&listing->lock);
+    /* From the start, or again from the start (rewinddir): as it is now. */
+    int r = offset == 0 ? listing_renew(filesystem, inode, listing) : 0;
+    if (r < 0) {
+        reply_error(request, r);
+        return;
+    }
+    for (size_t i = (size_t)offset; listed(filesystem, inode, listing, i, &name, &status); i++) {
+        size_t length =
+            fuse_add_direntry(request, buffer + used, size - used, name, &status, (off_t)(i + 1));
+        if (length > size - used)
+            break;
+        used += length;
+    }
+    fuse_reply_buf(request, buffer, used);
+}
+
+static void on_releasedir(fuse_req_t request, fuse_ino_t number, struct fuse_file_info *info)
+{
+    (void)number;
+    listing_free(listing_of(info));
+    reply_error(request, 0);
+}
+
+static void close_inode(struct inode *inode)
+{
+    if (inode->kind == INODE_BODY)
+        body_close(inode->body);
+    inode_unref(inode);
+}
+
+static void on_open(fuse_req_t request, fuse_ino_t number, struct fuse_file_info *info)
+{
+    struct filesystem *filesystem = filesystem_of(request);
+    cleanup_inode struct inode *inode = filesystem_inode(filesystem, number);
+    int r = 0;
+
+    if (!inode)
+        r = -ESTALE;
+    else if ((info->flags & O_ACCMODE) != O_RDONLY)
+        r = -EROFS;
+    else if (inode->kind == INODE_BODY)
+        r = view_open_body(filesystem->view, inode->body, NULL);
+    else if (inode->kind != INODE_TEXT)
+        r = -EISDIR;
+    if (r < 0) {
+        reply_error(request, r);
+        return;
+    }
+    info->keep_cache = 1;
+    info->noflush = 1;
+    struct inode *opened = steal_pointer(&inode);
+    info->fh = handle_of(opened);
+    if (fuse_reply_open(request, info) < 0)
+        close_inode(opened);
+}
+
+static void on_read(fuse_req_t request, fuse_ino_t number, size_t size, off_t offset,
+                    struct fuse_file_info *info)
+{
+    const struct inode *inode = opened_of(info);
+    cleanup_free char *buffer = malloc(size);
+    ssize_t n = 0;
+
+    (void)number;
+    if (!buffer) {
+        reply_error(request, -ENOMEM);
+        return;
+    }
+    if (inode->kind == INODE_BODY) {
+        n = body_read(inode->body, (uint64_t)offset, buffer, size);
+    } else if ((size_t)offset < inode->text_size) {
+        size_t rest = inode->text_size - (size_t)offset;
+        n = (ssize_t)(rest < size ? rest : size);
+        memcpy(buffer, inode->text + offset, (size_t)n);
+    }
+    if (n < 0)
+        reply_error(request, (int)n);
+    else
+        fuse_reply_buf(request, buffer, (size_t)n);
+}
+
+static void on_release(fuse_req_t request, fuse_ino_t number, struct fuse_file_info *info)
+{
+    (void)number;
+    close_inode(opened_of(info));
+    reply_error(request, 0);
+}
+
+static void on_statfs(fuse_req_t request, fuse_ino_t number)
+{
+    struct statvfs status = {
+        .f_bsize = 4096,
+        .f_frsize = 4096,
+        .f_namemax = 255,
+        .f_flag = ST_RDONLY | ST_NOSUID,
+    };
+
+    (void)number;
+    fuse_reply_statfs(request, &status);
+}
+
+static void on_getxattr(fuse_req_t request, fuse_ino_t number, const char *name, size_t size)
+{
+    char text[32];
+
+    if (number != FUSE_ROOT_ID || strcmp(name, PID_ATTRIBUTE) != 0) {
+        reply_error(request, -ENODATA);
+        return;
+    }
+    int length = snprintf(text, sizeof(text), "%ld", (long)filesystem_of(request)->pid);
+    if (size == 0)
+        fuse_reply_xattr(request, (size_t)length);
+    else if (size < (size_t)length)
+        reply_error(request, -ERANGE);
+    else
+        fuse_reply_buf(request, text, (size_t)length);
+}
+
+const struct fuse_lowlevel_ops filesystem_operations = {
+    .init = on_init,
+    .lookup = on_lookup,
+    .forget = on_forget,
+    .forget_multi = on_forget_multi,
+    .getattr = on_getattr,
+    .opendir = on_opendir,
+    .readdir = on_readdir,
+    .releasedir = on_releasedir,
+    .open = on_open,
+    .read = on_read,
+    .release = on_release,
+    .statfs = on_statfs,
+    .getxattr = on_getxattr,
+};
