@@ -166,7 +166,7 @@ static int type_of(int directory, const char *name)
     return fd < 0 || fstat(fd, &status) < 0 ? DT_UNKNOWN : (int)IFTODT(status.st_mode);
 }
 
-static int read_names(DIR *stream, struct source_folder *folder, bool *ret_changed)
+static int read_stream(DIR *stream, struct source_folder *folder, bool *ret_changed)
 {
     struct source_entry *entries = NULL;
     size_t count = 0;
@@ -214,6 +214,22 @@ static int read_names(DIR *stream, struct source_folder *folder, bool *ret_chang
     return 0;
 }
 
+static int read_names(int fd, struct source_folder *folder, bool *ret_changed)
+{
+    int own = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+    DIR *stream = own < 0 ? NULL : fdopendir(own);
+
+    if (!stream) {
+        int code = -errno;
+        if (own >= 0)
+            close(own);
+        return code;
+    }
+    int r = read_stream(stream, folder, ret_changed);
+    closedir(stream);
+    return r;
+}
+
 static bool is_same_listing(const struct source_folder *folder, const struct stat *status)
 {
     return folder->identity.trusted && folder->identity.device == status->st_dev &&
@@ -222,18 +238,18 @@ static bool is_same_listing(const struct source_folder *folder, const struct sta
            file_stamp_is_same(folder->identity.change, status->st_ctim);
 }
 
-static int list(struct source *source, struct source_folder *folder, DIR *stream, bool *ret_changed)
+static int list(struct source *source, struct source_folder *folder, int fd, bool *ret_changed)
 {
     struct stat status;
     int r = 0;
 
-    if (fstat(dirfd(stream), &status) < 0)
+    if (fstat(fd, &status) < 0)
         return -errno;
     if (*folder->path != '\0' && resolve_is_git(&worktree_of(source)->root, &status))
         return -EPERM;
     if (!is_same_listing(folder, &status)) {
         bool trusted = file_stamp_is_old(status.st_ctim);
-        r = read_names(stream, folder, ret_changed);
+        r = read_names(fd, folder, ret_changed);
         if (r < 0)
             return r;
         folder->identity.device = status.st_dev;
@@ -256,19 +272,15 @@ static int list(struct source *source, struct source_folder *folder, DIR *stream
 static int load(struct source *source, struct source_folder *folder, bool *ret_changed,
                 struct error *error)
 {
-    int fd = resolve_open(&worktree_of(source)->root, folder->real, O_RDONLY | O_DIRECTORY);
-    DIR *stream = fd < 0 ? NULL : fdopendir(fd);
-    int r = stream ? list(source, folder, stream, ret_changed) : fd < 0 ? fd : -errno;
+    cleanup_fd int fd =
+        resolve_open(&worktree_of(source)->root, folder->real, O_RDONLY | O_DIRECTORY);
+    int r = fd < 0 ? fd : list(source, folder, fd, ret_changed);
 
     for (size_t i = 0; r == 0 && i < folder->count; i++) {
         struct source_entry *entry = &folder->entries[i];
         if (entry->kind != SOURCE_UNSEEN)
-            r = look_again(source, dirfd(stream), folder, entry, ret_changed, error);
+            r = look_again(source, fd, folder, entry, ret_changed, error);
     }
-    if (stream)
-        closedir(stream);
-    else if (fd >= 0)
-        close(fd);
     if (r == 0 || (error_is_transient(r) && r != -ESTALE))
         return r < 0 ? error_errno(error, r, "%s", folder->path) : 0;
 

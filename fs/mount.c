@@ -270,6 +270,15 @@ static void unmount_ours(const struct daemon *daemon)
         umount2(daemon->mountpoint, MNT_DETACH | UMOUNT_NOFOLLOW);
 }
 
+/* Close what is behind `fd`; the number stays taken, because libfuse will close it again. */
+static void let_go(int fd)
+{
+    cleanup_fd int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+    if (null < 0 || dup3(null, fd, O_CLOEXEC) < 0)
+        close(fd);
+}
+
 /* Someone else's repository: mount as root, serve as its owner. */
 static int run_in_halves(struct daemon *daemon, struct error *error)
 {
@@ -283,21 +292,27 @@ static int run_in_halves(struct daemon *daemon, struct error *error)
     int r = new_session(daemon, shell, error);
     if (r == 0)
         r = mount_session(daemon, error);
-    if (r < 0)
+    if (r == 0 && pipe2(channel, O_CLOEXEC) < 0) {
+        r = error_errno(error, -errno, "%s", daemon->mountpoint);
+        unmount_ours(daemon);
+    }
+    if (r < 0) {
+        if (daemon->session)
+            fuse_session_destroy(daemon->session);
         return r;
-    if (pipe2(channel, O_CLOEXEC) < 0)
-        return error_errno(error, -errno, "%s", daemon->mountpoint);
+    }
     pid_t child = fork();
     if (child == 0) {
         close(channel[0]);
         r = run_as_owner(daemon, shell, keeper, error);
         if (r < 0)
             (void)!write(channel[1], error->text, strlen(error->text));
+        fuse_session_destroy(daemon->session);
         filesystem_free(shell);
         _exit(r < 0 ? 1 : 0);
     }
     /* Only who serves may hold the device: if it dies, the mount must answer ENOTCONN, not hang. */
-    close(fuse_session_fd(daemon->session));
+    let_go(fuse_session_fd(daemon->session));
     close(channel[1]);
     if (child < 0)
         r = error_errno(error, -errno, "%s", daemon->mountpoint);
@@ -314,6 +329,7 @@ static int run_in_halves(struct daemon *daemon, struct error *error)
     else
         r = error_set(error, -EIO, "%s: the serving process was killed by signal %d",
                       daemon->mountpoint, WTERMSIG(status));
+    fuse_session_destroy(daemon->session);
     return r;
 }
 

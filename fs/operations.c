@@ -192,28 +192,20 @@ static bool listed(const struct filesystem *filesystem, const struct inode *inod
     return true;
 }
 
-static void on_readdir(fuse_req_t request, fuse_ino_t number, size_t size, off_t offset,
-                       struct fuse_file_info *info)
+/* Fill `buffer` from `offset` on. Returns the bytes used, or a negative errno. */
+static ssize_t fill_listing(fuse_req_t request, const struct inode *inode, struct listing *listing,
+                            off_t offset, char *buffer, size_t size)
 {
     struct filesystem *filesystem = filesystem_of(request);
-    cleanup_inode struct inode *inode = filesystem_inode(filesystem, number);
-    struct listing *listing = listing_of(info);
-    cleanup_free char *buffer = malloc(size);
     size_t used = 0;
     const char *name;
     struct stat status;
-
-    if (!buffer || !inode) {
-        reply_error(request, buffer ? -ESTALE : -ENOMEM);
-        return;
-    }
     cleanup_lock(&listing->lock);
+
     /* From the start, or again from the start (rewinddir): as it is now. */
     int r = offset == 0 ? listing_renew(filesystem, inode, listing) : 0;
-    if (r < 0) {
-        reply_error(request, r);
-        return;
-    }
+    if (r < 0)
+        return r;
     for (size_t i = (size_t)offset; listed(filesystem, inode, listing, i, &name, &status); i++) {
         size_t length =
             fuse_add_direntry(request, buffer + used, size - used, name, &status, (off_t)(i + 1));
@@ -221,7 +213,25 @@ static void on_readdir(fuse_req_t request, fuse_ino_t number, size_t size, off_t
             break;
         used += length;
     }
-    fuse_reply_buf(request, buffer, used);
+    return (ssize_t)used;
+}
+
+static void on_readdir(fuse_req_t request, fuse_ino_t number, size_t size, off_t offset,
+                       struct fuse_file_info *info)
+{
+    cleanup_inode struct inode *inode = filesystem_inode(filesystem_of(request), number);
+    cleanup_free char *buffer = malloc(size);
+    ssize_t n = -ENOMEM;
+
+    if (!inode)
+        n = -ESTALE;
+    else if (buffer)
+        n = fill_listing(request, inode, listing_of(info), offset, buffer, size);
+    /* The reply is the last thing: from then on a release may free the listing. */
+    if (n < 0)
+        reply_error(request, (int)n);
+    else
+        fuse_reply_buf(request, buffer, (size_t)n);
 }
 
 static void on_releasedir(fuse_req_t request, fuse_ino_t number, struct fuse_file_info *info)
