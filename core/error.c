@@ -45,6 +45,20 @@ static size_t utf8_length(const uint8_t *bytes, size_t size)
     return length;
 }
 
+bool error_is_utf8(const void *bytes, size_t size)
+{
+    const uint8_t *from = bytes;
+
+    while (size > 0) {
+        size_t length = utf8_length(from, size);
+        if (length == 0)
+            return false;
+        from += length;
+        size -= length;
+    }
+    return true;
+}
+
 size_t error_printable(const void *bytes, size_t size, char *text, size_t room)
 {
     const uint8_t *from = bytes;

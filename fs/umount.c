@@ -5,15 +5,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/pidfd.h>
 #include <sys/wait.h>
 #include <sys/xattr.h>
-
-extern char **environ;
 
 static pid_t ask(const char *mountpoint)
 {
@@ -64,22 +61,21 @@ static int watch_daemon(const struct mountinfo *mount, const char *mountpoint)
 /* A plain user's way: fusermount3 is set-uid root and checks that the mount is the user's. */
 static int fusermount(const char *mountpoint)
 {
-    char *const arguments[] = {"fusermount3", "-u", "-q", "--", (char *)(uintptr_t)mountpoint,
-                               NULL};
-    posix_spawn_file_actions_t actions;
-    pid_t child;
     int status = 0;
+    pid_t child = fork();
 
-    posix_spawn_file_actions_init(&actions);
-    posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
-    int r = posix_spawnp(&child, arguments[0], &actions, NULL, arguments, environ);
-    posix_spawn_file_actions_destroy(&actions);
-    if (r != 0)
-        return -r;
-    while (waitpid(child, &status, 0) < 0) {
-        if (errno != EINTR)
-            return -errno;
+    if (child == 0) {
+        int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
+        dup2(null, STDERR_FILENO);
+        execlp("fusermount3", "fusermount3", "-u", "-q", "--", mountpoint, (char *)NULL);
+        _exit(127);
     }
+    while (child > 0 && waitpid(child, &status, 0) < 0 && errno == EINTR)
+        ;
+    if (child < 0)
+        return -errno;
+    if (WIFEXITED(status) && WEXITSTATUS(status) == 127)
+        return -ENOENT;
     return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? 0 : -EBUSY;
 }
 
@@ -108,7 +104,8 @@ int mount_end(const char *mountpoint, struct error *error)
                          "-vm '%s')",
                          mountpoint, mountpoint);
     if (r < 0)
-        return error_errno(error, r, "%s: cannot unmount", mountpoint);
+        return error_errno(error, r, "%s: cannot unmount%s", mountpoint,
+                           r == -ENOENT ? " (is fusermount3 installed?)" : "");
     struct pollfd event = {.fd = daemon, .events = POLLIN};
     while (daemon >= 0 && poll(&event, 1, -1) < 0 && errno == EINTR)
         ;

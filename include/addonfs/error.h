@@ -44,6 +44,9 @@ int error_errno(struct error *error, int code, const char *format, ...)
  */
 size_t error_printable(const void *bytes, size_t size, char *text, size_t room);
 
+/* Is it well-formed UTF-8 (RFC 3629)? */
+bool error_is_utf8(const void *bytes, size_t size);
+
 /*
  * Is this a failure of the moment (memory, descriptors, disk space, an interrupted or outdated
  * look) and not a property of the content? Such a failure is never remembered.
