@@ -19,8 +19,9 @@ enum { RETRY_LIMIT = 1000 };
 
 static int open_beneath(int fd, const char *path, int flags, uint64_t resolve)
 {
+    /* Next to O_PATH openat2 allows no flag that would mean nothing. */
     struct open_how how = {
-        .flags = (uint64_t)(unsigned)(flags | O_CLOEXEC | O_NOCTTY),
+        .flags = (uint64_t)(unsigned)(flags | O_CLOEXEC | (flags & O_PATH ? 0 : O_NOCTTY)),
         .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV | resolve,
     };
 

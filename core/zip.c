@@ -13,7 +13,8 @@ enum {
     LOCATOR64_SIZE = 20,       /* 4.3.15 */
     END_SIZE = 22,             /* 4.3.16 */
     EXTRA64_LIMIT = 4 + 3 * 8, /* 4.5.3: header id, size, at most three values */
-    NAME_LIMIT = UINT16_MAX,
+    NAME_LIMIT = UINT16_MAX,   /* 4.4.10: the length is two bytes */
+    NAME_SHOWN = 2048,         /* of a name in a message: two and a reason fit ERROR_TEXT_SIZE */
 };
 
 /* Signatures. */
@@ -226,12 +227,16 @@ static bool is_ascii(const char *name)
     return true;
 }
 
-/* Is there a component "", "." or "..", with `separators` between components? */
-static bool has_bad_component(const char *name, const char *separators, bool empty_is_bad)
+/*
+ * Is there a component "", "." or ".."? Every such component is one between '/' and '\\' as well,
+ * so looking at both at once finds what either reader would: Windows takes "\\a" for an absolute
+ * path.
+ */
+static bool has_bad_component(const char *name)
 {
     for (;;) {
-        size_t length = strcspn(name, separators);
-        if ((length == 0 && empty_is_bad) || (length == 1 && name[0] == '.') ||
+        size_t length = strcspn(name, "/\\");
+        if (length == 0 || (length == 1 && name[0] == '.') ||
             (length == 2 && name[0] == '.' && name[1] == '.'))
             return true;
         if (name[length] == '\0')
@@ -250,7 +255,7 @@ bool zip_name_ok(const char *name, const char **ret_reason)
         reason = "the name is too long for a ZIP member";
     else if (!error_is_utf8(name, strlen(name)))
         reason = "the name is not UTF-8, which a ZIP member's must be";
-    else if (has_bad_component(name, "/", true) || has_bad_component(name, "/\\", false))
+    else if (has_bad_component(name))
         reason = "the name could lead out of the folder it is unpacked in";
     if (reason && ret_reason)
         *ret_reason = reason;
@@ -263,12 +268,13 @@ static int check_member(const struct zip_member *member, const struct zip_member
     const char *reason = NULL;
 
     if (!zip_name_ok(member->name, &reason))
-        return error_set(error, -EINVAL, "%s: %s", member->name, reason);
+        return error_set(error, -EINVAL, "%.*s: %s", NAME_SHOWN, member->name, reason);
     if (before && strcmp(before->name, member->name) >= 0)
-        return error_set(error, -EINVAL, "%s: not behind %s in byte order", member->name,
-                         before->name);
+        return error_set(error, -EINVAL, "%.*s: not behind %.*s in byte order", NAME_SHOWN,
+                         member->name, NAME_SHOWN, before->name);
     if (member->method == ZIP_STORED && member->size != member->compressed_size)
-        return error_set(error, -EINVAL, "%s: stored, but its sizes differ", member->name);
+        return error_set(error, -EINVAL, "%.*s: stored, but its sizes differ", NAME_SHOWN,
+                         member->name);
     return 0;
 }
 
@@ -277,13 +283,16 @@ static int take_members(struct zip *zip, const struct zip_member *members, struc
 {
     uint64_t pool = 0;
     size_t used = 0;
+    bool fits = true;
 
     for (size_t i = 0; i < zip->count; i++) {
         int r = check_member(&members[i], i > 0 ? &members[i - 1] : NULL, error);
         if (r < 0)
             return r;
-        pool += strlen(members[i].name) + 1;
+        fits = fits && checked_add(pool, strlen(members[i].name) + 1, &pool);
     }
+    if (!fits || pool > SIZE_MAX)
+        return error_errno(error, -ENOMEM, "zip");
     zip->records = calloc(zip->count > 0 ? zip->count : 1, sizeof(*zip->records));
     zip->names = malloc(pool > 0 ? (size_t)pool : 1);
     if (!zip->records || !zip->names)

@@ -1,0 +1,63 @@
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from mounting import ADDONFS, mounted  # noqa: E402
+from repository import Repository  # noqa: E402
+
+REQUIRED = os.environ.get("ADDONFS_REQUIRE_FUSE") == "1"
+
+
+def need(condition, what):
+    """A missing need is a visible skip; where everything must run, it is a failure."""
+    if not condition:
+        if REQUIRED:
+            pytest.fail(f"needed here: {what}")
+        pytest.skip(what)
+
+
+@pytest.fixture(scope="session")
+def program():
+    need(ADDONFS and os.access(ADDONFS, os.X_OK), "the program (make; environment variable ADDONFS)")
+    return ADDONFS
+
+
+@pytest.fixture(scope="session")
+def fuse(program):
+    need(os.path.exists("/dev/fuse"), "/dev/fuse")
+    need(os.geteuid() == 0 or os.access("/dev/fuse", os.W_OK), "the right to open /dev/fuse")
+    return program
+
+
+@pytest.fixture
+def root_user():
+    need(os.geteuid() == 0, "root, to act as several users")
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A folder that other users can reach."""
+    for path in [tmp_path, *tmp_path.parents]:
+        if path == Path("/tmp") or path == Path("/"):
+            break
+        try:
+            os.chmod(path, 0o755)
+        except PermissionError:
+            break
+    return tmp_path
+
+
+@pytest.fixture
+def repo(folder):
+    return Repository(folder / "source")
+
+
+@pytest.fixture
+def mount(fuse, repo, folder):
+    """The worktree of `repo`, mounted."""
+    with mounted(repo.path, folder / "mnt") as place:
+        yield place

@@ -1,0 +1,87 @@
+"""Running addonfs: mounts that are always taken away again, and what they say."""
+
+import contextlib
+import json
+import os
+import select
+import subprocess
+from pathlib import Path
+
+from repository import ENVIRONMENT
+
+ADDONFS = os.environ.get("ADDONFS", "")
+TIMEOUT = 120
+
+
+def run(*arguments, timeout=TIMEOUT, **options):
+    """Run addonfs, or another program if the first argument says so."""
+    options.setdefault("env", {**os.environ, **ENVIRONMENT})
+    return subprocess.run(
+        [ADDONFS, *map(os.fspath, arguments)],
+        capture_output=True,
+        timeout=timeout,
+        **options,
+    )
+
+
+def is_mounted(path):
+    place = os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path))
+    with open("/proc/self/mountinfo", "rb") as file:
+        return any(line.split()[4] == os.fsencode(place).replace(b" ", b"\\040") for line in file)
+
+
+def daemon_pid(mountpoint):
+    return int(os.getxattr(mountpoint, "user.addonfs.pid"))
+
+
+def has_ended(pidfd):
+    return bool(select.select([pidfd], [], [], 0)[0])
+
+
+def await_end(pidfd):
+    assert select.select([pidfd], [], [], TIMEOUT)[0], "the daemon does not end"
+
+
+def status(mountpoint):
+    return json.loads((Path(mountpoint) / ".addonfs" / "status.json").read_text())
+
+
+def errors(mountpoint):
+    return [p for p in status(mountpoint)["problems"] if p["severity"] == "error"]
+
+
+@contextlib.contextmanager
+def mounted(source, mountpoint, options="", **more):
+    """Mount, hand the mount point out, unmount, and see that the daemon has ended by then."""
+    mountpoint = Path(mountpoint)
+    mountpoint.mkdir(parents=True, exist_ok=True)
+    result = run("mount", source, mountpoint, *(["-o", options] if options else []), **more)
+    assert result.returncode == 0, result.stderr.decode()
+    assert result.stderr == b"" and result.stdout == b""
+    try:
+        pidfd = os.pidfd_open(daemon_pid(mountpoint))
+        try:
+            yield mountpoint
+            result = run("umount", mountpoint)
+            assert result.returncode == 0, result.stderr.decode()
+            assert has_ended(pidfd), "umount returned before the daemon had ended"
+            assert not is_mounted(mountpoint)
+        finally:
+            os.close(pidfd)
+    finally:
+        clean(mountpoint)
+
+
+def clean(mountpoint):
+    """Whatever happened: no mount stays."""
+    while is_mounted(mountpoint):
+        if subprocess.run(["umount", "-l", os.fspath(mountpoint)], capture_output=True).returncode:
+            subprocess.run(["fusermount3", "-uz", os.fspath(mountpoint)], capture_output=True)
+
+
+def package(mountpoint, version="3.15.12"):
+    return Path(mountpoint) / "package" / "openpype" / version
+
+
+def client_zip(mountpoint, version="3.15.12"):
+    return package(mountpoint, version) / "private" / "client.zip"
