@@ -228,9 +228,8 @@ static bool is_ascii(const char *name)
 }
 
 /*
- * Is there a component "", "." or ".."? Every such component is one between '/' and '\\' as well,
- * so looking at both at once finds what either reader would: Windows takes "\\a" for an absolute
- * path.
+ * Is there a component "", "." or ".."? One between '/' alone is also one between '/' and '\', so
+ * this finds what either kind of reader would; Windows takes a name with '\' first for absolute.
  */
 static bool has_bad_component(const char *name)
 {

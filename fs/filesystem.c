@@ -12,6 +12,11 @@ static const char control_name[] = ".addonfs";
 static const char status_name[] = "status.json";
 
 enum {
+    /*
+     * What cannot be read shows as one byte. With 0 bytes GNU tar would not open it (create.c: empty
+     * files are not opened), and pack an empty file in silence.
+     */
+    UNREADABLE_SIZE = 1,
     /* Bodies that change under every look: the writer never rests. */
     ATTEMPTS = 64,
     /* Problems that are logged once each; a source with more has been reported well enough. */
@@ -240,7 +245,7 @@ static int body_inode(struct filesystem *filesystem, const struct entry *entry, 
         return -ENOMEM;
     inode->body = body_ref(body);
     set_attributes(filesystem, &inode->status, inode->number, S_IFREG, &entry->owner, entry->mtime);
-    set_size(&inode->status, body_size(body));
+    set_size(&inode->status, body_failure(body) ? UNREADABLE_SIZE : body_size(body));
     *ret_inode = inode;
     return 0;
 }

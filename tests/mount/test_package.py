@@ -103,7 +103,8 @@ def test_links_inside_the_tree_are_followed(repo, folder, fuse):
     repo.commit()
     for options in ("", "rev=HEAD"):
         with mounted(repo.path, folder / "mnt", options) as mnt:
-            members = check(repo.checkout(folder / f"clean{options}"), package(mnt)).members
+            source = repo.checkout(folder / "clean") if options else repo.path
+            members = check(source, package(mnt)).members
             assert members[b"openpype/linked/code.py"][0] == b"code"
             assert b"openpype/chain" in members and b"openpype/lib/noted.pyc" not in members
 
@@ -154,7 +155,6 @@ def test_the_mount_point_may_lie_inside_the_source(repo, folder, fuse):
 
 def test_a_mount_point_inside_what_is_packaged_fails_closed_and_does_not_hang(repo, folder, fuse):
     with mounted(repo.path, repo.path / "openpype" / "mnt") as mnt:
-        assert client_zip(mnt).stat().st_size == 0
         with pytest.raises(OSError):
             client_zip(mnt).read_bytes()
         assert any(p["path"] == "openpype/mnt" for p in status(mnt)["problems"])
