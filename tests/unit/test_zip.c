@@ -65,7 +65,8 @@ static uint64_t seed_of(const char *test)
     return seed;
 }
 
-/* A zip_stream_read that also holds zip_read to its promise: never outside the stream, never empty. */
+/* A zip_stream_read that also holds zip_read to its promise: never outside the stream, never empty.
+ */
 static int give(void *context, const void *stream, uint64_t offset, void *bytes, size_t size)
 {
     struct giver *giver = context;
@@ -248,15 +249,18 @@ static void an_empty_archive_is_an_end_record(void **state)
 
 static void a_stored_member_is_written_byte_for_byte(void **state)
 {
+    /* clang-format off */
     static const char golden[] =
         /* 4.3.7 local header */
         "PK\3\4" "\x0A\0" "\0\0" "\0\0" "\0\0" "\x21\0" "\xC2\x41\x24\x35"
         "\3\0\0\0" "\3\0\0\0" "\5\0" "\0\0" "a/b.c" "abc"
         /* 4.3.12 central header */
         "PK\1\2" "\x14\3" "\x0A\0" "\0\0" "\0\0" "\0\0" "\x21\0" "\xC2\x41\x24\x35"
-        "\3\0\0\0" "\3\0\0\0" "\5\0" "\0\0" "\0\0" "\0\0" "\0\0" "\0\0\xA4\x81" "\0\0\0\0" "a/b.c"
+        "\3\0\0\0" "\3\0\0\0" "\5\0" "\0\0" "\0\0" "\0\0" "\0\0" "\0\0\xA4\x81" "\0\0\0\0"
+        "a/b.c"
         /* 4.3.16 end record */
         "PK\5\6" "\0\0" "\0\0" "\1\0" "\1\0" "\x33\0\0\0" "\x26\0\0\0" "\0";
+    /* clang-format on */
     struct content content = {(const uint8_t *)"abc", 3};
     struct zip_member member = {"a/b.c", &content, 3, 3, 0x352441C2, ZIP_STORED, 0100644};
 
@@ -266,12 +270,15 @@ static void a_stored_member_is_written_byte_for_byte(void **state)
 
 static void a_deflated_member_with_a_name_in_utf8_is_written_byte_for_byte(void **state)
 {
+    /* clang-format off */
     static const char golden[] =
         "PK\3\4" "\x14\0" "\0\x08" "\x08\0" "\0\0" "\x21\0" "\xC2\x41\x24\x35"
         "\5\0\0\0" "\3\0\0\0" "\2\0" "\0\0" "\xC3\xBC" "\x4B\x4C\x4A\6\0"
         "PK\1\2" "\x14\3" "\x14\0" "\0\x08" "\x08\0" "\0\0" "\x21\0" "\xC2\x41\x24\x35"
-        "\5\0\0\0" "\3\0\0\0" "\2\0" "\0\0" "\0\0" "\0\0" "\0\0" "\0\0\xED\x81" "\0\0\0\0" "\xC3\xBC"
+        "\5\0\0\0" "\3\0\0\0" "\2\0" "\0\0" "\0\0" "\0\0" "\0\0" "\0\0\xED\x81" "\0\0\0\0"
+        "\xC3\xBC"
         "PK\5\6" "\0\0" "\0\0" "\1\0" "\1\0" "\x30\0\0\0" "\x25\0\0\0" "\0";
+    /* clang-format on */
     struct content content = {(const uint8_t *)"\x4B\x4C\x4A\6\0", 5};
     struct zip_member member = {"\xC3\xBC", &content, 3, 5, 0x352441C2, ZIP_DEFLATED, 0100755};
 
@@ -451,7 +458,8 @@ static uint64_t check_central(const struct zip *zip, const struct zip_member *m,
     return offset + size;
 }
 
-/* The whole structure, followed from the front; `is_64` says whether there are ZIP64 end records. */
+/* The whole structure, followed from the front; `is_64` says whether there are ZIP64 end records.
+ */
 static void check_structure(const struct zip *zip, const struct zip_member *members, size_t count,
                             bool is_64)
 {
@@ -552,7 +560,8 @@ static void zip64_begins_at_65535_members(void **state)
     fixture_free(&f);
 }
 
-/* --- Another reader ---------------------------------------------------------------------------- */
+/* --- Another reader ----------------------------------------------------------------------------
+ */
 
 /* An archive for libarchive's callbacks: no file, so a huge one costs nothing. */
 struct reading {
@@ -564,8 +573,8 @@ struct reading {
 static la_ssize_t reading_read(struct archive *a, void *context, const void **ret_bytes)
 {
     struct reading *reading = context;
-    ssize_t n = zip_read(reading->zip, reading->offset, reading->bytes, sizeof(reading->bytes),
-                         give, NULL);
+    ssize_t n =
+        zip_read(reading->zip, reading->offset, reading->bytes, sizeof(reading->bytes), give, NULL);
 
     (void)a;
     *ret_bytes = reading->bytes;
@@ -631,9 +640,13 @@ static void libarchive_reads_the_same_members_from_a_file(void **state)
         FILE *file = tmpfile();
         assert_non_null(file);
         assert_int_equal(fwrite(whole, 1, (size_t)zip_size(zip), file), zip_size(zip));
-        rewind(file);
+        assert_int_equal(fflush(file), 0);
+        assert_int_equal(lseek(fileno(file), 0, SEEK_SET), 0);
         struct archive *a = reader_new();
-        assert_int_equal(archive_read_open_FILE(a, file), ARCHIVE_OK);
+        /* libarchive's seekable reader overlooks an end record that is the whole file. */
+        if (f.count == 0)
+            assert_int_equal(archive_read_support_format_zip_streamable(a), ARCHIVE_OK);
+        assert_int_equal(archive_read_open_fd(a, fileno(file), 65536), ARCHIVE_OK);
         check_entries(a, &f);
         fclose(file);
         fixture_free(&f);
@@ -646,7 +659,6 @@ static void libarchive_finds_members_beyond_4_gib(void **state)
 
     (void)state;
     struct fixture f = fixture_zeros(sizes, 6);
-    /* libarchive checks a CRC when it reads to the end; skipping, it does not. */
     cleanup_zip struct zip *zip = compose(f.members, f.count);
     cleanup_free struct reading *reading = calloc(1, sizeof(*reading));
     assert_non_null(reading);
@@ -661,7 +673,8 @@ static void libarchive_finds_members_beyond_4_gib(void **state)
     fixture_free(&f);
 }
 
-/* --- What is refused --------------------------------------------------------------------------- */
+/* --- What is refused ---------------------------------------------------------------------------
+ */
 
 /* zip_new must refuse with `code`, name `word`, and leave the archive alone. */
 static void check_refused(const struct zip_member *members, size_t count, int code,
@@ -681,12 +694,15 @@ static void check_refused(const struct zip_member *members, size_t count, int co
 
 static void a_bad_name_is_refused(void **state)
 {
+    /* clang-format off */
     static const char *const bad[] = {
-        "",      "/a",     "a/",        "a//b",         ".",         "..",       "./a",
-        "../a",  "a/..",   "a/../b",    "a/./b",        "a\\..\\b",  "..\\a",    "a/..\\b",
-        "\\a",   "a\\",    "a\\\\b",    "a/\\b",        "\xFF",      "a\xC3",    "\xC0\xAF",
-        "\xED\xA0\x80", "\xF4\x90\x80\x80",
+        "", "/a", "a/", "a//b", ".", "..", "./a", "../a", "a/..", "a/../b", "a/./b",
+        /* where '\' separates: a folder above, the root of a drive, another host */
+        "a\\..\\b", "..\\a", "a/..\\b", "\\a", "a\\", "a\\\\b", "a/\\b", "\\\\host\\a",
+        /* not UTF-8: a stray byte, cut, overlong, a surrogate, beyond U+10FFFF */
+        "\xFF", "a\xC3", "\xC0\xAF", "\xED\xA0\x80", "\xF4\x90\x80\x80",
     };
+    /* clang-format on */
     static const char *const good[] = {
         "a", "a/b", "...", ".a", "a.", "..a", "a..", "a\\b", " ", "\n", "-", "\xC3\xBC", "C:x",
     };

@@ -1,0 +1,114 @@
+"""`addonfs export` writes what a mount shows, whole or not at all."""
+
+import os
+import subprocess
+import tarfile
+import zipfile
+
+import pytest
+
+import oracle
+from mounting import client_zip, mounted, run
+from repository import Link
+
+ARCHIVES = [".zip", ".tar", ".tar.gz", ".tar.xz", ".tar.zst"]
+
+
+def export(source, out, options=""):
+    result = run("export", source, out, *(["-o", options] if options else []))
+    assert result.returncode == 0, result.stderr.decode()
+    assert result.stdout == result.stderr == b""
+
+
+def test_a_folder_holds_what_the_rules_say(repo, folder, program):
+    export(repo.path, folder / "out")
+    assert list(oracle.compare(oracle.package_a(repo.path), folder / "out/openpype/3.15.12")) == []
+    assert os.listdir(folder / "out") == ["openpype"]
+    assert os.listdir(folder / "out/openpype") == ["3.15.12"]
+
+
+def test_a_revision_is_exported_as_it_is_mounted(repo, folder, fuse):
+    export(repo.path, folder / "out", "rev=main")
+    clean = repo.checkout(folder / "clean")
+    assert list(oracle.compare(oracle.package_a(clean), folder / "out/openpype/3.15.12")) == []
+    with mounted(repo.path, folder / "mnt", "rev=main") as mnt:
+        assert (folder / "out/openpype/3.15.12/private/client.zip").read_bytes() == \
+            client_zip(mnt).read_bytes()
+
+
+def unpack(path, out):
+    if path.suffix == ".zip":
+        zipfile.ZipFile(path).extractall(out)
+    elif path.suffix == ".zst":
+        out.mkdir()
+        subprocess.run(["bsdtar", "-xf", path, "-C", out], check=True)
+    else:
+        with tarfile.open(path) as archive:
+            archive.extractall(out, filter="data")
+
+
+@pytest.mark.parametrize("suffix", ARCHIVES)
+def test_an_archive_holds_the_same(repo, folder, program, suffix):
+    repo.write({"server_addon/server/grün.py": "ü"})
+    path = folder / f"package{suffix}"
+    export(repo.path, path)
+    unpack(path, folder / "out")
+    expected = oracle.package_a(repo.path)
+    if suffix == ".zip":  # zipfile does not set modes
+        expected.files = {n: (c[0], False) for n, c in expected.files.items()}
+    assert list(oracle.compare(expected, folder / "out/openpype/3.15.12")) == []
+    assert sorted(os.listdir(folder)) == ["out", f"package{suffix}", "source"]
+    first = path.read_bytes()
+    export(repo.path, path)
+    assert path.read_bytes() == first
+
+
+def test_a_version_folder_that_is_there_is_replaced_whole(repo, folder, program):
+    (folder / "out/openpype/3.15.12/stale").mkdir(parents=True)
+    (folder / "out/openpype/3.15.12/stale/file").write_text("old")
+    (folder / "out/openpype/3.14.0").mkdir()
+    export(repo.path, folder / "out")
+    assert list(oracle.compare(oracle.package_a(repo.path), folder / "out/openpype/3.15.12")) == []
+    assert sorted(os.listdir(folder / "out/openpype")) == ["3.14.0", "3.15.12"]
+
+
+@pytest.mark.parametrize("name", ["out", *(f"x{suffix}" for suffix in ARCHIVES)])
+def test_nothing_half_made_stays(repo, folder, program, name):
+    repo.write({"openpype/zz": Link("nowhere")})
+    result = run("export", repo.path, folder / name)
+    assert result.returncode == 1
+    assert result.stderr.decode().startswith("addonfs: openpype/zz: ")
+    assert result.stderr.decode().count("\n") == 1
+    assert os.listdir(folder) == ["source"]
+    export(repo.path, folder / name, "problems=skip")
+
+
+def test_a_failed_export_leaves_what_was_there(repo, folder, program):
+    export(repo.path, folder / "out")
+    export(repo.path, folder / "x.zip")
+    before = (folder / "x.zip").read_bytes()
+    good = oracle.package_a(repo.path)
+    repo.write({"openpype/zz": Link("nowhere")})
+    assert run("export", repo.path, folder / "out").returncode == 1
+    assert run("export", repo.path, folder / "x.zip").returncode == 1
+    assert (folder / "x.zip").read_bytes() == before
+    assert list(oracle.compare(good, folder / "out/openpype/3.15.12")) == []
+
+
+def test_a_destination_that_cannot_be_written_is_one_line(repo, folder, program):
+    (folder / "file").write_text("")
+    for out in (folder / "file", folder / "absent/deep/out", folder / "absent/x.zip"):
+        result = run("export", repo.path, out)
+        assert result.returncode == 1
+        text = result.stderr.decode()
+        assert text.startswith(f"addonfs: {out}") and text.count("\n") == 1
+    assert not (folder / "absent").exists() and (folder / "file").read_text() == ""
+
+
+def test_times_and_modes_are_those_of_the_source(repo, folder, program):
+    os.utime(repo.path / "server_addon/server/__init__.py", (1_600_000_000, 1_600_000_000))
+    os.chmod(repo.path / "server_addon/server/__init__.py", 0o600)
+    export(repo.path, folder / "out")
+    found = os.stat(folder / "out/openpype/3.15.12/__init__.py")
+    assert found.st_mtime == 1_600_000_000 and found.st_mode & 0o777 == 0o600
+    assert os.stat(folder / "out/openpype/3.15.12/version.py").st_mode & 0o777 == 0o644
