@@ -14,24 +14,38 @@ const char *source_git_message(void)
     return last && last->message ? last->message : "unknown error of libgit2";
 }
 
+static int explain_owner(const struct source *source, struct error *error)
+{
+    struct stat status = {0};
+
+    (void)stat(source->path, &status);
+    return error_set(
+        error, -EPERM,
+        "%s: the repository belongs to another user (uid %u): run addonfs as that user "
+        "or as root, or allow it with: git config --global --add safe.directory '%s'",
+        source->path, (unsigned)status.st_uid, source->path);
+}
+
 /* A folder inside a clone: say which folder to give. */
 static int explain_not_found(const struct source *source, struct error *error)
 {
-    git_buf found = {0};
+    __attribute__((cleanup(git_buf_dispose))) git_buf found = {0};
 
-    if (git_repository_discover(&found, source->path, 0, NULL) == 0) {
-        char *end = found.ptr + found.size;
-        if (found.size > 6 && strcmp(end - 6, "/.git/") == 0)
-            end[-6] = '\0';
-        error_set(error, -ENOTSUP,
-                  "%s: a folder inside the Git repository %s: give the repository's root",
-                  source->path, found.ptr);
-        git_buf_dispose(&found);
-        return -ENOTSUP;
-    }
+    if (git_repository_discover(&found, source->path, 0, NULL) < 0)
+        return error_set(error, -ENOTSUP,
+                         "%s: not a Git repository: give the root of a clone or a bare repository",
+                         source->path);
+    size_t length = found.size;
+    if (length > 6 && strcmp(found.ptr + length - 6, "/.git/") == 0)
+        length -= 6;
+    else if (length > 1 && found.ptr[length - 1] == '/')
+        length--;
+    /* libgit2 says "not found" of another user's repository if there is no user configuration. */
+    if (strlen(source->path) == length && memcmp(source->path, found.ptr, length) == 0)
+        return explain_owner(source, error);
     return error_set(error, -ENOTSUP,
-                     "%s: not a Git repository: give the root of a clone or a bare repository",
-                     source->path);
+                     "%s: a folder inside the Git repository %.*s: give the repository's root",
+                     source->path, (int)length, found.ptr);
 }
 
 int source_repository_open(struct source *source, bool *ret_bare, struct error *error)
@@ -48,11 +62,7 @@ int source_repository_open(struct source *source, bool *ret_bare, struct error *
     if (r == GIT_ENOTFOUND)
         return explain_not_found(source, error);
     if (r == GIT_EOWNER)
-        return error_set(error, -EPERM,
-                         "%s: the repository belongs to another user (uid %u): run addonfs as that "
-                         "user or as root, or allow it with: git config --global --add "
-                         "safe.directory '%s'",
-                         source->path, (unsigned)status.st_uid, source->path);
+        return explain_owner(source, error);
     if (r < 0)
         return error_set(error, -ENOTSUP, "%s: cannot open the Git repository: %s", source->path,
                          source_git_message());

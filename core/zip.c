@@ -7,14 +7,15 @@
 
 /* APPNOTE 6.3.10: sizes of the fixed parts, in bytes. */
 enum {
-    LOCAL_SIZE = 30,           /* 4.3.7 */
-    CENTRAL_SIZE = 46,         /* 4.3.12 */
-    END64_SIZE = 56,           /* 4.3.14 */
-    LOCATOR64_SIZE = 20,       /* 4.3.15 */
-    END_SIZE = 22,             /* 4.3.16 */
-    EXTRA64_LIMIT = 4 + 3 * 8, /* 4.5.3: header id, size, at most three values */
-    NAME_LIMIT = UINT16_MAX,   /* 4.4.10: the length is two bytes */
-    NAME_SHOWN = 2048,         /* of a name in a message: two and a reason fit ERROR_TEXT_SIZE */
+    LOCAL_SIZE = 30,              /* 4.3.7 */
+    CENTRAL_SIZE = 46,            /* 4.3.12 */
+    END64_SIZE = 56,              /* 4.3.14 */
+    LOCATOR64_SIZE = 20,          /* 4.3.15 */
+    END_SIZE = 22,                /* 4.3.16 */
+    LOCAL_EXTRA_SIZE = 4 + 2 * 8, /* 4.5.3: header id, size, both sizes */
+    EXTRA64_LIMIT = 4 + 3 * 8,    /* 4.5.3: header id, size, at most three values */
+    NAME_LIMIT = UINT16_MAX,      /* 4.4.10: the length is two bytes */
+    NAME_SHOWN = 2048,            /* of a name in a message: two and a reason fit ERROR_TEXT_SIZE */
 };
 
 /* Signatures. */
@@ -99,7 +100,7 @@ static bool local_is_64(const struct record *record)
 
 static size_t local_size(const struct record *record)
 {
-    return LOCAL_SIZE + record->name_size + (local_is_64(record) ? 4 + 2 * 8 : 0U);
+    return LOCAL_SIZE + record->name_size + (local_is_64(record) ? (size_t)LOCAL_EXTRA_SIZE : 0);
 }
 
 /* A central header's holds just what does not fit. */
@@ -146,11 +147,11 @@ static void make_local(const struct record *record, uint8_t *fixed, uint8_t *ext
 
     put32(&fixed, LOCAL_SIGNATURE);
     put_common(&fixed, record, is_64, true);
-    put16(&fixed, is_64 ? 4 + 2 * 8 : 0);
+    put16(&fixed, is_64 ? LOCAL_EXTRA_SIZE : 0);
     if (!is_64)
         return;
     put16(&extra, EXTRA64_ID);
-    put16(&extra, 2 * 8);
+    put16(&extra, LOCAL_EXTRA_SIZE - 4);
     put64(&extra, record->size);
     put64(&extra, record->compressed_size);
 }
@@ -252,7 +253,7 @@ bool zip_name_ok(const char *name, const char **ret_reason)
         reason = "an empty name cannot be a ZIP member's";
     else if (strlen(name) > NAME_LIMIT)
         reason = "the name is too long for a ZIP member";
-    else if (!error_is_utf8(name, strlen(name)))
+    else if (!is_ascii(name) && !error_is_utf8(name, strlen(name))) /* ASCII first: it is fast */
         reason = "the name is not UTF-8, which a ZIP member's must be";
     else if (has_bad_component(name))
         reason = "the name could lead out of the folder it is unpacked in";
