@@ -45,18 +45,23 @@ static size_t utf8_length(const uint8_t *bytes, size_t size)
     return length;
 }
 
-bool error_is_utf8(const void *bytes, size_t size)
+size_t error_utf8_prefix(const void *bytes, size_t size)
 {
     const uint8_t *from = bytes;
+    size_t used = 0;
 
-    while (size > 0) {
-        size_t length = utf8_length(from, size);
+    while (used < size) {
+        size_t length = utf8_length(from + used, size - used);
         if (length == 0)
-            return false;
-        from += length;
-        size -= length;
+            break;
+        used += length;
     }
-    return true;
+    return used;
+}
+
+bool error_is_utf8(const void *bytes, size_t size)
+{
+    return error_utf8_prefix(bytes, size) == size;
 }
 
 size_t error_printable(const void *bytes, size_t size, char *text, size_t room)

@@ -27,12 +27,6 @@ mode_t export_mode(const struct entry *entry)
     return entry->kind == ENTRY_FOLDER ? mode | 0700 : mode | 0600;
 }
 
-static void close_body(struct body **body)
-{
-    if (*body)
-        body_close(*body);
-}
-
 static int copy(struct export_target *target, struct body *body, const char *path,
                 struct error *error)
 {
@@ -54,22 +48,29 @@ static int copy(struct export_target *target, struct body *body, const char *pat
     }
 }
 
+static int write_open_file(struct export_target *target, struct entry *entry, struct body *body,
+                           const char *path, struct error *error)
+{
+    int r = target->begin(target, path, entry, body_size(body), error);
+
+    if (r == 0)
+        r = copy(target, body, path, error);
+    return r == 0 ? target->end(target, error) : r;
+}
+
 static int write_file(struct view *view, struct export_target *target, struct entry *entry,
                       const char *path, struct error *error)
 {
     cleanup_body struct body *body = NULL;
-    __attribute__((cleanup(close_body))) struct body *open = NULL;
 
     int r = view_body(view, entry, &body, error);
     if (r == 0)
         r = view_open_body(view, body, error);
     if (r < 0)
         return r;
-    open = body;
-    r = target->begin(target, path, entry, body_size(body), error);
-    if (r == 0)
-        r = copy(target, body, path, error);
-    return r == 0 ? target->end(target, error) : r;
+    r = write_open_file(target, entry, body, path, error);
+    body_close(body);
+    return r;
 }
 
 static int write_entry(struct view *view, struct export_target *target, struct entry *entry,

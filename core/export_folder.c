@@ -227,9 +227,7 @@ int export_folder_open(const char *destination, struct export_target **ret_targe
     int r = folder->destination ? 0 : -ENOMEM;
     if (r == 0) {
         folder->made_destination = mkdir(destination, 0755) == 0;
-        if (!folder->made_destination && errno != EEXIST)
-            r = -errno;
-        else if (stat(destination, &status) < 0)
+        if ((!folder->made_destination && errno != EEXIST) || stat(destination, &status) < 0)
             r = -errno;
         else if (!S_ISDIR(status.st_mode))
             r = -ENOTDIR;

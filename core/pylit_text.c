@@ -159,13 +159,9 @@ int pylit_decode(const void *source, size_t size, const char *path, char **ret_t
         text[used++] = (char)byte;
     }
     text[used] = '\0';
-    if (!error_is_utf8(text, used)) {
-        size_t good = used;
-        while (good > 0 && !error_is_utf8(text, good))
-            good =
-                memrchr(text, '\n', good) ? (size_t)((char *)memrchr(text, '\n', good) - text) : 0;
-        return error_set(error, -EINVAL, "%s:%lu: not UTF-8", path, count_lines(text, good + 1));
-    }
+    size_t good = error_utf8_prefix(text, used);
+    if (good < used)
+        return error_set(error, -EINVAL, "%s:%lu: not UTF-8", path, count_lines(text, good));
     *ret_text = steal_pointer(&text);
     return 0;
 }

@@ -13,8 +13,8 @@ static const char status_name[] = "status.json";
 
 enum {
     /*
-     * What cannot be read shows as one byte. With 0 bytes GNU tar would not open it (create.c: empty
-     * files are not opened), and pack an empty file in silence.
+     * What cannot be read shows as one byte. With 0 bytes GNU tar would not open it (create.c:
+     * empty files are not opened), and pack an empty file in silence.
      */
     UNREADABLE_SIZE = 1,
     /* Bodies that change under every look: the writer never rests. */

@@ -29,6 +29,7 @@ int identity_become(const struct identity *identity, struct error *error)
     if (!identity->change)
         return 0;
     /* An owner without a passwd entry has the source's group and no others. */
+    // cppcheck-suppress getpwuidCalled ; before the first thread is started
     const struct passwd *user = getpwuid(identity->uid);
     if (user)
         gid = user->pw_gid;

@@ -175,6 +175,17 @@ def package_a(source, allow_missing=True):
         package.files.pop(path, None)
         package.unreadable[path] = origin
 
+    # A file (or what cannot be read) where a folder has to be: the shorter path is at fault.
+    everything = [*package.files, *package.unreadable, b"private/client.zip"]
+    for path in list(package.files) + list(package.unreadable):
+        below = [other for other in everything if other.startswith(path + b"/")]
+        if below:
+            package.files.pop(path, None)
+            package.unreadable[path] = path
+            for other in below:
+                package.files.pop(other, None)
+                package.unreadable.pop(other, None)
+
     for path, content, origin in tree.walk((b"openpype",)):
         name = b"/".join((b"openpype", *path))
         if isinstance(content, Unreadable):

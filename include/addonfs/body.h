@@ -3,8 +3,8 @@
  *
  * Everything served is immutable; only names move. A body is one content under one inode number:
  * its size, bytes and times never change. When the source changes, its name leads to another body.
- * What cannot be read is a body too, an unreadable one: it shows the present moment as its time (so that
- * rsync's quick check cannot match it), and it cannot be opened.
+ * What cannot be read is a body too, an unreadable one: it shows the present moment as its time (so
+ * that rsync's quick check cannot match it), and it cannot be opened.
  *
  * `body_open` secures all bytes before it succeeds, so that no `body_read` fails for want of them:
  *

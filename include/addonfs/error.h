@@ -47,6 +47,9 @@ size_t error_printable(const void *bytes, size_t size, char *text, size_t room);
 /* Is it well-formed UTF-8 (RFC 3629)? */
 bool error_is_utf8(const void *bytes, size_t size);
 
+/* How many of the first bytes are. */
+size_t error_utf8_prefix(const void *bytes, size_t size);
+
 /*
  * Is this a failure of the moment (memory, descriptors, disk space, an interrupted or outdated
  * look) and not a property of the content? Such a failure is never remembered.

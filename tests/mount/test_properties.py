@@ -96,11 +96,18 @@ def check(source, mnt):
     archive = found.pop(b"private/client.zip", None)
     assert list(oracle.differences(expected.files, found)) == []
     assert unreadable - {b"private/client.zip"} == set(expected.unreadable)
-    if expected.bad_members:
+    if expected.bad_members or b"private" in expected.unreadable:
         assert archive is None
     else:
         assert list(oracle.differences(expected.members, oracle.read_zip(archive[0]))) == []
     assert bool(errors(mnt)) == bool(expected.unreadable or expected.bad_members)
+
+
+def content(path):
+    try:
+        return path.read_bytes()
+    except OSError:
+        return None
 
 
 EXAMPLES = settings(
@@ -138,8 +145,6 @@ def test_a_revision_is_shown_as_a_clean_checkout(fuse, client, server):
         clean = repo.checkout(Path(folder) / "clean")
         with mounted(repo.path, Path(folder) / "mnt", "rev=HEAD") as mnt:
             check(clean, mnt)
-            archive = client_zip(mnt)
-            data = archive.read_bytes() if archive.stat().st_size > 1 else None
+            data = content(client_zip(mnt))
         with mounted(clean, Path(folder) / "mnt") as mnt:
-            archive = client_zip(mnt)
-            assert data == (archive.read_bytes() if archive.stat().st_size > 1 else None)
+            assert data == content(client_zip(mnt))

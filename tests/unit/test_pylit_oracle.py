@@ -1,0 +1,212 @@
+"""pylit against Python itself: what it answers is what running the file would bind."""
+
+import os
+import subprocess
+import tempfile
+import warnings
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+PROGRAM = os.environ.get("ADDONFS_PYLIT_CLI")
+NAME = "__version__"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def program():
+    if not PROGRAM:
+        pytest.skip("pylit_cli (environment variable ADDONFS_PYLIT_CLI)")
+
+
+def ask(*sources):
+    """For each source: the value, or (errno, message)."""
+    with tempfile.TemporaryDirectory() as folder:
+        paths = []
+        for number, source in enumerate(sources):
+            paths.append(os.path.join(folder, str(number)))
+            with open(paths[-1], "wb") as file:
+                file.write(source if isinstance(source, bytes) else source.encode())
+        lines = subprocess.run([PROGRAM, NAME, *paths], check=True, capture_output=True,
+                               timeout=60).stdout.decode().splitlines()
+    answers = []
+    for line in lines:
+        kind, rest = line.split(" ", 1) if " " in line else (line, "")
+        answers.append(bytes.fromhex(rest).decode() if kind == "OK"
+                       else (int(rest.split(" ", 1)[0]), rest.split(" ", 1)[1]))
+    assert len(answers) == len(sources)
+    return answers
+
+
+def run(source):
+    """What Python binds the name to; None if the file does not run or binds no string."""
+    space = {"unknown": "unknown", "condition": False}
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            exec(compile(source, "file.py", "exec"), space)  # our own, harmless text
+    except Exception:
+        return None
+    value = space.get(NAME)
+    return value if isinstance(value, str) else None
+
+
+ACCEPTED = {
+    '__version__ = "3.15.12"': "3.15.12",
+    "__version__ = '3.15.12'": "3.15.12",
+    '__version__="""a"""': "a",
+    "__version__ = r'\\d'": "\\d",
+    "__version__ = u'x' 'y' \"z\"": "xyz",
+    "__version__ = ('x'\n  # comment\n 'y')": "xy",
+    "__version__ = (('x'))": "x",
+    "__version__: str = 'x'": "x",
+    "(__version__) = 'x'": "x",
+    "a = __version__ = b = 'x'": "x",
+    "a = 1; __version__ = 'x'; b = 2": "x",
+    "__version__ = \\\n  'x'": "x",
+    "__version__ = 'x' \\\n  'y'": "xy",
+    "__version__ = 'a\\\nb'": "ab",
+    "__version__ = 'a'\n__version__ = 'b'": "b",
+    "if x:\n    __version__ = 'a'\n__version__ = 'b'": "b",
+    "__version__ = 'b'\ndef f():\n    __version__ = 1\n": "b",
+    "__version__ = 'b'\nclass A:\n    __version__ = 1\n    def f(self): __version__ = 2": "b",
+    "\ufeff__version__ = 'x'": "x",
+    "# coding: latin-1\n__version__ = 'x'": "x",
+    "__version__ = 'x'\r\ny = 1\r\n": "x",
+    "__version__ = '''a\r\nb'''": "a\nb",
+    "__version__ = '\\x41\\u00e9\\U0001f600\\101\\q'": "Aé😀A\\q",
+    "from x import *\n__version__ = 'x'": "x",
+    "__version__ = 'x'\nprint(__version__)\na = __version__.split('.')\nd['x'] = __version__": "x",
+    "__version__ = 'x'\nd[__version__] = 1\nx.__version__ = 2\nf(__version__=1)": "x",
+    "__version__ = 'x'\n__version__.a = 1\n__version__[0] = 2": "x",
+    "__version__ = 'x'\nx = lambda __version__=1: 2": "x",
+    "__version__ = 'x'\ny = f\"{d[\"k\"]} {x!r:>{w}} {{}} '\"\n": "x",
+    "__version__ = 'x'\ny = f'{a:{b}}{{{c}}}' rf'\\{d}'\n": "x",
+    "\tx = 1" if False else "x = {\n  'a': 1,\n}\n__version__ = 'x'": "x",
+    "__version__: str\n__version__ = 'x'": "x",
+    "match = 1\ncase = 2\ntype = 3\n__version__ = 'x'": "x",
+    "@decorator\ndef f(a, *, b: int = 3) -> str:\n\treturn 'x'\n__version__ = 'x'": "x",
+    "if a: b = 1\nelse: c = 2\n__version__ = 'x'  # done": "x",
+    "import os, sys\nfrom a import (b,\n  c as d)\n__version__ = 'x'": "x",
+    "__version__ = ''": "",
+    "assert __version__ if False else True\n__version__ = 'x'": "x",
+    "__version__ = 'x'\nfor i in __version__: pass": "x",
+    "__version__ = 'x'\nwith open(__version__) as f: pass": "x",
+    "__version__ = 'x'\ny = [__version__ for __version__ in z]": "x",
+}
+
+REFUSED = [
+    "__version__ = f'x'", "__version__ = b'x'", "__version__ = 1", "__version__ = None",
+    "__version__ = 'x',", "__version__ = ('x',)", "__version__ = ['x']", "__version__ = 'x' + 'y'",
+    "__version__ = 'x' % 1", "__version__ = 'x'.strip()", "__version__ = x", "__version__ = get()",
+    "__version__ = 'x' if y else 'z'", "__version__ = 'x'\n__version__ += 'y'",
+    "__version__, a = 'x', 'y'", "[a, __version__] = 'xy'", "a, *__version__ = 'xyz'",
+    "__version__ = 'x'\ndel __version__", "from a import __version__",
+    "from a import b as __version__", "from a import (c,\n __version__)", "import __version__",
+    "import a as __version__", "__version__ = 'x'\nfrom a import *",
+    "__version__ = 'x'\nfor __version__ in y: pass", "__version__ = 'x'\nfor a, __version__ in y:\n pass",
+    "with a as __version__: pass", "with a as (b, __version__):\n pass",
+    "__version__ = 'x'\ntry:\n pass\nexcept E as __version__: pass",
+    "def __version__(): pass", "class __version__: pass", "__version__ = 'x'\nprint(__version__ := 1)",
+    "__version__ = 'x'\nif a:\n    __version__ = 'y'", "if a: __version__ = 'y'",
+    "try:\n    __version__ = 'y'\nexcept E:\n    pass", "while a:\n  __version__ = 'y'",
+    "if a:\n  if b:\n    pass\n  else:\n    __version__ = 'y'",
+    "__version__ = 'x'\ndef f():\n  global __version__\n  __version__ = 'y'",
+    "__version__ = 'x'\ndef f(): global a, __version__", "__version__ = '\\N{DIGIT ONE}'",
+    "__version__ = 'a\\0b'", "__version__ = '\\ud800'", "__version__ = '\\x4'", "__version__ = 'x",
+    "__version__ = '''x", "__version__ = ('x'", "__version__ = 'x'\n  y = 1", "# coding: utf-16\n",
+    "# coding: nonesuch\n__version__ = 'x'", b"__version__ = '\xff'", b"__version__ = 'a\x00'",
+    b"# coding: ascii\n__version__ = '\xc3\xa9'", "__version__ = 'x'\nif a:\n\ty\n z",
+    "async def __version__(): pass", "__version__ = 'x'\nmatch a:\n  case __version__: pass",
+    "__version__ = 'x' 'y' f'z'", "x = 'a\\", "__version__ = lambda: 'x'", "__version__ = 'x' b'y'",
+    "type __version__ = int", "__version__ = 'x'\nmatch a:\n  case [1, __version__]:\n    pass",
+]
+
+
+@pytest.mark.parametrize("source", ACCEPTED)
+def test_a_literal_is_read(source):
+    assert ask(source) == [ACCEPTED[source]]
+
+
+@pytest.mark.parametrize("source", REFUSED)
+def test_anything_else_is_refused_with_file_and_line(source):
+    (code, message), = ask(source)
+    assert code == 22 and message.startswith("file.py:") and message.split(":")[1].isdigit()
+
+
+def test_a_name_that_is_never_bound_is_told_apart():
+    for source in ("", "x = 1", "# __version__ = 'x'", "'''__version__ = 1'''", "__version__: str",
+                   "def f():\n  __version__ = 'x'", "x.__version__ = 'y'", "__version__ == 'x'"):
+        assert ask(source) == [(2, "file.py: no assignment to __version__")]
+
+
+def test_lines_are_counted_right():
+    for source, line in (("\n\n__version__ = 1", 3), ("'''\n\n'''\n__version__ = 1", 4),
+                         ("x = (1,\n2)\n\\\n\n__version__ = f''", 5), ("\r\n\r__version__ = 2", 3)):
+        (_, message), = ask(source)
+        assert message.startswith(f"file.py:{line}: "), message
+
+
+QUOTES = st.sampled_from(["'", '"', "'''", '"""'])
+TEXT = st.lists(st.sampled_from([*"ab1.é😀 #{}()", "\\n", "\\\\", "\\'", '\\"', "\\x41", "\\u00e9",
+                                 "\\101", "\\q", "\\\n"]), max_size=8).map("".join)
+
+
+@st.composite
+def literals(draw):
+    quote = draw(QUOTES)
+    prefix = draw(st.sampled_from(["", "", "", "r", "R", "u", "U"]))
+    return prefix + quote + draw(TEXT) + quote
+
+
+VALUES = st.lists(literals(), min_size=1, max_size=3).flatmap(
+    lambda parts: st.sampled_from([" ".join(parts), "(" + "\n ".join(parts) + ")",
+                                   "((" + " ".join(parts) + ") )", " \\\n ".join(parts)]))
+BINDING = VALUES.flatmap(lambda v: st.sampled_from([
+    f"{NAME} = {v}", f"{NAME}: str = {v}", f"other = {NAME} = {v}", f"a = 1; {NAME} = {v}; b = 2",
+    f"({NAME}) = {v}"]))
+NOISE = st.sampled_from([
+    "", "# comment", "import os", "x = 1", "pass", "def f():\n    __version__ = 2\n    return 3",
+    "class A:\n\t__version__ = 1", "if condition:\n    y = 2\nelse:\n    z = 3", "'''doc\n'''",
+    "other = {\n  'a': [1, (2)],\n}", "x = lambda a=1: a", "y = f'{1 + 1} {unknown!r:>10}'",
+    "for i in range(2):\n  j = i", "try:\n    k = 1\nexcept Exception as e:\n    pass",
+    f"w = [{NAME} for {NAME} in 'ab']", f"@staticmethod\ndef g({NAME}=1): return {NAME}",
+    "with open('/dev/null') as h: pass", "while False: pass", "x = 1 if condition else 2",
+])
+CHANCES = st.sampled_from([
+    f"if condition:\n    {NAME} = 'branch'", f"if condition: {NAME} = 'one line'",
+    f"for {NAME} in 'ab': pass", f"{NAME} = 'a' + 'b'", f"{NAME} = f'1'", f"{NAME} = unknown",
+    f"{NAME}, q = 'p', 'q'", f"[q, {NAME}] = 'pq'", f"from os import sep as {NAME}", "from os import *",
+    f"def {NAME}(): pass", f"print({NAME} := 'walrus')", f"{NAME} = ''.join(['j'])",
+    f"def h():\n    global {NAME}\n    {NAME} = 'global'\nh()", f"x = {NAME} = 'c' 'd'",
+    f"try:\n    {NAME} = 'try'\nfinally:\n    pass", f"{NAME} = 'x' 'y' * 2", f"{NAME} = ('a')('b')",
+    f"class C:\n    {NAME} = 'class'\n    global d\n", f"{NAME} = 'k'; del {NAME}",
+])
+PRACTICE = settings(max_examples=60, deadline=None, derandomize=True,
+                    suppress_health_check=[HealthCheck.too_slow])
+
+
+@PRACTICE
+@given(st.lists(st.tuples(st.lists(NOISE, max_size=3), BINDING, st.lists(NOISE, max_size=3),
+                          st.sampled_from(["\n", "\r\n", "\r"]), st.booleans()),
+                min_size=30, max_size=30))
+def test_files_of_accepted_forms_give_pythons_value(files):
+    sources = []
+    for before, binding, after, end, marked in files:
+        text = "\n".join([*before, binding, *after])
+        sources.append(("\ufeff" if marked else "") + text.replace("\n", end))
+    for source, answer in zip(sources, ask(*sources)):
+        expected = run(source.encode())
+        if expected is not None:
+            assert answer == expected, source
+
+
+@PRACTICE
+@given(st.lists(st.lists(st.one_of(NOISE, BINDING, CHANCES), max_size=6), min_size=30, max_size=30))
+def test_no_file_gives_a_value_that_python_would_not(files):
+    sources = ["\n".join(parts) for parts in files]
+    for source, answer in zip(sources, ask(*sources)):
+        if isinstance(answer, str):
+            expected = run(source.encode())
+            # What Python refuses altogether (a syntax error) is not ours to judge.
+            assert expected is None or answer == expected, source
