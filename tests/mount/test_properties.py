@@ -53,8 +53,8 @@ def flatten(tree, prefix=b""):
 
 def fill(root, client, server):
     for top, tree in ((b"openpype", client), (b"server_addon/server", server)):
-        tree = {n: c for n, c in tree.items() if n not in (b"version.py", b"__init__.py")
-                or not isinstance(c, dict)}
+        tree = {n: c for n, c in tree.items() if not isinstance(c, dict)
+                or not os.path.isfile(os.path.join(os.fsencode(root), top, n))}
         for path, content in flatten(tree):
             place = os.path.join(os.fsencode(root), top + path)
             if content is None:
