@@ -112,7 +112,8 @@ bool bundle_equal(const struct bundle *a, const struct bundle *b)
     for (size_t i = 0; i < a->count; i++) {
         const struct bundle_member *left = &a->members[i];
         const struct bundle_member *right = &b->members[i];
-        if (left->file != right->file || left->executable != right->executable ||
+        if (!left->file != !right->file || left->executable != right->executable ||
+            (left->file && !file_equal(left->file, right->file)) ||
             strcmp(left->name, right->name) != 0 || !same_text(left->failure, right->failure))
             return false;
     }
@@ -153,17 +154,6 @@ static int compress(struct file *file, const struct origin *origin, struct defla
     return 0;
 }
 
-/* What a failure is to people: the path is told apart. */
-static char *reason_of(const struct bundle_member *member, const struct error *error)
-{
-    size_t length = strlen(member->path);
-
-    if (strncmp(error->text, member->path, length) == 0 &&
-        strncmp(error->text + length, ": ", 2) == 0)
-        return strdup(error->text + length + 2);
-    return strdup(error->text);
-}
-
 /* Compress what is not compressed yet, and note what cannot be. */
 static int compress_all(struct bundle *bundle, const struct origin *origin, struct error *error)
 {
@@ -186,7 +176,7 @@ static int compress_all(struct bundle *bundle, const struct origin *origin, stru
             return r;
         }
         if (r < 0) {
-            bundle->faults[i] = reason_of(member, &why);
+            bundle->faults[i] = strdup(error_reason(why.text, member->path));
             if (!bundle->faults[i])
                 return error_errno(error, -ENOMEM, "%s", member->path);
         }

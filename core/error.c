@@ -146,6 +146,14 @@ int error_errno(struct error *error, int code, const char *format, ...)
     return code;
 }
 
+const char *error_reason(const char *text, const char *path)
+{
+    size_t length = strlen(path);
+    bool starts = strncmp(text, path, length) == 0 && strncmp(text + length, ": ", 2) == 0;
+
+    return starts ? text + length + 2 : text;
+}
+
 bool error_is_transient(int code)
 {
     switch (code) {

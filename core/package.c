@@ -154,8 +154,7 @@ static int flatten_folder(struct flatten *flatten, const struct entry *folder, c
 }
 
 /* A tree becomes a zip of its files. */
-static int make_zip(struct walk *walk, const struct recipe_rule *rule, struct entry **entry,
-                    struct error *error)
+static int make_zip(const struct recipe_rule *rule, struct entry **entry, struct error *error)
 {
     struct flatten flatten = {0};
     cleanup_bundle struct bundle *bundle = NULL;
@@ -174,7 +173,6 @@ static int make_zip(struct walk *walk, const struct recipe_rule *rule, struct en
         if (bundle)
             zip = entry_new_zip(slash ? slash + 1 : rule->destination, bundle, zip_owner(&flatten));
     }
-    (void)walk;
     if (!zip || (!zip->path && !(zip->path = strdup(rule->source)))) {
         entry_unref(zip);
         return error_errno(error, -ENOMEM, "%s", rule->destination);
@@ -204,7 +202,7 @@ static int apply_rule(const struct origin *origin, struct package *package,
     else
         r = walk_folder(&walk, rule->source, name, rule->top, rule->below, &entry, error);
     if (r == 0 && rule->kind == RECIPE_ZIP)
-        r = make_zip(&walk, rule, &entry, error);
+        r = make_zip(rule, &entry, error);
     if (r < 0)
         return r;
     if (rule->kind == RECIPE_TREE && *rule->destination == '\0' && !entry->failure) {
@@ -227,14 +225,8 @@ static int apply_rule(const struct origin *origin, struct package *package,
 
 static int fail(struct package *package, const char *path, const char *why, struct error *error)
 {
-    size_t length = strlen(path);
-    bool starts = strncmp(why, path, length) == 0 && (why[length] == ':');
-
-    /* "path: reason" comes apart; "path:3: reason" keeps its line. */
-    if (starts && why[length + 1] == ' ')
-        why += length + 2;
     package->failure_path = strdup(path);
-    package->failure = strdup(why);
+    package->failure = strdup(error_reason(why, path));
     return package->failure_path && package->failure ? 0 : error_errno(error, -ENOMEM, "%s", path);
 }
 
@@ -306,7 +298,7 @@ static int drop_unreadable(const struct origin *origin, struct package *package,
         if (readable < 0 && error_is_transient(readable))
             r = readable;
         if (r == 0 && readable < 0) {
-            const char *reason = why.text + strlen(child->path) + 2;
+            const char *reason = error_reason(why.text, child->path);
             r = problems_add(&package->problems, child->path, reason, true, path);
             package->retry = package->retry || !child->failure;
             entry_unref(child);

@@ -113,16 +113,6 @@ static int add(struct walk *walk, struct entry *folder, struct entry *child_give
                : 0;
 }
 
-/* The reason in an error, without the path that it starts with. */
-static const char *reason(const struct error *error, const char *path)
-{
-    size_t length = strlen(path);
-    bool starts =
-        strncmp(error->text, path, length) == 0 && strncmp(error->text + length, ": ", 2) == 0;
-
-    return starts ? error->text + length + 2 : error->text;
-}
-
 static int walk_level(struct walk *walk, const char *path, const char *name,
                       const struct level *above, const struct match_filter *top,
                       const struct match_filter *below, struct entry **ret_entry,
@@ -208,7 +198,7 @@ static int walk_level(struct walk *walk, const char *path, const char *name,
         return r;
     }
     if (r < 0) {
-        *ret_entry = entry_new_failed(ENTRY_FOLDER, name, path, reason(&why, path));
+        *ret_entry = entry_new_failed(ENTRY_FOLDER, name, path, error_reason(why.text, path));
         return *ret_entry ? 0 : error_errno(error, -ENOMEM, "%s", path);
     }
 
@@ -256,7 +246,7 @@ int walk_file(struct walk *walk, const char *path, const char *name, struct entr
         return r;
     }
     if (r < 0) {
-        entry = entry_new_failed(ENTRY_FILE, name, path, reason(&why, path));
+        entry = entry_new_failed(ENTRY_FILE, name, path, error_reason(why.text, path));
     } else if (found->kind != SOURCE_FILE) {
         entry = entry_new_failed(ENTRY_FILE, name, path,
                                  found->kind == SOURCE_OTHER ? found->reason

@@ -44,6 +44,32 @@ void file_unref(struct file *file)
     free(file);
 }
 
+static bool same_time(struct timespec a, struct timespec b)
+{
+    return a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec;
+}
+
+bool file_equal(const struct file *a, const struct file *b)
+{
+    static const unsigned char no_object[sizeof(a->identity.object)];
+    const struct file_identity *left = &a->identity;
+    const struct file_identity *right = &b->identity;
+
+    if (a == b)
+        return true;
+    if (a->failure || b->failure || strcmp(a->path, b->path) != 0 ||
+        strcmp(a->real, b->real) != 0 || a->owner.mode != b->owner.mode ||
+        a->owner.uid != b->owner.uid || a->owner.gid != b->owner.gid)
+        return false;
+    if (memcmp(left->object, no_object, sizeof(no_object)) != 0)
+        return memcmp(left->object, right->object, sizeof(no_object)) == 0 &&
+               content_id_equal(&left->attributes, &right->attributes);
+    return left->device == right->device && left->inode == right->inode && a->size == b->size &&
+           same_time(a->mtime, b->mtime) && same_time(left->change, right->change) &&
+           ((left->trusted && right->trusted) ||
+            (a->id_known && b->id_known && content_id_equal(&a->id, &b->id)));
+}
+
 void source_entry_forget(struct source_entry *entry)
 {
     file_unref(entry->file);

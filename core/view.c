@@ -49,21 +49,12 @@ static struct source_owner ours(void)
     return (struct source_owner){0555, geteuid(), getegid()};
 }
 
-/* "PATH: reason" without the path. */
-static const char *reason_without(const char *reason, const char *path)
-{
-    size_t length = strlen(path);
-    bool starts = strncmp(reason, path, length) == 0 && strncmp(reason + length, ": ", 2) == 0;
-
-    return starts ? reason + length + 2 : reason;
-}
-
 /* What stops the whole of `package/`. */
 static int fail_all(struct generation *generation, const struct view *view, const struct error *why,
                     struct error *error)
 {
     const char *path = source_path(view->source);
-    const char *reason = reason_without(why->text, path);
+    const char *reason = error_reason(why->text, path);
 
     struct entry *failed = entry_new_failed(ENTRY_FOLDER, "package", path, reason);
     if (!failed || entry_insert(generation->root, failed) < 0 ||
@@ -276,7 +267,7 @@ static int examine(struct view *view, struct entry *entry, const char *path,
         r = bundle_problems(entry->bundle, &view->origin, path, problems);
     /* A file, or a zip that fails for another reason than a member (no room, say). */
     if (r == 0 && body_failure(body) && problems->count == known)
-        r = problems_add(problems, entry->path, reason_without(body_failure(body), entry->path),
+        r = problems_add(problems, entry->path, error_reason(body_failure(body), entry->path),
                          false, path);
     return r == -ENOMEM ? error_errno(error, r, "%s", path) : r;
 }

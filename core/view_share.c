@@ -20,7 +20,7 @@ static bool is_same(const struct entry *last, const struct entry *next, const st
         !same_text(last->failure, next->failure) || !same_text(last->path, next->path))
         return false;
     if (last->kind == ENTRY_FILE)
-        return last->file == next->file;
+        return file_equal(last->file, next->file);
     if (last->kind == ENTRY_ZIP)
         return bundle_equal(last->bundle, next->bundle) && !bundle_heals(last->bundle, origin);
     return true;

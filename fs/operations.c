@@ -1,5 +1,4 @@
 #include "operations.h"
-#include "filesystem.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -53,7 +53,7 @@ void bundle_members_free(struct bundle_member *members, size_t count);
 
 size_t bundle_count(const struct bundle *bundle);
 
-/* The same names, files, modes and failures. */
+/* The same names, files (file_equal), modes and failures. */
 bool bundle_equal(const struct bundle *a, const struct bundle *b);
 
 /* The newest time of its files. */

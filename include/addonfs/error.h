@@ -51,6 +51,12 @@ bool error_is_utf8(const void *bytes, size_t size);
 size_t error_utf8_prefix(const void *bytes, size_t size);
 
 /*
+ * What `text` says without the path that it starts with: the rest of "path: reason". A text that
+ * starts otherwise ("path:3: reason") is answered whole.
+ */
+const char *error_reason(const char *text, const char *path);
+
+/*
  * Is this a failure of the moment (memory, descriptors, disk space, an interrupted or outdated
  * look) and not a property of the content? Such a failure is never remembered.
  */

@@ -177,6 +177,12 @@ int source_measure(struct source *source, struct file *file, struct spool *spool
 /* The version of libgit2. */
 const char *source_library_version(void);
 
+/*
+ * Do two looks' files hold the same bytes for certain, under the same paths and with the same
+ * owner? (A file that was forgotten meanwhile is taken anew.) Under the view's lock.
+ */
+bool file_equal(const struct file *a, const struct file *b);
+
 struct file *file_ref(struct file *file);
 void file_unref(struct file *file);
 

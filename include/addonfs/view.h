@@ -60,6 +60,8 @@ struct generation {
  * version cannot be read; the error is one line that says what to do.
  */
 int view_open(const struct view_options *options, struct view **ret_view, struct error *error);
+
+/* Every generation and body must have been given back. NULL is allowed. */
 void view_close(struct view *view);
 
 /* The state of the source now. -ENOMEM, -EMFILE, …: not now; nothing else fails. */

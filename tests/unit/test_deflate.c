@@ -81,7 +81,7 @@ static void streams_inflate_to_the_content_or_are_not_made(void **state)
             struct deflate_pieces pieces = {read_piece, write_piece, &buffers};
             uint64_t stream_size = 7;
             for (size_t j = 0; j < size; j++)
-                buffers.content[j] = random ? next_byte() : "addonfs "[j % 8];
+                buffers.content[j] = random ? next_byte() : (unsigned char)"addonfs "[j % 8];
             size_t whole = deflate_whole(deflate, buffers.content, size, buffers.stream);
             bool shrinks = !random && size > 20;
             assert_int_equal(whole > 0, shrinks);

@@ -105,6 +105,15 @@ static void failures_of_the_moment_are_not_of_the_content(void **state)
     assert_false(error_is_transient(0));
 }
 
+static void a_reason_is_told_from_the_path_before_it(void **state)
+{
+    (void)state;
+    assert_string_equal(error_reason("a/b: no such file", "a/b"), "no such file");
+    assert_string_equal(error_reason("a/b:3: not a literal", "a/b"), "a/b:3: not a literal");
+    assert_string_equal(error_reason("other: no", "a/b"), "other: no");
+    assert_string_equal(error_reason("", "a/b"), "");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -113,6 +122,7 @@ int main(void)
         cmocka_unit_test(a_failure_is_described_once_in_one_line),
         cmocka_unit_test(a_path_of_any_length_fits_or_is_cut),
         cmocka_unit_test(utf8_is_told_from_what_is_not),
+        cmocka_unit_test(a_reason_is_told_from_the_path_before_it),
         cmocka_unit_test(failures_of_the_moment_are_not_of_the_content),
     };
 

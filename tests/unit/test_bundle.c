@@ -1,0 +1,154 @@
+#include "fixture.h"
+
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+/* A bundle of these files under their own paths; a path that starts with '!' is a failed member. */
+static struct bundle *bundle_of(const struct fixture *fixture, size_t count, const char *paths[])
+{
+    struct bundle_member *members = calloc(count, sizeof(*members));
+
+    for (size_t i = 0; i < count; i++) {
+        bool failed = *paths[i] == '!';
+        members[i].name = strdup(paths[i] + failed);
+        members[i].path = strdup(paths[i] + failed);
+        members[i].file = failed ? NULL : file_ref(fixture_file(fixture, paths[i]));
+        members[i].failure = failed ? strdup("is broken") : NULL;
+    }
+    return bundle_new(members, count);
+}
+
+static void it_is_composed_once_and_sorted(void **state)
+{
+    const struct fixture *fixture = *state;
+    const char *paths[] = {"openpype/version.py", "openpype/__init__.py"};
+    cleanup_bundle struct bundle *bundle = bundle_of(fixture, 2, paths);
+    char bytes[1024];
+
+    assert_int_equal(bundle_count(bundle), 2);
+    assert_int_equal(members_count(fixture->origin.members), 0);
+    assert_int_equal(bundle_compose(bundle, &fixture->origin, NULL), 0);
+    assert_int_equal(members_count(fixture->origin.members), 2);
+    ssize_t n = bundle_read(bundle, 0, bytes, sizeof(bytes));
+    assert_int_equal(n, bundle_size(bundle));
+    const char *first = memmem(bytes, (size_t)n, "openpype/__init__.py", 20);
+    const char *second = memmem(bytes, (size_t)n, "openpype/version.py", 19);
+    assert_true(first && second && first < second);
+    assert_memory_equal(bytes, "PK\3\4", 4);
+    assert_int_equal(bundle_read(bundle, (uint64_t)n, bytes, 1), 0);
+
+    /* Whatever the source does, it stays what it is. */
+    char again[1024];
+    fixture_write(fixture, "openpype/version.py", "changed\n");
+    fixture_refresh(fixture);
+    assert_int_equal(bundle_compose(bundle, &fixture->origin, NULL), 0);
+    assert_int_equal(bundle_read(bundle, 0, again, sizeof(again)), n);
+    assert_memory_equal(again, bytes, (size_t)n);
+}
+
+static void one_member_that_cannot_be_read_fails_it(void **state)
+{
+    const struct fixture *fixture = *state;
+    const char *paths[] = {"openpype/version.py", "!openpype/link"};
+    cleanup_bundle struct bundle *bundle = bundle_of(fixture, 2, paths);
+    struct problems problems = {0};
+    struct error error = {0};
+
+    assert_int_equal(bundle_compose(bundle, &fixture->origin, &error), -EIO);
+    assert_string_equal(error.text, "openpype/link: is broken");
+    assert_int_equal(bundle_problems(bundle, &fixture->origin, "client.zip", &problems), 0);
+    assert_int_equal(problems.count, 1);
+    assert_string_equal(problems.items[0].path, "openpype/link");
+    assert_string_equal(problems.items[0].affects[0], "client.zip");
+    assert_false(problems.items[0].warning);
+    problems_clear(&problems);
+}
+
+static void it_can_be_left_out_knowingly(void **state)
+{
+    struct fixture *fixture = *state;
+    const char *paths[] = {"openpype/version.py", "!openpype/link"};
+    cleanup_bundle struct bundle *bundle = bundle_of(fixture, 2, paths);
+    cleanup_bundle struct bundle *without = bundle_of(fixture, 1, paths);
+    struct problems problems = {0};
+
+    fixture->origin.skip_problems = true;
+    assert_int_equal(bundle_compose(bundle, &fixture->origin, NULL), 0);
+    assert_int_equal(bundle_compose(without, &fixture->origin, NULL), 0);
+    assert_int_equal(bundle_size(bundle), bundle_size(without));
+    assert_int_equal(bundle_problems(bundle, &fixture->origin, "client.zip", &problems), 0);
+    assert_int_equal(problems.count, 1);
+    assert_true(problems.items[0].warning);
+    problems_clear(&problems);
+    assert_false(bundle_heals(bundle, &fixture->origin));
+}
+
+static void names_that_no_archive_can_hold_are_failures(void **state)
+{
+    const struct fixture *fixture = *state;
+    const char *twice[] = {"openpype/version.py", "openpype/version.py"};
+    cleanup_bundle struct bundle *bundle = bundle_of(fixture, 2, twice);
+    struct error error = {0};
+
+    assert_int_equal(bundle_compose(bundle, &fixture->origin, &error), -EIO);
+    assert_non_null(strstr(error.text, "two files"));
+    const char *latin1[] = {"!openpype/\xe9"};
+    cleanup_bundle struct bundle *other = bundle_of(fixture, 1, latin1);
+    assert_int_equal(bundle_compose(other, &fixture->origin, &error), -EIO);
+}
+
+static void a_file_that_changed_before_it_was_read_is_stale(void **state)
+{
+    const struct fixture *fixture = *state;
+    const char *paths[] = {"openpype/version.py"};
+    cleanup_bundle struct bundle *bundle = bundle_of(fixture, 1, paths);
+
+    fixture_write(fixture, "openpype/version.py", "__version__ = \"4\"\n");
+    assert_int_equal(bundle_compose(bundle, &fixture->origin, NULL), -ESTALE);
+    assert_int_equal(bundle_compose(bundle, &fixture->origin, NULL), -ESTALE);
+}
+
+static void equal_means_the_same_files_under_the_same_names(void **state)
+{
+    const struct fixture *fixture = *state;
+    const char *paths[] = {"openpype/version.py", "openpype/__init__.py"};
+    const char *turned[] = {"openpype/__init__.py", "openpype/version.py"};
+    const char *failed[] = {"openpype/__init__.py", "!openpype/version.py"};
+    cleanup_bundle struct bundle *one = bundle_of(fixture, 2, paths);
+    cleanup_bundle struct bundle *two = bundle_of(fixture, 2, turned);
+    cleanup_bundle struct bundle *three = bundle_of(fixture, 1, paths);
+    cleanup_bundle struct bundle *four = bundle_of(fixture, 2, failed);
+
+    assert_true(bundle_equal(one, two));
+    assert_false(bundle_equal(one, three));
+    assert_false(bundle_equal(one, four));
+    fixture_write(fixture, "openpype/version.py", "changed\n");
+    fixture_refresh(fixture);
+    cleanup_bundle struct bundle *five = bundle_of(fixture, 2, paths);
+    assert_false(bundle_equal(one, five));
+    struct timespec newest = bundle_mtime(five);
+    struct timespec expected = fixture_file(fixture, "openpype/version.py")->mtime;
+    assert_memory_equal(&newest, &expected, sizeof(newest));
+}
+
+int main(void)
+{
+#define TEST(test) cmocka_unit_test_setup_teardown(test, fixture_setup, fixture_teardown)
+    const struct CMUnitTest tests[] = {
+        TEST(it_is_composed_once_and_sorted),
+        TEST(one_member_that_cannot_be_read_fails_it),
+        TEST(it_can_be_left_out_knowingly),
+        TEST(names_that_no_archive_can_hold_are_failures),
+        TEST(a_file_that_changed_before_it_was_read_is_stale),
+        TEST(equal_means_the_same_files_under_the_same_names),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,148 @@
+#include "fixture.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <zlib.h>
+
+#include <cmocka.h>
+
+static unsigned char random_byte(void)
+{
+    static uint32_t state = 1;
+
+    state = state * 1664525 + 1013904223;
+    return (unsigned char)(state >> 24);
+}
+
+/* zlib, which did not write the stream, must make the content of it again. */
+static void expect_content(const struct member *member, const unsigned char *bytes, size_t size)
+{
+    cleanup_free unsigned char *stream = malloc(member->compressed_size + 1);
+    cleanup_free unsigned char *inflated = malloc(size + 1);
+    z_stream z = {.next_in = stream,
+                  .avail_in = (uInt)member->compressed_size,
+                  .next_out = inflated,
+                  .avail_out = (uInt)size + 1};
+
+    assert_int_equal(member->size, size);
+    assert_int_equal(member->crc32, crc32_z(0, bytes, size));
+    assert_int_equal(member_read(NULL, member, 0, stream, member->compressed_size), 0);
+    if (!member->deflated) {
+        assert_int_equal(member->compressed_size, size);
+        assert_memory_equal(stream, bytes, size);
+        return;
+    }
+    assert_true(member->compressed_size < size);
+    assert_int_equal(inflateInit2(&z, -MAX_WBITS), Z_OK);
+    assert_int_equal(inflate(&z, Z_FINISH), Z_STREAM_END);
+    assert_int_equal(z.total_out, size);
+    inflateEnd(&z);
+    assert_memory_equal(inflated, bytes, size);
+}
+
+static void every_size_is_deflated_or_stored(void **state)
+{
+    static const size_t sizes[] = {0, 1, 100, 100000, DEFLATE_WHOLE_LIMIT, DEFLATE_WHOLE_LIMIT + 1};
+    cleanup_spool struct spool *spool = spool_new(NULL);
+    cleanup_members struct members *members = members_new(spool, 6);
+    cleanup_deflate struct deflate *deflate = deflate_new(6);
+    cleanup_free unsigned char *bytes = malloc(DEFLATE_WHOLE_LIMIT + 1);
+
+    (void)state;
+    for (int random = 0; random < 2; random++) {
+        for (size_t i = 0; i < DEFLATE_WHOLE_LIMIT + 1; i++)
+            bytes[i] = random ? random_byte() : (unsigned char)(i % 9);
+        for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+            cleanup_content struct content *content =
+                fixture_content(spool, bytes, sizes[i], CONTENT_MEMORY_LIMIT);
+            cleanup_member struct member *member = NULL;
+            assert_int_equal(members_compress(members, deflate, content, &member, NULL), 0);
+            assert_int_equal(member->deflated, !random && sizes[i] >= 100);
+            expect_content(member, bytes, sizes[i]);
+        }
+    }
+    assert_int_equal(members_count(members), 0);
+}
+
+static void the_same_bytes_are_one_member_while_anyone_holds_it(void **state)
+{
+    cleanup_spool struct spool *spool = spool_new(NULL);
+    cleanup_members struct members *members = members_new(spool, 6);
+    cleanup_deflate struct deflate *deflate = deflate_new(6);
+    cleanup_content struct content *one = fixture_content(spool, "same", 4, 100);
+    cleanup_content struct content *two = fixture_content(spool, "same", 4, 0);
+    struct member *first = NULL;
+    struct member *second = NULL;
+
+    (void)state;
+    assert_int_equal(members_compress(members, deflate, one, &first, NULL), 0);
+    assert_int_equal(members_compress(members, deflate, two, &second, NULL), 0);
+    assert_ptr_equal(first, second);
+    assert_int_equal(members_count(members), 1);
+    member_unref(first);
+    assert_int_equal(members_count(members), 1);
+    member_unref(second);
+    assert_int_equal(members_count(members), 0);
+    member_unref(NULL);
+}
+
+struct worker {
+    struct members *members;
+    struct content *content;
+    struct member *member;
+};
+
+static void *work(void *argument)
+{
+    struct worker *worker = argument;
+    cleanup_deflate struct deflate *deflate = deflate_new(6);
+
+    for (int i = 0; i < 200; i++) {
+        member_unref(worker->member);
+        worker->member = NULL;
+        if (members_compress(worker->members, deflate, worker->content, &worker->member, NULL) < 0)
+            return NULL;
+    }
+    return worker;
+}
+
+static void threads_that_compress_the_same_share_it(void **state)
+{
+    cleanup_spool struct spool *spool = spool_new(NULL);
+    cleanup_members struct members *members = members_new(spool, 6);
+    cleanup_content struct content *content =
+        fixture_content(spool, "0123456789012345678901", 22, 99);
+    struct worker workers[4];
+    pthread_t threads[4];
+
+    (void)state;
+    for (int i = 0; i < 4; i++) {
+        workers[i] = (struct worker){members, content, NULL};
+        assert_int_equal(pthread_create(&threads[i], NULL, work, &workers[i]), 0);
+    }
+    for (int i = 0; i < 4; i++) {
+        void *result = NULL;
+        pthread_join(threads[i], &result);
+        assert_non_null(result);
+        assert_ptr_equal(workers[i].member, workers[0].member);
+    }
+    assert_int_equal(members_count(members), 1);
+    for (int i = 0; i < 4; i++)
+        member_unref(workers[i].member);
+    assert_int_equal(members_count(members), 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_size_is_deflated_or_stored),
+        cmocka_unit_test(the_same_bytes_are_one_member_while_anyone_holds_it),
+        cmocka_unit_test(threads_that_compress_the_same_share_it),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

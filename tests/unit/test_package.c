@@ -1,0 +1,185 @@
+#include "fixture.h"
+
+#include <addonfs/package.h>
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include <cmocka.h>
+
+static struct package *build(const struct fixture *fixture)
+{
+    const struct recipe *recipe = NULL;
+    struct package *package = NULL;
+    struct error error = {0};
+
+    fixture_refresh(fixture);
+    if (recipe_detect(fixture->origin.source, &recipe, &error) < 0 ||
+        package_build(&fixture->origin, &recipe->addons[0], &package, &error) < 0)
+        fail_msg("%s", error.text);
+    return package;
+}
+
+/* All paths below a folder, one a line. */
+static void list(const struct entry *folder, const char *prefix, char *text, size_t room)
+{
+    for (size_t i = 0; i < folder->count; i++) {
+        const struct entry *child = folder->children[i];
+        size_t used = strlen(text);
+        char path[256];
+        snprintf(path, sizeof(path), "%s%s%s", prefix, child->name,
+                 child->kind == ENTRY_FOLDER ? "/" : "");
+        snprintf(text + used, room - used, "%s\n", path);
+        list(child, path, text, room);
+    }
+}
+
+static void expect_paths(const struct package *package, const char *expected)
+{
+    char text[1024] = "";
+
+    list(package->folder, "", text, sizeof(text));
+    assert_string_equal(text, expected);
+}
+
+static void the_rules_make_the_tree(void **state)
+{
+    const struct fixture *fixture = *state;
+    cleanup_package struct package *package = build(fixture);
+
+    assert_string_equal(package->addon, "openpype");
+    assert_string_equal(package->version, "3.15.12");
+    assert_string_equal(package->folder->name, "3.15.12");
+    expect_paths(package, "__init__.py\nprivate/\nprivate/client.zip\nprivate/pyproject.toml\n"
+                          "version.py\n");
+    struct entry *zip = NULL;
+    assert_int_equal(entry_find(package->folder, "private/client.zip", &zip), 0);
+    assert_int_equal(bundle_count(zip->bundle), 3);
+    /* Nothing has been compressed for that. */
+    assert_int_equal(members_count(fixture->origin.members), 0);
+}
+
+static void the_server_takes_dot_files_at_its_top_only_and_wins(void **state)
+{
+    const struct fixture *fixture = *state;
+
+    fixture_write(fixture, "server_addon/server/.dot", "");
+    fixture_write(fixture, "server_addon/server/version.py", "");
+    fixture_write(fixture, "server_addon/server/sub/.dot", "");
+    fixture_write(fixture, "server_addon/server/sub/file", "");
+    fixture_write(fixture, "server_addon/server/empty/.dot", "");
+    cleanup_package struct package *package = build(fixture);
+    expect_paths(package, ".dot\n__init__.py\nprivate/\nprivate/client.zip\n"
+                          "private/pyproject.toml\nsub/\nsub/file\nversion.py\n");
+    struct entry *version = entry_child(package->folder, "version.py");
+    assert_string_equal(version->path, "server_addon/server/version.py");
+}
+
+static void expect_no_version(const struct fixture *fixture, const char *text, const char *reason)
+{
+    fixture_write(fixture, "openpype/version.py", text);
+    cleanup_package struct package *package = build(fixture);
+    assert_null(package->version);
+    assert_null(package->folder);
+    assert_string_equal(package->failure_path, "openpype/version.py");
+    assert_non_null(strstr(package->failure, reason));
+}
+
+static void a_version_that_cannot_be_had_fails_the_package(void **state)
+{
+    const struct fixture *fixture = *state;
+
+    expect_no_version(fixture, "", "no assignment to __version__");
+    expect_no_version(fixture, "__version__ = read()\n", "openpype/version.py:1: ");
+    expect_no_version(fixture, "__version__ = \"../../etc\"\n", "is not allowed");
+}
+
+static void a_missing_file_of_the_rules_is_a_failed_entry(void **state)
+{
+    const struct fixture *fixture = *state;
+    struct entry *entry = NULL;
+
+    fixture_remove(fixture, "server_addon/client/pyproject.toml");
+    cleanup_package struct package *package = build(fixture);
+    assert_int_equal(entry_find(package->folder, "private/pyproject.toml", &entry), 0);
+    assert_non_null(entry->failure);
+    assert_string_equal(entry->path, "server_addon/client/pyproject.toml");
+}
+
+static void what_cannot_be_read_is_left_out_with_a_warning_if_asked(void **state)
+{
+    struct fixture *fixture = *state;
+    struct entry *entry = NULL;
+
+    fixture->origin.skip_problems = true;
+    fixture_remove(fixture, "server_addon/client/pyproject.toml");
+    fixture_link(fixture, "server_addon/server/link", "nowhere");
+    fixture_link(fixture, "openpype/link", "nowhere");
+    cleanup_package struct package *package = build(fixture);
+    assert_int_equal(entry_find(package->folder, "private/pyproject.toml", &entry), -ENOENT);
+    assert_int_equal(entry_find(package->folder, "link", &entry), -ENOENT);
+    assert_int_equal(entry_find(package->folder, "private/client.zip", &entry), 0);
+    assert_int_equal(bundle_count(entry->bundle), 3);
+    assert_int_equal(package->problems.count, 3);
+    for (size_t i = 0; i < 3; i++)
+        assert_true(package->problems.items[i].warning);
+}
+
+static void links_that_hold_themselves_end(void **state)
+{
+    const struct fixture *fixture = *state;
+    struct problems problems = {0};
+    struct entry *zip = NULL;
+    struct error error = {0};
+
+    fixture_link(fixture, "openpype/lib/up", "..");
+    cleanup_package struct package *package = build(fixture);
+    assert_int_equal(entry_find(package->folder, "private/client.zip", &zip), 0);
+    assert_int_equal(bundle_compose(zip->bundle, &fixture->origin, &error), -EIO);
+    assert_string_equal(error.text,
+                        "openpype/lib/up: the link leads to a folder that holds the link");
+    problems_clear(&problems);
+}
+
+static void a_file_is_as_private_as_its_folders(void **state)
+{
+    const struct fixture *fixture = *state;
+    char folder[128];
+    struct entry *entry = NULL;
+
+    fixture_write(fixture, "server_addon/server/closed/file", "");
+    snprintf(folder, sizeof(folder), "%s/server_addon/server/closed", fixture->root);
+    assert_int_equal(chmod(fixture->root, 0755), 0);
+    assert_int_equal(chmod(folder, 0750), 0);
+    cleanup_package struct package *package = build(fixture);
+    assert_int_equal(entry_find(package->folder, "closed/file", &entry), 0);
+    assert_int_equal(entry->owner.mode, 0440);
+    assert_int_equal(entry_find(package->folder, "__init__.py", &entry), 0);
+    assert_int_equal(entry->owner.mode, 0444);
+
+    assert_int_equal(chmod(fixture->root, 0700), 0);
+    cleanup_package struct package *closed = build(fixture);
+    assert_int_equal(entry_find(closed->folder, "__init__.py", &entry), 0);
+    assert_int_equal(entry->owner.mode, 0400);
+}
+
+int main(void)
+{
+#define TEST(test) cmocka_unit_test_setup_teardown(test, fixture_setup, fixture_teardown)
+    const struct CMUnitTest tests[] = {
+        TEST(the_rules_make_the_tree),
+        TEST(the_server_takes_dot_files_at_its_top_only_and_wins),
+        TEST(a_version_that_cannot_be_had_fails_the_package),
+        TEST(a_missing_file_of_the_rules_is_a_failed_entry),
+        TEST(what_cannot_be_read_is_left_out_with_a_warning_if_asked),
+        TEST(links_that_hold_themselves_end),
+        TEST(a_file_is_as_private_as_its_folders),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
