@@ -112,8 +112,7 @@ bool bundle_equal(const struct bundle *a, const struct bundle *b)
     for (size_t i = 0; i < a->count; i++) {
         const struct bundle_member *left = &a->members[i];
         const struct bundle_member *right = &b->members[i];
-        if (!left->file != !right->file || left->executable != right->executable ||
-            (left->file && !file_equal(left->file, right->file)) ||
+        if (!file_equal(left->file, right->file) || left->executable != right->executable ||
             strcmp(left->name, right->name) != 0 || !same_text(left->failure, right->failure))
             return false;
     }

@@ -52,15 +52,15 @@ static bool same_time(struct timespec a, struct timespec b)
 bool file_equal(const struct file *a, const struct file *b)
 {
     static const unsigned char no_object[sizeof(a->identity.object)];
-    const struct file_identity *left = &a->identity;
-    const struct file_identity *right = &b->identity;
 
     if (a == b)
         return true;
-    if (a->failure || b->failure || strcmp(a->path, b->path) != 0 ||
+    if (!a || !b || a->failure || b->failure || strcmp(a->path, b->path) != 0 ||
         strcmp(a->real, b->real) != 0 || a->owner.mode != b->owner.mode ||
         a->owner.uid != b->owner.uid || a->owner.gid != b->owner.gid)
         return false;
+    const struct file_identity *left = &a->identity;
+    const struct file_identity *right = &b->identity;
     if (memcmp(left->object, no_object, sizeof(no_object)) != 0)
         return memcmp(left->object, right->object, sizeof(no_object)) == 0 &&
                content_id_equal(&left->attributes, &right->attributes);

@@ -20,8 +20,10 @@ static const int64_t TRUST_AGE = 2 * INT64_C(1000000000);
 
 enum {
     READ_PIECE = 1 << 17,
-    /* A file that changes under every attempt to hash it is given up for this look. */
-    HASH_ATTEMPTS = 4,
+    /* A file that changes under every attempt to hash it is given up for this look … */
+    HASH_ATTEMPTS = 100,
+    /* … after so many bytes: one that is being written is not hashed over and over. */
+    HASH_BYTES = 1 << 26,
 };
 
 static int64_t nanoseconds(struct timespec time)
@@ -90,9 +92,10 @@ static int hash(int fd, uint64_t size, struct content_id *ret_id)
 /* Set the file's identity and, if its stamp is too young, its hash. */
 static int identify(struct file *file, int fd)
 {
+    uint64_t hashed = 0;
     int r = -ESTALE;
 
-    for (int i = 0; i < HASH_ATTEMPTS && r == -ESTALE; i++) {
+    for (int i = 0; r == -ESTALE && i < HASH_ATTEMPTS && hashed < HASH_BYTES; i++) {
         struct stat status;
 
         if (fstat(fd, &status) < 0)
@@ -107,6 +110,7 @@ static int identify(struct file *file, int fd)
         file->identity.change = status.st_ctim;
         file->identity.trusted = file_stamp_is_old(status.st_ctim);
         file->id_known = !file->identity.trusted;
+        hashed += file->size;
         r = file->id_known ? hash(fd, file->size, &file->id) : 0;
     }
     return r;

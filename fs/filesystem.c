@@ -17,8 +17,8 @@ enum {
      * empty files are not opened), and pack an empty file in silence.
      */
     UNREADABLE_SIZE = 1,
-    /* Bodies that change under every look: the writer never rests. */
-    ATTEMPTS = 64,
+    /* Seconds after which bodies that change under every look are given up: no writer rests. */
+    PATIENCE = 10,
     /* Problems that are logged once each; a source with more has been reported well enough. */
     REPORT_LIMIT = 1000,
 };
@@ -283,8 +283,8 @@ static int lookup_once(struct filesystem *filesystem, const struct inode *parent
 int filesystem_lookup(struct filesystem *filesystem, const struct inode *parent, const char *name,
                       struct inode **ret_inode)
 {
-    bool again = true;
-    int r = -EIO;
+    struct timespec now;
+    time_t end = 0;
 
     if (parent->kind == INODE_CONTROL)
         return strcmp(name, status_name) == 0 ? lookup_status(filesystem, ret_inode) : -ENOENT;
@@ -294,11 +294,19 @@ int filesystem_lookup(struct filesystem *filesystem, const struct inode *parent,
         *ret_inode = filesystem_inode(filesystem, CONTROL_NUMBER);
         return *ret_inode ? 0 : -ENOMEM;
     }
-    for (int i = 0; again && i < ATTEMPTS; i++) {
-        again = false;
-        r = lookup_once(filesystem, parent, name, ret_inode, &again);
+    for (;;) {
+        bool again = false;
+        int r = lookup_once(filesystem, parent, name, ret_inode, &again);
+        if (!again)
+            return r;
+        clock_gettime(CLOCK_MONOTONIC, &now);
+        if (end == 0)
+            end = now.tv_sec + PATIENCE;
+        if (now.tv_sec >= end) {
+            log_line(LOG_ERR, "%s/%s: changes faster than it can be read", parent->path, name);
+            return -EIO;
+        }
     }
-    return again ? -EIO : r;
 }
 
 int filesystem_status(struct filesystem *filesystem, const struct inode *inode,

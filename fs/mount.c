@@ -270,13 +270,21 @@ static void unmount_ours(const struct daemon *daemon)
         umount2(daemon->mountpoint, MNT_DETACH | UMOUNT_NOFOLLOW);
 }
 
-/* Close what is behind `fd`; the number stays taken, because libfuse will close it again. */
+/*
+ * Close the FUSE device behind `fd`. A pipe that nobody reads takes its number: libfuse asks the
+ * descriptor for POLLERR, which says that the mount has gone, and then does not unmount by name.
+ */
 static void let_go(int fd)
 {
-    cleanup_fd int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+    int broken[2];
 
-    if (null < 0 || dup3(null, fd, O_CLOEXEC) < 0)
+    if (pipe2(broken, O_CLOEXEC) < 0) {
         close(fd);
+        return;
+    }
+    dup3(broken[1], fd, O_CLOEXEC);
+    close(broken[0]);
+    close(broken[1]);
 }
 
 /* Someone else's repository: mount as root, serve as its owner. */
@@ -329,6 +337,7 @@ static int run_in_halves(struct daemon *daemon, struct error *error)
     else
         r = error_set(error, -EIO, "%s: the serving process was killed by signal %d",
                       daemon->mountpoint, WTERMSIG(status));
+    fuse_session_unmount(daemon->session);
     fuse_session_destroy(daemon->session);
     return r;
 }

@@ -179,7 +179,8 @@ const char *source_library_version(void);
 
 /*
  * Do two looks' files hold the same bytes for certain, under the same paths and with the same
- * owner? (A file that was forgotten meanwhile is taken anew.) Under the view's lock.
+ * owner? (A file that was forgotten meanwhile is taken anew.) NULL equals NULL only. Under the
+ * view's lock.
  */
 bool file_equal(const struct file *a, const struct file *b);
 

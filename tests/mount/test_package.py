@@ -37,13 +37,20 @@ def test_uncommitted_and_untracked_files_count(repo, folder, fuse):
     assert {b"openpype/new.py", b"openpype/ignored.py"} <= expected.members.keys()
 
 
-@pytest.mark.parametrize("revision", ["main", "v1", "refs/tags/v1", "HEAD", "abbreviated"])
+@pytest.mark.parametrize("revision", [
+    "main", "v1", "refs/tags/v1", "HEAD", "{id}", "{id:.9}", "heads/main", "dead", "v1-0-g{id:.7}",
+    "v2~1", "v2^", "HEAD^{{commit}}~1"])
 def test_a_revision_is_shown_as_a_clean_checkout_holds_it(repo, folder, fuse, revision):
     first = repo.git("rev-parse", "HEAD").decode().strip()
     repo.git("tag", "-a", "-m", "one", "v1")
+    repo.git("branch", "dead", first)  # which could be an abbreviated id as well
+    if "1" in revision.replace("v1", "") or "^" in revision:
+        repo.write({"openpype/lib/tools.py": "the next commit"})
+        repo.commit()
+        repo.git("tag", "v2")
     repo.write({"openpype/lib/tools.py": "not committed", "openpype/untracked.py": "x"})
     clean = repo.checkout(folder / "clean", first)
-    revision = first[:9] if revision == "abbreviated" else revision
+    revision = revision.format(id=first)
     with mounted(repo.path, folder / "mnt", f"rev={revision}") as mnt:
         expected = check(clean, package(mnt))
         assert status(mnt)["commit"] == first

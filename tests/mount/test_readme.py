@@ -1,0 +1,56 @@
+"""The README's session, run as it stands there."""
+
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from mounting import ADDONFS, ENVIRONMENT, TIMEOUT, clean
+
+TOP = Path(__file__).resolve().parents[2]
+
+
+def session():
+    """(command, expected output) of every `console` block, in order."""
+    steps = []
+    for block in re.findall(r"^```console\n(.*?)^```$", (TOP / "README.md").read_text(), re.M | re.S):
+        for line in block.splitlines():
+            if line.startswith("$ "):
+                steps.append((line[2:], []))
+            else:
+                steps[-1][1].append(line)
+    return steps
+
+
+def test_the_session_gives_what_the_readme_shows(fuse, folder):
+    (folder / "tests").symlink_to(TOP / "tests")
+    (folder / "build").symlink_to(Path(ADDONFS).parent)
+    try:
+        steps = session()
+        assert len(steps) > 20
+        for command, expected in steps:
+            result = subprocess.run(
+                ["/bin/sh", "-c", command], cwd=folder, stdin=subprocess.DEVNULL, timeout=TIMEOUT,
+                stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                env={**os.environ, **ENVIRONMENT, "LC_ALL": "C.UTF-8"})
+            assert result.stdout.decode().splitlines() == expected, command
+    finally:
+        clean(folder / "view")
+
+
+def test_every_option_is_in_the_readme_and_in_the_help(program):
+    readme = (TOP / "README.md").read_text()
+    shown = subprocess.run([program, "--help"], capture_output=True, check=True).stdout.decode()
+    options = re.findall(r"^  ([a-z_]+)(?:=|  |, )", shown.partition("Options:")[2], re.M)
+    assert {"rev", "view", "problems", "allow_other", "uid", "umask", "ro"} <= set(options)
+    for option in options:
+        assert re.search(rf"^\|.*`{option}\b", readme, re.M), option
+
+
+@pytest.mark.parametrize("target", ["run", "test", "lint", "help"])
+def test_the_targets_that_the_readme_names_exist(target):
+    shown = subprocess.run(["make", "help"], cwd=TOP, capture_output=True, check=True).stdout.decode()
+    assert re.search(rf"^{target} ", shown, re.M)
+    assert f"make {target}" in (TOP / "README.md").read_text()
