@@ -40,7 +40,7 @@ CFLAGS ?= -O2 -g
 CPPFLAGS ?=
 LDFLAGS ?=
 
-CORE_PACKAGES := libgit2 libarchive libcjson libdeflate zlib libcrypto
+CORE_PACKAGES := libgit2 libarchive libcjson libdeflate zlib libcrypto sqlite3
 FS_PACKAGES := fuse3
 TEST_PACKAGES := cmocka libarchive
 
