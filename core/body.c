@@ -143,7 +143,7 @@ int body_open(struct body *body, const struct origin *origin, struct error *erro
     if (body->failure)
         return error_set(error, body->code, "%s", body->failure);
     if (body->bundle)
-        return 0; /* composed, and its members are in the spool */
+        return bundle_secure(body->bundle, origin, error);
     cleanup_lock(&body->lock);
     if (!body->content) {
         int r = capture(body, origin, error);

@@ -1,4 +1,4 @@
-#include <addonfs/bundle.h>
+#include "bundle_compress.h"
 
 #include <errno.h>
 #include <stdatomic.h>
@@ -12,10 +12,8 @@ struct bundle {
     pthread_mutex_t lock;          /* held while composing; guards the rest */
     char **faults;                 /* for each member: why it could not be read, or NULL */
     _Atomic(struct zip *) zip;     /* set once; read without the lock */
+    _Atomic bool secured;          /* every member's stream is in the spool */
 };
-
-/* While a file is compressed it is in memory up to this size; see DEFLATE_WHOLE_LIMIT. */
-static const size_t READ_LIMIT = DEFLATE_WHOLE_LIMIT;
 
 void bundle_members_free(struct bundle_member *members, size_t count)
 {
@@ -132,57 +130,6 @@ struct timespec bundle_mtime(const struct bundle *bundle)
     return newest;
 }
 
-/* See that the file has its compressed form. */
-static int compress(struct file *file, const struct origin *origin, struct deflate *deflate,
-                    struct error *error)
-{
-    cleanup_content struct content *content = NULL;
-    struct member *member = NULL;
-    struct member *none = NULL;
-
-    if (atomic_load(&file->member))
-        return 0;
-    int r = source_read(origin->source, file, origin->spool, READ_LIMIT, &content, error);
-    if (r == 0)
-        r = members_compress(origin->members, deflate, content, &member, error);
-    if (r < 0)
-        return r;
-    /* Another bundle may have been here meanwhile: it is the same member then. */
-    if (!atomic_compare_exchange_strong(&file->member, &none, member))
-        member_unref(member);
-    return 0;
-}
-
-/* Compress what is not compressed yet, and note what cannot be. */
-static int compress_all(struct bundle *bundle, const struct origin *origin, struct error *error)
-{
-    cleanup_deflate struct deflate *deflate = deflate_new(origin->level);
-
-    if (!deflate)
-        return error_errno(error, -ENOMEM, "cannot compress");
-    for (size_t i = 0; i < bundle->count; i++) {
-        struct bundle_member *member = &bundle->members[i];
-        struct error why;
-
-        free(bundle->faults[i]);
-        bundle->faults[i] = NULL;
-        if (member->failure)
-            continue;
-        int r = compress(member->file, origin, deflate, &why);
-        if (r < 0 && error_is_transient(r)) {
-            if (error)
-                *error = why;
-            return r;
-        }
-        if (r < 0) {
-            bundle->faults[i] = strdup(error_reason(why.text, member->path));
-            if (!bundle->faults[i])
-                return error_errno(error, -ENOMEM, "%s", member->path);
-        }
-    }
-    return 0;
-}
-
 static int lay_out(struct bundle *bundle, struct zip **ret_zip, struct error *error)
 {
     cleanup_free struct zip_member *laid = calloc(bundle->count + 1, sizeof(*laid));
@@ -227,7 +174,7 @@ int bundle_compose(struct bundle *bundle, const struct origin *origin, struct er
     cleanup_lock(&bundle->lock);
     if (atomic_load(&bundle->zip))
         return 0;
-    int r = compress_all(bundle, origin, error);
+    int r = bundle_compress_all(bundle->members, bundle->faults, bundle->count, origin, error);
     if (r < 0)
         return r;
     size_t fault = first_fault(bundle);
@@ -242,6 +189,18 @@ int bundle_compose(struct bundle *bundle, const struct origin *origin, struct er
     return r;
 }
 
+int bundle_secure(struct bundle *bundle, const struct origin *origin, struct error *error)
+{
+    int r = 0;
+
+    if (!atomic_load(&bundle->secured)) {
+        r = bundle_secure_all(bundle->members, bundle->count, origin, error);
+        if (r == 0)
+            atomic_store(&bundle->secured, true);
+    }
+    return r;
+}
+
 bool bundle_heals(struct bundle *bundle, const struct origin *origin)
 {
     bool heals = false;
@@ -250,10 +209,10 @@ bool bundle_heals(struct bundle *bundle, const struct origin *origin)
         return false;
     cleanup_lock(&bundle->lock);
     for (size_t i = 0; i < bundle->count && !heals; i++) {
-        if (!bundle->faults[i])
-            continue;
-        cleanup_deflate struct deflate *deflate = deflate_new(origin->level);
-        heals = deflate && compress(bundle->members[i].file, origin, deflate, NULL) == 0;
+        char *fault = NULL;
+        heals = bundle->faults[i] &&
+                bundle_compress_all(&bundle->members[i], &fault, 1, origin, NULL) == 0 && !fault;
+        free(fault);
     }
     return heals;
 }

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <libdeflate.h>
+#include <stdio.h>
 #include <zlib.h>
 
 /* What goes through zlib at a time: large enough that calls do not count, small enough to stay
@@ -11,6 +12,12 @@ enum { PIECE = 1 << 18 };
 struct deflate {
     struct libdeflate_compressor *compressor;
 };
+
+int deflate_codec(int level, char *text, size_t room)
+{
+    return snprintf(text, room, "libdeflate-%s/zlib-%s/%d", LIBDEFLATE_VERSION_STRING,
+                    zlibVersion(), level);
+}
 
 struct deflate *deflate_new(int level)
 {
@@ -57,7 +64,9 @@ int deflate_in_pieces(int level, uint64_t size, const struct deflate_pieces *pie
     uint64_t written = 0;
 
     /* -15: a raw stream with the full window, as a ZIP member needs it. */
-    if (!in || !out || deflateInit2(&stream, level, Z_DEFLATED, -15, 8, Z_DEFAULT_STRATEGY) != Z_OK)
+    if (!in || !out ||
+        deflateInit2(&stream, level < 9 ? level : 9, Z_DEFLATED, -15, 8, Z_DEFAULT_STRATEGY) !=
+            Z_OK)
         return error_errno(error, -ENOMEM, "cannot compress");
     do {
         size_t n = size - offset < PIECE ? (size_t)(size - offset) : PIECE;

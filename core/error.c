@@ -165,6 +165,7 @@ bool error_is_transient(int code)
     case -ESTALE:
     case -EINTR:
     case -EAGAIN:
+    case -ECANCELED:
         return true;
     default:
         return false;

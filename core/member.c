@@ -5,8 +5,11 @@
 #include <stdatomic.h>
 #include <string.h>
 
+static const uint64_t NOT_SPOOLED = UINT64_MAX;
+
 struct members {
     struct spool *spool;
+    struct cache *cache;
     int level;
     pthread_mutex_t lock; /* around `by_id`, and around every fall of a reference count to 0 */
     void *by_id;          /* tsearch(3) tree of struct member, which it does not own */
@@ -21,13 +24,14 @@ static int compare_ids(const void *a, const void *b)
     return memcmp(left->id.bytes, right->id.bytes, sizeof(left->id.bytes));
 }
 
-struct members *members_new(struct spool *spool, int level)
+struct members *members_new(struct spool *spool, struct cache *cache, int level)
 {
     struct members *members = calloc(1, sizeof(*members));
 
     if (!members)
         return NULL;
     members->spool = spool;
+    members->cache = cache;
     members->level = level;
     pthread_mutex_init(&members->lock, NULL);
     return members;
@@ -50,9 +54,13 @@ size_t members_count(struct members *members)
 
 static void member_free(struct member *member)
 {
+    uint64_t offset;
+
     if (!member)
         return;
-    spool_release(member->members->spool, member->spool_offset, member->compressed_size);
+    offset = atomic_load(&member->spool_offset);
+    if (offset != NOT_SPOOLED)
+        spool_release(member->members->spool, offset, member->compressed_size);
     free(member);
 }
 
@@ -104,15 +112,139 @@ static struct member *add(struct members *members, struct member *member)
     return member_ref(*known);
 }
 
+static struct member *member_new(struct members *members, const struct content_id *id,
+                                 uint64_t size)
+{
+    struct member *member = calloc(1, sizeof(*member));
+
+    if (!member)
+        return NULL;
+    atomic_init(&member->references, 1);
+    atomic_init(&member->spool_offset, NOT_SPOOLED);
+    member->members = members;
+    member->id = *id;
+    member->size = size;
+    return member;
+}
+
+bool members_find(struct members *members, struct cache_reader *reader, const struct content_id *id,
+                  struct member **ret_member)
+{
+    struct cache_member cached;
+    struct member *known = find(members, id);
+
+    if (!known && cache_find_member(reader, id, &cached)) {
+        cleanup_new_member struct member *member = member_new(members, id, cached.size);
+        if (!member)
+            return false;
+        member->compressed_size = cached.compressed_size;
+        member->crc32 = cached.crc32;
+        member->deflated = cached.deflated;
+        member->cached = cached.stream;
+        known = add(members, member);
+        if (known == member)
+            steal_pointer(&member);
+    }
+    *ret_member = known;
+    return known != NULL;
+}
+
+bool member_is_secured(const struct member *member)
+{
+    return atomic_load(&member->spool_offset) != NOT_SPOOLED;
+}
+
+/* The stream is at `offset`: say so, unless another thread has one as good. */
+static void place(struct member *member, uint64_t offset)
+{
+    uint64_t nowhere = NOT_SPOOLED;
+
+    if (!atomic_compare_exchange_strong(&member->spool_offset, &nowhere, offset))
+        spool_release(member->members->spool, offset, member->compressed_size);
+}
+
+/* A stream on its way from the cache into the spool. */
+struct load {
+    struct spool *spool;
+    uint64_t offset;
+    struct error *error;
+    int result;
+};
+
+static int load_piece(void *context, uint64_t offset, const void *bytes, size_t size)
+{
+    struct load *load = context;
+
+    load->result = spool_write(load->spool, load->offset + offset, bytes, size, load->error);
+    return load->result;
+}
+
+int member_secure(struct member *member, struct cache_reader *reader, struct error *error)
+{
+    const struct cache_member cached = {
+        .size = member->size,
+        .compressed_size = member->compressed_size,
+        .crc32 = member->crc32,
+        .deflated = member->deflated,
+        .stream = member->cached,
+    };
+    struct load load = {.spool = member->members->spool, .error = error};
+
+    if (member_is_secured(member))
+        return 0;
+    int r = spool_reserve(load.spool, member->compressed_size, &load.offset);
+    if (r < 0)
+        return error_errno(error, r, "temporary file");
+    if (cache_read_stream(reader, &member->id, &cached, load_piece, &load)) {
+        place(member, load.offset);
+        return 0;
+    }
+    spool_release(load.spool, load.offset, member->compressed_size);
+    return load.result < 0 ? load.result
+                           : error_set(error, -ENOENT, "the cache has lost a compressed file");
+}
+
+static int cached_read(void *context, uint64_t offset, void *bytes, size_t size)
+{
+    return member_read(NULL, context, offset, bytes, size);
+}
+
+static void cached_release(void *context)
+{
+    member_unref(context);
+}
+
+/* Hand a new member to the cache, which holds it until it is written. */
+static void keep(struct member *member)
+{
+    const struct cache_put put = {
+        .id = member->id,
+        .member = {.size = member->size,
+                   .compressed_size = member->compressed_size,
+                   .crc32 = member->crc32,
+                   .deflated = member->deflated},
+        .read = cached_read,
+        .release = cached_release,
+        .context = member,
+    };
+
+    if (member->members->cache) {
+        member_ref(member);
+        cache_put_member(member->members->cache, &put);
+    }
+}
+
 static int store(struct member *member, const void *bytes, uint64_t size, struct error *error)
 {
     struct spool *spool = member->members->spool;
-    int r = spool_reserve(spool, size, &member->spool_offset);
+    uint64_t offset = 0;
+    int r = spool_reserve(spool, size, &offset);
 
     if (r < 0)
         return error_errno(error, r, "temporary file");
     member->compressed_size = size;
-    return spool_write(spool, member->spool_offset, bytes, (size_t)size, error);
+    atomic_store(&member->spool_offset, offset);
+    return spool_write(spool, offset, bytes, (size_t)size, error);
 }
 
 static int compress_in_memory(struct deflate *deflate, const struct content *content,
@@ -176,10 +308,12 @@ static int compress_in_pieces(const struct content *content, struct member *memb
     struct transfer transfer = {.content = content, .member = member};
     struct deflate_pieces pieces = {transfer_read, transfer_write, &transfer};
     uint64_t compressed = 0;
-    int r = spool_reserve(spool, content->size, &member->spool_offset);
+    uint64_t offset = 0;
+    int r = spool_reserve(spool, content->size, &offset);
 
     if (r < 0)
         return error_errno(error, r, "temporary file");
+    atomic_store(&member->spool_offset, offset);
     member->compressed_size = content->size;
     r = deflate_in_pieces(member->members->level, content->size, &pieces, &compressed, error);
     if (r < 0)
@@ -203,34 +337,44 @@ static int compress_in_pieces(const struct content *content, struct member *memb
     return r;
 }
 
+/* What `member` holds becomes that of `known`, which has the same id but no stream in the spool. */
+static int restore(struct member *known, struct member *member, struct error *error)
+{
+    if (known->compressed_size != member->compressed_size || known->crc32 != member->crc32)
+        return error_set(error, -EIO, "the cache knew this content by another compression");
+    place(known, atomic_exchange(&member->spool_offset, NOT_SPOOLED));
+    return 0;
+}
+
 int members_compress(struct members *members, struct deflate *deflate, struct content *content,
                      struct member **ret_member, struct error *error)
 {
-    struct member *known = find(members, &content->id);
+    cleanup_member struct member *known = find(members, &content->id);
 
-    if (known) {
-        *ret_member = known;
+    if (known && member_is_secured(known)) {
+        *ret_member = steal_pointer(&known);
         return 0;
     }
-    cleanup_new_member struct member *member = calloc(1, sizeof(*member));
+    cleanup_new_member struct member *member = member_new(members, &content->id, content->size);
     if (!member)
         return error_errno(error, -ENOMEM, "cannot compress");
-    member->members = members;
-    member->id = content->id;
-    member->size = content->size;
-    atomic_init(&member->references, 1);
-
     int r = content->size <= DEFLATE_WHOLE_LIMIT
                 ? compress_in_memory(deflate, content, member, error)
                 : compress_in_pieces(content, member, error);
     if (r < 0)
         return r;
-    known = add(members, member);
+    if (!known)
+        known = add(members, member);
     if (!known)
         return error_errno(error, -ENOMEM, "cannot compress");
     if (known == member)
         steal_pointer(&member);
-    *ret_member = known;
+    else
+        r = restore(known, member, error);
+    if (r < 0)
+        return r;
+    keep(known);
+    *ret_member = steal_pointer(&known);
     return 0;
 }
 
@@ -239,5 +383,6 @@ int member_read(void *context, const void *stream, uint64_t offset, void *bytes,
     const struct member *member = stream;
 
     (void)context;
-    return spool_read(member->members->spool, member->spool_offset + offset, bytes, size);
+    return spool_read(member->members->spool, atomic_load(&member->spool_offset) + offset, bytes,
+                      size);
 }

@@ -44,6 +44,39 @@ void file_unref(struct file *file)
     free(file);
 }
 
+bool file_key(const struct file *file, struct content_id *ret_key)
+{
+    static const unsigned char no_object[sizeof(file->identity.object)];
+    const struct file_identity *identity = &file->identity;
+    cleanup_sha256 struct sha256 *sha256 = NULL;
+
+    if (file->failure)
+        return false;
+    bool is_blob = memcmp(identity->object, no_object, sizeof(no_object)) != 0;
+    if (!is_blob && !atomic_load(&identity->trusted))
+        return false;
+    sha256 = sha256_new();
+    if (!sha256)
+        return false;
+    if (is_blob) {
+        sha256_update(sha256, "blob", sizeof("blob"));
+        sha256_update(sha256, identity->object, sizeof(identity->object));
+        sha256_update(sha256, identity->attributes.bytes, sizeof(identity->attributes.bytes));
+        sha256_update(sha256, file->real, strlen(file->real));
+    } else {
+        /* No padding may get into the digest: each on its own. */
+        const int64_t stat[] = {
+            (int64_t)identity->device, (int64_t)identity->inode, (int64_t)file->size,
+            file->mtime.tv_sec,        file->mtime.tv_nsec,      identity->change.tv_sec,
+            identity->change.tv_nsec,
+        };
+        sha256_update(sha256, "stat", sizeof("stat"));
+        sha256_update(sha256, stat, sizeof(stat));
+    }
+    sha256_final(sha256, ret_key);
+    return true;
+}
+
 static bool same_time(struct timespec a, struct timespec b)
 {
     return a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec;

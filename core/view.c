@@ -16,7 +16,11 @@ struct view {
     struct source *source;
     struct spool *spool;
     struct members *members;
+    struct cache *cache;
     _Atomic uint64_t next_number;
+    _Atomic bool stop;
+    pthread_t preparation;
+    bool prepares;
 
     pthread_mutex_t lock; /* around looks: the source's folders, and the rest */
     struct generation *current;
@@ -287,6 +291,8 @@ int view_problems(struct view *view, struct generation **ret_generation, struct 
         r = examine(view, generation->root, "", &known.problems, error);
         if (r == 0)
             r = add_problems(&known, &generation->problems);
+        if (r == 0 && view_warning(view))
+            r = problems_add(&known.problems, "", view_warning(view), true, NULL);
         *problems = known.problems;
         if (r == 0)
             *ret_generation = steal_pointer(&generation);
@@ -308,6 +314,55 @@ static int refuse_failed(const struct generation *generation, struct error *erro
     return 0;
 }
 
+static void *prepare(void *argument)
+{
+    struct view *view = argument;
+    cleanup_generation struct generation *generation = NULL;
+    struct problems problems = {0};
+
+    (void)view_problems(view, &generation, &problems, NULL);
+    problems_clear(&problems);
+    return NULL;
+}
+
+void view_prepare(struct view *view)
+{
+    view->prepares = pthread_create(&view->preparation, NULL, prepare, view) == 0;
+}
+
+const char *view_warning(const struct view *view)
+{
+    return cache_fault(view->cache);
+}
+
+/* The store of members, and the cache behind it. */
+static int open_members(struct view *view, const struct view_options *options)
+{
+    int level = options->level ? options->level : DEFLATE_LEVEL_DEFAULT;
+    cleanup_free char *folder = NULL;
+    char codec[64];
+
+    deflate_codec(level, codec, sizeof(codec));
+    if (!options->no_cache) {
+        folder = options->cache_folder ? strdup(options->cache_folder) : cache_default_folder();
+        if (!folder)
+            return -ENOMEM;
+        view->cache = cache_open(
+            folder, options->cache_size ? options->cache_size : CACHE_SIZE_DEFAULT, codec);
+        if (!view->cache)
+            return -ENOMEM;
+    }
+    view->spool = spool_new(NULL);
+    view->members = view->spool ? members_new(view->spool, view->cache, level) : NULL;
+    view->origin.spool = view->spool;
+    view->origin.members = view->members;
+    view->origin.cache = view->cache;
+    view->origin.level = level;
+    view->origin.stop = &view->stop;
+    view->origin.skip_problems = options->skip_problems;
+    return view->members ? 0 : -ENOMEM;
+}
+
 int view_open(const struct view_options *options, struct view **ret_view, struct error *error)
 {
     cleanup_view struct view *view = calloc(1, sizeof(*view));
@@ -317,20 +372,12 @@ int view_open(const struct view_options *options, struct view **ret_view, struct
         return error_errno(error, -ENOMEM, "%s", options->source.path);
     pthread_mutex_init(&view->lock, NULL);
     atomic_init(&view->next_number, VIEW_FIRST_NUMBER);
-    view->spool = spool_new(NULL);
-    view->members = view->spool ? members_new(view->spool, DEFLATE_LEVEL_DEFAULT) : NULL;
-    if (!view->members)
-        return error_errno(error, -ENOMEM, "%s", options->source.path);
     int r = source_open(&options->source, &view->source, error);
     if (r < 0)
         return r;
-    view->origin = (struct origin){
-        .source = view->source,
-        .spool = view->spool,
-        .members = view->members,
-        .level = DEFLATE_LEVEL_DEFAULT,
-        .skip_problems = options->skip_problems,
-    };
+    view->origin.source = view->source;
+    if (open_members(view, options) < 0)
+        return error_errno(error, -ENOMEM, "%s", options->source.path);
     r = view_look(view, &generation, error);
     if (r == 0)
         r = refuse_failed(generation, error);
@@ -344,8 +391,13 @@ void view_close(struct view *view)
 {
     if (!view)
         return;
+    atomic_store(&view->stop, true);
+    if (view->prepares)
+        pthread_join(view->preparation, NULL);
     generation_unref(view->current);
     source_close(view->source);
+    /* What it still has to write it reads from members. */
+    cache_close(view->cache);
     members_free(view->members);
     spool_free(view->spool);
     pthread_mutex_destroy(&view->lock);

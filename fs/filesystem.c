@@ -88,6 +88,21 @@ static void report(struct filesystem *filesystem, const char *path, const char *
         log_line(warning ? LOG_WARNING : LOG_ERR, "%s: %s", path, reason);
 }
 
+/* What the cache has to say, if anything, may come at any time. */
+static void report_warning(struct filesystem *filesystem)
+{
+    const char *warning = view_warning(filesystem->view);
+
+    if (warning)
+        report(filesystem, "", warning, true);
+}
+
+void filesystem_begin(struct filesystem *filesystem)
+{
+    report_warning(filesystem);
+    view_prepare(filesystem->view);
+}
+
 static void report_all(struct filesystem *filesystem, const struct problems *problems)
 {
     for (size_t i = 0; i < problems->count; i++)
@@ -286,6 +301,7 @@ int filesystem_lookup(struct filesystem *filesystem, const struct inode *parent,
     struct timespec now;
     time_t end = 0;
 
+    report_warning(filesystem);
     if (parent->kind == INODE_CONTROL)
         return strcmp(name, status_name) == 0 ? lookup_status(filesystem, ret_inode) : -ENOENT;
     if (parent->kind != INODE_FOLDER)

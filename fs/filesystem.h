@@ -4,7 +4,7 @@
 #ifndef ADDONFS_FILESYSTEM_H
 #define ADDONFS_FILESYSTEM_H
 
-#define FUSE_USE_VERSION 35
+#define FUSE_USE_VERSION 312
 
 #include "inode.h"
 #include "options.h"
@@ -41,6 +41,9 @@ struct filesystem *filesystem_new(struct view *view, const struct options *optio
 /* Give `shell`, made without a view, all that `filesystem` has, and end `filesystem`. */
 void filesystem_adopt(struct filesystem *shell, struct filesystem *filesystem);
 void filesystem_free(struct filesystem *filesystem);
+
+/* The mount is up: say what people should know, and begin to work ahead. */
+void filesystem_begin(struct filesystem *filesystem);
 
 /* Look, and find the entry that a live folder is now. -ESTALE: it has vanished; -EIO: not
  * computable. */

@@ -105,16 +105,16 @@ static int run_export(const struct command_line *line, struct error *error)
 {
     cleanup_view struct view *view = NULL;
     struct identity identity;
-    struct view_options options = {
-        .source = {.path = line->operands[0], .revision = line->options.revision},
-        .skip_problems = line->options.skip_problems,
-    };
+    struct view_options options = line->options.view;
 
+    options.source.path = line->operands[0];
     int r = identity_of(line->operands[0], &identity, error);
     if (r == 0)
         r = identity_become(&identity, error);
     if (r == 0)
         r = view_open(&options, &view, error);
+    if (r == 0 && view_warning(view))
+        fprintf(stderr, "addonfs: %s\n", view_warning(view));
     return r == 0 ? export_write(view, line->operands[1], error) : r;
 }
 

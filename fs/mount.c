@@ -158,17 +158,33 @@ static int mount_session(struct daemon *daemon, struct error *error)
     return 0;
 }
 
-static int serve(struct daemon *daemon)
+/* Requests that wait for compression hold a thread each: no other may wait for one of them. */
+enum { THREAD_LIMIT = 512, IDLE_THREADS = 10 };
+
+static int loop(struct fuse_session *session)
 {
-    struct fuse_loop_config config = {.clone_fd = 0, .max_idle_threads = 10};
+    struct fuse_loop_config *config = fuse_loop_cfg_create();
+
+    if (!config)
+        return -ENOMEM;
+    fuse_loop_cfg_set_max_threads(config, THREAD_LIMIT);
+    fuse_loop_cfg_set_idle_threads(config, IDLE_THREADS);
+    int r = fuse_session_loop_mt(session, config);
+    fuse_loop_cfg_destroy(config);
+    return r;
+}
+
+static int serve(struct daemon *daemon, struct filesystem *filesystem)
+{
 
     if (fuse_set_signal_handlers(daemon->session) != 0)
         return -EIO;
     (void)tell(daemon, REPORT_SERVING, NULL);
     if (daemon->foreground)
         log_line(LOG_NOTICE, "%s is mounted at %s", daemon->source, daemon->mountpoint);
+    filesystem_begin(filesystem);
     /* Above 0 it is the signal that ended it, which is a clean end. */
-    int r = fuse_session_loop_mt(daemon->session, &config);
+    int r = loop(daemon->session);
     fuse_remove_signal_handlers(daemon->session);
     return r < 0 ? r : 0;
 }
@@ -176,12 +192,10 @@ static int serve(struct daemon *daemon)
 static int open_filesystem(const struct daemon *daemon, struct filesystem **ret_filesystem,
                            struct error *error)
 {
-    struct view_options options = {
-        .source = {.path = daemon->source, .revision = daemon->options->revision},
-        .skip_problems = daemon->options->skip_problems,
-    };
+    struct view_options options = daemon->options->view;
     struct view *view = NULL;
 
+    options.source.path = daemon->source;
     int r = view_open(&options, &view, error);
     if (r < 0)
         return r;
@@ -203,7 +217,7 @@ static int run_alone(struct daemon *daemon, struct error *error)
         return r;
     r = mount_session(daemon, error);
     if (r == 0) {
-        r = serve(daemon);
+        r = serve(daemon, filesystem);
         fuse_session_unmount(daemon->session);
         if (r < 0)
             error_errno(error, r, "%s: serving has failed", daemon->mountpoint);
@@ -233,7 +247,7 @@ static int run_as_owner(struct daemon *daemon, struct filesystem *shell, pid_t k
     filesystem->pid = keeper;
     /* The session was made with a shell around nothing, because mounting came first: fill it. */
     filesystem_adopt(shell, filesystem);
-    r = serve(daemon);
+    r = serve(daemon, shell);
     return r < 0 ? error_errno(error, r, "%s: serving has failed", daemon->mountpoint) : 0;
 }
 

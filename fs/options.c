@@ -1,75 +1,179 @@
 #include "options.h"
 
 #include <addonfs/cleanup.h>
+#include <addonfs/deflate.h>
+#include <addonfs/path.h>
 #include <errno.h>
-#include <limits.h>
+#include <stdint.h>
 #include <string.h>
 
 const char options_help[] =
     "  rev=REV          show a branch, tag or commit instead of the worktree\n"
     "  view=package     mount the content of package/ as the root\n"
     "  problems=skip    leave out what cannot be read (otherwise it fails to open)\n"
+    "  level=N          compression, 1 (fast) to 12 (small); default 6\n"
+    "  cache=DIR|none   where compressed files are kept; default ~/.cache/addonfs\n"
+    "  cache_size=SIZE  how much is kept, such as 500M or 4G; default 1G\n"
     "  allow_other      let other users read the mount\n"
     "  uid=N, gid=N     show N as the owner, the group\n"
     "  umask=OCTAL      take these permission bits away\n"
     "  ro, nosuid, nodev  always on; accepted for mount(8)\n";
 
-static int parse_number(const char *name, const char *value, int base, unsigned long limit,
-                        unsigned long *ret_number, struct error *error)
+static int bad_value(const char *name, const char *value, const char *expected, struct error *error)
+{
+    return error_set(error, -EINVAL, "option %s=%s: %s", name, value, expected);
+}
+
+/* A number without sign or spaces; `*ret_end` is what follows it. */
+static bool parse_number(const char *value, int base, uint64_t *ret_number, const char **ret_end)
 {
     char *end = NULL;
 
+    if (*value < '0' || *value > '9')
+        return false;
     errno = 0;
-    unsigned long number = strtoul(value, &end, base);
-    if (errno != 0 || end == value || *end != '\0' || strchr("+- \t", value[0]) || number > limit)
-        return error_set(error, -EINVAL, "option %s=%s: not %s number up to %s", name, value,
-                         base == 8 ? "an octal" : "a", base == 8 ? "0777" : "4294967294");
-    *ret_number = number;
+    *ret_number = strtoull(value, &end, base);
+    *ret_end = end;
+    return errno == 0;
+}
+
+static int parse_id(const char *name, const char *value, uint32_t *ret_id, bool *ret_has,
+                    struct error *error)
+{
+    uint64_t number = 0;
+    const char *end = NULL;
+
+    if (!parse_number(value, 10, &number, &end) || *end != '\0' || number >= UINT32_MAX)
+        return bad_value(name, value, "not a number up to 4294967294", error);
+    *ret_id = (uint32_t)number;
+    *ret_has = true;
     return 0;
 }
+
+static int set_text(const char **text, const char *value, struct error *error)
+{
+    char *copy = strdup(value);
+
+    if (!copy)
+        return error_errno(error, -ENOMEM, "option");
+    free((char *)(uintptr_t)*text);
+    *text = copy;
+    return 0;
+}
+
+static int set_rev(struct options *options, const char *value, struct error *error)
+{
+    if (*value == '\0')
+        return error_set(error, -EINVAL, "option rev: give a branch, tag or commit");
+    return set_text(&options->view.source.revision, value, error);
+}
+
+static int set_view(struct options *options, const char *value, struct error *error)
+{
+    if (strcmp(value, "package") != 0)
+        return bad_value("view", value, "only view=package is there", error);
+    options->view_package = true;
+    return 0;
+}
+
+static int set_problems(struct options *options, const char *value, struct error *error)
+{
+    if (strcmp(value, "skip") != 0)
+        return bad_value("problems", value, "only problems=skip is there", error);
+    options->view.skip_problems = true;
+    return 0;
+}
+
+static int set_level(struct options *options, const char *value, struct error *error)
+{
+    uint64_t number = 0;
+    const char *end = NULL;
+
+    if (!parse_number(value, 10, &number, &end) || *end != '\0' || number < 1 ||
+        number > DEFLATE_LEVEL_MAX)
+        return bad_value("level", value, "not a number from 1 to 12", error);
+    options->view.level = (int)number;
+    return 0;
+}
+
+static int set_cache(struct options *options, const char *value, struct error *error)
+{
+    cleanup_free char *absolute = NULL;
+    cleanup_free char *here = NULL;
+
+    options->view.no_cache = strcmp(value, "none") == 0;
+    if (options->view.no_cache)
+        return 0;
+    if (*value == '\0')
+        return error_set(error, -EINVAL, "option cache: give a folder, or none");
+    /* A daemon stands in the root. */
+    if (*value != '/') {
+        here = getcwd(NULL, 0);
+        absolute = here ? path_join(here, value) : NULL;
+        if (!absolute)
+            return error_errno(error, -errno, "option cache=%s", value);
+    }
+    return set_text(&options->view.cache_folder, absolute ? absolute : value, error);
+}
+
+static int set_cache_size(struct options *options, const char *value, struct error *error)
+{
+    static const char units[] = "KMGT";
+    uint64_t number = 0;
+    const char *end = NULL;
+    unsigned shift = 0;
+
+    bool good = parse_number(value, 10, &number, &end) && number > 0;
+    if (good && *end != '\0') {
+        const char *unit = strchr(units, *end);
+        good = unit && end[1] == '\0';
+        shift = good ? 10 * (unsigned)(unit - units + 1) : 0;
+    }
+    if (!good || number > (uint64_t)INT64_MAX >> shift)
+        return bad_value("cache_size", value, "not a size in bytes, or with K, M, G or T", error);
+    options->view.cache_size = number << shift;
+    return 0;
+}
+
+static int set_uid(struct options *options, const char *value, struct error *error)
+{
+    return parse_id("uid", value, &options->uid, &options->has_uid, error);
+}
+
+static int set_gid(struct options *options, const char *value, struct error *error)
+{
+    return parse_id("gid", value, &options->gid, &options->has_gid, error);
+}
+
+static int set_umask(struct options *options, const char *value, struct error *error)
+{
+    uint64_t number = 0;
+    const char *end = NULL;
+
+    if (!parse_number(value, 8, &number, &end) || *end != '\0' || number > 0777)
+        return bad_value("umask", value, "not an octal number up to 0777", error);
+    options->umask = (mode_t)number;
+    options->has_umask = true;
+    return 0;
+}
+
+static const struct {
+    const char *name;
+    int (*set)(struct options *options, const char *value, struct error *error);
+} values[] = {
+    {"rev", set_rev},     {"view", set_view},   {"problems", set_problems},
+    {"level", set_level}, {"cache", set_cache}, {"cache_size", set_cache_size},
+    {"uid", set_uid},     {"gid", set_gid},     {"umask", set_umask},
+};
 
 static int set_value(struct options *options, const char *name, const char *value,
                      struct error *error)
 {
-    unsigned long number = 0;
-    int r = 0;
-
-    if (strcmp(name, "rev") == 0) {
-        if (*value == '\0')
-            return error_set(error, -EINVAL, "option rev: give a branch, tag or commit");
-        free(options->revision);
-        options->revision = strdup(value);
-        return options->revision ? 0 : error_errno(error, -ENOMEM, "option rev");
+    for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++) {
+        if (strcmp(name, values[i].name) == 0)
+            return values[i].set(options, value, error);
     }
-    if (strcmp(name, "view") == 0) {
-        if (strcmp(value, "package") != 0)
-            return error_set(error, -EINVAL, "option view=%s: only view=package is there", value);
-        options->view_package = true;
-        return 0;
-    }
-    if (strcmp(name, "problems") == 0) {
-        if (strcmp(value, "skip") != 0)
-            return error_set(error, -EINVAL, "option problems=%s: only problems=skip is there",
-                             value);
-        options->skip_problems = true;
-        return 0;
-    }
-    if (strcmp(name, "uid") == 0) {
-        r = parse_number(name, value, 10, UINT_MAX - 1UL, &number, error);
-        options->uid = (uid_t)number;
-        options->has_uid = r == 0;
-    } else if (strcmp(name, "gid") == 0) {
-        r = parse_number(name, value, 10, UINT_MAX - 1UL, &number, error);
-        options->gid = (gid_t)number;
-        options->has_gid = r == 0;
-    } else if (strcmp(name, "umask") == 0) {
-        r = parse_number(name, value, 8, 0777, &number, error);
-        options->umask = (mode_t)number;
-        options->has_umask = r == 0;
-    } else {
-        r = error_set(error, -EINVAL, "unknown option %s=: see addonfs --help", name);
-    }
-    return r;
+    return error_set(error, -EINVAL, "unknown option %s=: see addonfs --help", name);
 }
 
 static int set_flag(struct options *options, const char *name, struct error *error)
@@ -116,6 +220,8 @@ int options_parse(struct options *options, const char *list, struct error *error
 
 void options_clear(struct options *options)
 {
-    free(options->revision);
-    options->revision = NULL;
+    free((char *)(uintptr_t)options->view.source.revision);
+    free((char *)(uintptr_t)options->view.cache_folder);
+    options->view.source.revision = NULL;
+    options->view.cache_folder = NULL;
 }

@@ -5,14 +5,14 @@
 #define ADDONFS_OPTIONS_H
 
 #include <addonfs/error.h>
+#include <addonfs/view.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
 
 struct options {
-    char *revision;     /* rev=; NULL: the worktree */
-    bool view_package;  /* view=package */
-    bool skip_problems; /* problems=skip */
+    struct view_options view; /* rev, problems, level, cache, cache_size; strings are ours */
+    bool view_package;        /* view=package */
     bool allow_other;
     bool has_uid;
     bool has_gid;

@@ -12,6 +12,7 @@
 #ifndef ADDONFS_BUNDLE_H
 #define ADDONFS_BUNDLE_H
 
+#include <addonfs/cache.h>
 #include <addonfs/cleanup.h>
 #include <addonfs/error.h>
 #include <addonfs/member.h>
@@ -26,8 +27,10 @@ struct origin {
     struct source *source;
     struct spool *spool;
     struct members *members;
-    int level;          /* of compression */
-    bool skip_problems; /* leave out what cannot be read, knowingly */
+    struct cache *cache;      /* or NULL */
+    int level;                /* of compression */
+    bool skip_problems;       /* leave out what cannot be read, knowingly */
+    const _Atomic bool *stop; /* long work ends early when this becomes true; or NULL */
 };
 
 struct bundle_member {
@@ -66,10 +69,16 @@ struct timespec bundle_mtime(const struct bundle *bundle);
  */
 int bundle_compose(struct bundle *bundle, const struct origin *origin, struct error *error);
 
+/*
+ * See that no read can fail: every stream lies in the spool. Only after bundle_compose. -ESTALE:
+ * one must be made again, and its file has changed; -ENOSPC, -EIO, …
+ */
+int bundle_secure(struct bundle *bundle, const struct origin *origin, struct error *error);
+
 /* Bytes of the archive. Only after bundle_compose has answered 0. */
 uint64_t bundle_size(const struct bundle *bundle);
 
-/* Read a range of the archive, as zip_read does. */
+/* Read a range of the archive, as zip_read does. Only after bundle_secure. */
 ssize_t bundle_read(const struct bundle *bundle, uint64_t offset, void *bytes, size_t size);
 
 /*

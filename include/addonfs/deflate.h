@@ -24,7 +24,16 @@
 
 struct deflate;
 
-/* A compressor for one thread at a time, level 1 to 9. NULL without memory. */
+/* The levels there are: libdeflate's. zlib, for large content, has none above 9 and takes 9. */
+#define DEFLATE_LEVEL_MAX 12
+
+/*
+ * What the bytes of a stream hang on besides the content: libraries, their versions and the level,
+ * as a word. Returns its length, as snprintf does.
+ */
+int deflate_codec(int level, char *text, size_t room);
+
+/* A compressor for one thread at a time, level 1 to DEFLATE_LEVEL_MAX. NULL without memory. */
 struct deflate *deflate_new(int level);
 void deflate_free(struct deflate *deflate);
 

@@ -1,18 +1,27 @@
 /*
  * member: compressed ZIP members, each made once for each content.
  *
- * The store maps the id of content to its member: CRC-32, sizes, and a stream that lies in the
- * spool. Two files with the same bytes share one member; so do a worktree and a revision.
+ * The store maps the id of content to its member: CRC-32, sizes, and a stream. Two files with the
+ * same bytes share one member; so do a worktree and a revision. Behind the store stands the cache,
+ * which knows members of earlier times:
  *
- *     r = members_compress(members, deflate, content, &member, &error);
+ *     if (!members_find(members, reader, &id, &member))
+ *         r = members_compress(members, deflate, content, &member, &error);
  *     …
+ *     r = member_secure(member, reader, &error);      the stream is in the spool from now on
+ *     r = member_read(NULL, member, 0, bytes, size);
  *     member_unref(member);
  *
- * All functions may be called from any thread; a `struct deflate` belongs to one at a time.
+ * A stream that is only in the cache may be gone at any time, because others write there too. So
+ * whoever promises to read it secures it first: the spool is the pin.
+ *
+ * All functions may be called from any thread; a `struct deflate` and a reader belong to one at a
+ * time.
  */
 #ifndef ADDONFS_MEMBER_H
 #define ADDONFS_MEMBER_H
 
+#include <addonfs/cache.h>
 #include <addonfs/cleanup.h>
 #include <addonfs/content.h>
 #include <addonfs/deflate.h>
@@ -22,30 +31,48 @@
 
 struct members;
 
-/* Immutable. */
+/* Immutable, but for where the stream is. */
 struct member {
     _Atomic unsigned references;
     struct members *members; /* where it is found; not owned */
     struct content_id id;
-    uint64_t size;            /* bytes of the content */
-    uint64_t compressed_size; /* bytes of the stream */
-    uint64_t spool_offset;    /* of the stream */
+    uint64_t size;                 /* bytes of the content */
+    uint64_t compressed_size;      /* bytes of the stream */
+    _Atomic uint64_t spool_offset; /* of the stream; UINT64_MAX: not there, but in the cache */
+    int64_t cached;                /* where the cache has the stream */
     uint32_t crc32;
     bool deflated; /* or stored as it is */
 };
 
-/* A store whose streams go to `spool`, which must outlive it. NULL without memory. */
-struct members *members_new(struct spool *spool, int level);
+/*
+ * A store whose streams go to `spool` and to `cache` (or NULL), both of which must outlive it; only
+ * that the cache must be closed before the store is freed, for it may still be writing. `level`: of
+ * compression, 1 to 12. NULL without memory.
+ */
+struct members *members_new(struct spool *spool, struct cache *cache, int level);
 
 /* Every member must have been given back. NULL is allowed. */
 void members_free(struct members *members);
 
+/* The member of that id, if it is in the store or in the cache, with a reference for the caller. */
+bool members_find(struct members *members, struct cache_reader *reader, const struct content_id *id,
+                  struct member **ret_member);
+
 /*
- * The member for `content`: the one that is there, or a new one, deflated, or stored when deflate
- * does not make it smaller. The caller owns one reference. -ENOSPC and other spool errors, -ENOMEM.
+ * The member for `content`, its stream in the spool: the one that is there, or a new one, deflated,
+ * or stored when deflate does not make it smaller. The caller owns one reference. -ENOSPC and other
+ * spool errors, -ENOMEM.
  */
 int members_compress(struct members *members, struct deflate *deflate, struct content *content,
                      struct member **ret_member, struct error *error);
+
+/*
+ * See that the stream is in the spool. -ENOENT: the cache has it no more; compress its content once
+ * more. -ENOSPC and other spool errors.
+ */
+int member_secure(struct member *member, struct cache_reader *reader, struct error *error);
+
+bool member_is_secured(const struct member *member);
 
 /* How many members there are. */
 size_t members_count(struct members *members);
@@ -53,7 +80,7 @@ size_t members_count(struct members *members);
 struct member *member_ref(struct member *member);
 void member_unref(struct member *member);
 
-/* Copy a range of the stream (a zip_stream_read; `stream` is a struct member). */
+/* Copy a range of the stream of a secured member (a zip_stream_read; `stream` is the member). */
 int member_read(void *context, const void *stream, uint64_t offset, void *bytes, size_t size);
 
 CLEANUP(members, struct members *, members_free)

@@ -75,7 +75,7 @@ struct file {
         dev_t device;          /* worktree */
         ino_t inode;
         struct timespec change;
-        bool trusted;                 /* see source_worktree.c; under the view's lock */
+        _Atomic bool trusted;         /* see source_file.c */
         unsigned char object[20];     /* revision: the blob */
         struct content_id attributes; /* revision: of all .gitattributes that may apply */
         unsigned char commit[20];     /* revision: whose attributes apply */
@@ -176,6 +176,12 @@ int source_measure(struct source *source, struct file *file, struct spool *spool
 
 /* The version of libgit2. */
 const char *source_library_version(void);
+
+/*
+ * A key that tells the bytes of `file` without reading them: from its stat or from its blob and the
+ * attributes that apply. False: nothing does, yet (its time stamps are too young to be trusted).
+ */
+bool file_key(const struct file *file, struct content_id *ret_key);
 
 /*
  * Do two looks' files hold the same bytes for certain, under the same paths and with the same

@@ -34,6 +34,10 @@ struct view;
 struct view_options {
     struct source_options source;
     bool skip_problems;
+    int level;                /* of compression; 0: DEFLATE_LEVEL_DEFAULT */
+    bool no_cache;            /* keep compressed members for the time of this view only */
+    const char *cache_folder; /* NULL: cache_default_folder() */
+    uint64_t cache_size;      /* bytes; 0: CACHE_SIZE_DEFAULT */
 };
 
 /* Inode numbers below this one are for the file system's own use; numbers are never used twice. */
@@ -63,6 +67,17 @@ int view_open(const struct view_options *options, struct view **ret_view, struct
 
 /* Every generation and body must have been given back. NULL is allowed. */
 void view_close(struct view *view);
+
+/*
+ * Compose every zip in a thread of the view's own, ahead of whoever asks for it. To be called once,
+ * and best by a process that forks no more. view_close ends the thread.
+ */
+void view_prepare(struct view *view);
+
+/* What people should know but no entry is affected by: one line, or NULL. Lives as long as the
+ * view.
+ */
+const char *view_warning(const struct view *view);
 
 /* The state of the source now. -ENOMEM, -EMFILE, …: not now; nothing else fails. */
 int view_look(struct view *view, struct generation **ret_generation, struct error *error);

@@ -129,7 +129,7 @@ int fixture_setup(void **state)
     struct spool *spool = spool_new(NULL);
     fixture->origin = (struct origin){
         .spool = spool,
-        .members = members_new(spool, DEFLATE_LEVEL_DEFAULT),
+        .members = members_new(spool, NULL, DEFLATE_LEVEL_DEFAULT),
         .level = DEFLATE_LEVEL_DEFAULT,
     };
     assert_non_null(fixture->origin.members);
@@ -174,7 +174,7 @@ struct file *fixture_file(const struct fixture *fixture, const char *path)
 
 struct view *fixture_view(const struct fixture *fixture, const char *revision)
 {
-    struct view_options options = {.source = {fixture->root, revision}};
+    struct view_options options = {.source = {fixture->root, revision}, .no_cache = true};
     struct view *view = NULL;
     struct error error = {0};
 

@@ -36,6 +36,7 @@ static void it_is_composed_once_and_sorted(void **state)
     assert_int_equal(members_count(fixture->origin.members), 0);
     assert_int_equal(bundle_compose(bundle, &fixture->origin, NULL), 0);
     assert_int_equal(members_count(fixture->origin.members), 2);
+    assert_int_equal(bundle_secure(bundle, &fixture->origin, NULL), 0);
     ssize_t n = bundle_read(bundle, 0, bytes, sizeof(bytes));
     assert_int_equal(n, bundle_size(bundle));
     const char *first = memmem(bytes, (size_t)n, "openpype/__init__.py", 20);

@@ -48,7 +48,7 @@ static void every_size_is_deflated_or_stored(void **state)
 {
     static const size_t sizes[] = {0, 1, 100, 100000, DEFLATE_WHOLE_LIMIT, DEFLATE_WHOLE_LIMIT + 1};
     cleanup_spool struct spool *spool = spool_new(NULL);
-    cleanup_members struct members *members = members_new(spool, 6);
+    cleanup_members struct members *members = members_new(spool, NULL, 6);
     cleanup_deflate struct deflate *deflate = deflate_new(6);
     cleanup_free unsigned char *bytes = malloc(DEFLATE_WHOLE_LIMIT + 1);
 
@@ -71,7 +71,7 @@ static void every_size_is_deflated_or_stored(void **state)
 static void the_same_bytes_are_one_member_while_anyone_holds_it(void **state)
 {
     cleanup_spool struct spool *spool = spool_new(NULL);
-    cleanup_members struct members *members = members_new(spool, 6);
+    cleanup_members struct members *members = members_new(spool, NULL, 6);
     cleanup_deflate struct deflate *deflate = deflate_new(6);
     cleanup_content struct content *one = fixture_content(spool, "same", 4, 100);
     cleanup_content struct content *two = fixture_content(spool, "same", 4, 0);
@@ -113,7 +113,7 @@ static void *work(void *argument)
 static void threads_that_compress_the_same_share_it(void **state)
 {
     cleanup_spool struct spool *spool = spool_new(NULL);
-    cleanup_members struct members *members = members_new(spool, 6);
+    cleanup_members struct members *members = members_new(spool, NULL, 6);
     cleanup_content struct content *content =
         fixture_content(spool, "0123456789012345678901", 22, 99);
     struct worker workers[4];

@@ -165,7 +165,7 @@ static void a_revision_names_its_commit(void **state)
 static void what_could_only_fail_is_not_opened(void **state)
 {
     const struct fixture *fixture = *state;
-    struct view_options options = {.source = {.path = fixture->root}};
+    struct view_options options = {.source = {.path = fixture->root}, .no_cache = true};
     struct view *view = NULL;
     struct error error = {0};
 

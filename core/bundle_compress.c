@@ -1,0 +1,226 @@
+#include "bundle_compress.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <stdatomic.h>
+#include <string.h>
+
+enum {
+    /* A thread costs less than compressing this many files, or loading as many. */
+    SHARE = 16,
+    THREAD_LIMIT = 64,
+};
+
+/* Larger files go first, so that no thread is left alone with one at the end. */
+static const uint64_t LARGE = 1 << 20;
+
+/* What one thread works with; made when it is first needed. */
+struct tools {
+    struct deflate *deflate;
+    struct cache_reader *reader;
+    bool asked_cache;
+};
+
+struct work {
+    int (*step)(struct work *work, struct tools *tools, struct file *file, struct error *error);
+    const struct bundle_member *members;
+    char **faults; /* or NULL: a fault ends the work */
+    size_t count;
+    const struct origin *origin;
+    _Atomic size_t next; /* of 2 * count turns: the large ones, then the others */
+
+    pthread_mutex_t lock; /* guards the rest */
+    _Atomic int result;
+    struct error *error;
+};
+
+static struct cache_reader *reader_of(const struct work *work, struct tools *tools)
+{
+    if (!tools->asked_cache) {
+        tools->reader = cache_reader_begin(work->origin->cache);
+        tools->asked_cache = true;
+    }
+    return tools->reader;
+}
+
+/* Read the file and compress it. */
+static int compress(const struct work *work, struct tools *tools, struct file *file,
+                    struct member **ret_member, struct error *error)
+{
+    const struct origin *origin = work->origin;
+    cleanup_content struct content *content = NULL;
+    struct content_id key;
+
+    if (!tools->deflate && !(tools->deflate = deflate_new(origin->level)))
+        return error_errno(error, -ENOMEM, "cannot compress");
+    /* Taken before the bytes: if the file is trusted now, it is so for what is read next. */
+    bool has_key = file_key(file, &key);
+    int r = source_read(origin->source, file, origin->spool, DEFLATE_WHOLE_LIMIT, &content, error);
+    if (r < 0)
+        return r;
+    /* It may be known under its id: another file with these bytes, another stamp. */
+    if (!members_find(origin->members, reader_of(work, tools), &content->id, ret_member))
+        r = members_compress(origin->members, tools->deflate, content, ret_member, error);
+    if (r == 0 && has_key)
+        cache_put_alias(origin->cache, &key, &content->id);
+    return r;
+}
+
+/* See that the file has its compressed form. */
+static int find_or_compress(struct work *work, struct tools *tools, struct file *file,
+                            struct error *error)
+{
+    struct cache_reader *reader = reader_of(work, tools);
+    struct member *member = NULL;
+    struct member *none = NULL;
+    struct content_id key;
+    struct content_id id = file->id;
+    int r = 0;
+
+    if (atomic_load(&file->member))
+        return 0;
+    bool knows_id =
+        !file->failure &&
+        (file->id_known || (reader && file_key(file, &key) && cache_find_alias(reader, &key, &id)));
+    if (!knows_id || !members_find(work->origin->members, reader, &id, &member))
+        r = compress(work, tools, file, &member, error);
+    if (r < 0)
+        return r;
+    /* Another bundle may have been here meanwhile: it is the same member then. */
+    if (!atomic_compare_exchange_strong(&file->member, &none, member))
+        member_unref(member);
+    return 0;
+}
+
+/* See that the file's compressed form lies in the spool. */
+static int secure(struct work *work, struct tools *tools, struct file *file, struct error *error)
+{
+    struct member *member = atomic_load(&file->member);
+    cleanup_content struct content *content = NULL;
+    cleanup_member struct member *again = NULL;
+    const struct origin *origin = work->origin;
+
+    /* None where problems are skipped and this is one. */
+    if (!member || member_is_secured(member))
+        return 0;
+    int r = member_secure(member, reader_of(work, tools), error);
+    if (r != -ENOENT)
+        return r;
+    if (!tools->deflate && !(tools->deflate = deflate_new(origin->level)))
+        return error_errno(error, -ENOMEM, "cannot compress");
+    r = source_read(origin->source, file, origin->spool, DEFLATE_WHOLE_LIMIT, &content, error);
+    if (r == 0 && !content_id_equal(&content->id, &member->id))
+        r = error_set(error, -ESTALE, "%s: has changed meanwhile", file->path);
+    return r == 0 ? members_compress(origin->members, tools->deflate, content, &again, error) : r;
+}
+
+static void fail(struct work *work, int result, const struct error *why)
+{
+    cleanup_lock(&work->lock);
+
+    if (atomic_load(&work->result) < 0)
+        return;
+    atomic_store(&work->result, result);
+    if (work->error)
+        *work->error = *why;
+}
+
+static void do_member(struct work *work, struct tools *tools, size_t at)
+{
+    const struct bundle_member *member = &work->members[at];
+    struct error why = {0};
+
+    int r = work->step(work, tools, member->file, &why);
+    if (r == 0)
+        return;
+    if (error_is_transient(r) || !work->faults) {
+        fail(work, r, &why);
+        return;
+    }
+    work->faults[at] = strdup(error_reason(why.text, member->path));
+    if (!work->faults[at])
+        fail(work, error_errno(&why, -ENOMEM, "%s", member->path), &why);
+}
+
+static void *do_members(void *argument)
+{
+    struct work *work = argument;
+    struct tools tools = {0};
+    struct error stopped;
+    size_t turn;
+
+    while (atomic_load(&work->result) == 0 &&
+           (turn = atomic_fetch_add(&work->next, 1)) < 2 * work->count) {
+        size_t at = turn % work->count;
+        const struct file *file = work->members[at].file;
+        bool large = file && file->size != UINT64_MAX && file->size >= LARGE;
+        if (!file || work->members[at].failure || large != (turn < work->count))
+            continue;
+        if (work->origin->stop && atomic_load(work->origin->stop))
+            fail(work, error_set(&stopped, -ECANCELED, "is being ended"), &stopped);
+        else
+            do_member(work, &tools, at);
+    }
+    deflate_free(tools.deflate);
+    cache_reader_end(tools.reader);
+    return NULL;
+}
+
+/* How many threads there is work for, this one included. */
+static size_t thread_count(size_t pending)
+{
+    cpu_set_t cores;
+    size_t threads = 1;
+
+    if (sched_getaffinity(0, sizeof(cores), &cores) == 0)
+        threads = (size_t)CPU_COUNT(&cores);
+    if (threads > THREAD_LIMIT)
+        threads = THREAD_LIMIT;
+    return pending / SHARE + 1 < threads ? pending / SHARE + 1 : threads;
+}
+
+static int do_all(struct work *work, size_t pending)
+{
+    pthread_t threads[THREAD_LIMIT];
+    size_t helpers = thread_count(pending) - 1;
+    size_t started = 0;
+
+    if (pending == 0)
+        return 0;
+    pthread_mutex_init(&work->lock, NULL);
+    while (started < helpers && pthread_create(&threads[started], NULL, do_members, work) == 0)
+        started++;
+    do_members(work);
+    while (started > 0)
+        pthread_join(threads[--started], NULL);
+    pthread_mutex_destroy(&work->lock);
+    return atomic_load(&work->result);
+}
+
+int bundle_compress_all(const struct bundle_member *members, char **faults, size_t count,
+                        const struct origin *origin, struct error *error)
+{
+    struct work work = {find_or_compress, members, faults, count, origin, .error = error};
+    size_t pending = 0;
+
+    for (size_t i = 0; i < count; i++) {
+        free(faults[i]);
+        faults[i] = NULL;
+        pending += !members[i].failure && !atomic_load(&members[i].file->member);
+    }
+    return do_all(&work, pending);
+}
+
+int bundle_secure_all(const struct bundle_member *members, size_t count,
+                      const struct origin *origin, struct error *error)
+{
+    struct work work = {secure, members, NULL, count, origin, .error = error};
+    size_t pending = 0;
+
+    for (size_t i = 0; i < count; i++) {
+        const struct member *member =
+            members[i].failure ? NULL : atomic_load(&members[i].file->member);
+        pending += member && !member_is_secured(member);
+    }
+    return do_all(&work, pending);
+}

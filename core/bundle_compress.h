@@ -1,0 +1,24 @@
+/*
+ * bundle_compress: work on all members of a bundle at once, on all cores.
+ */
+#ifndef ADDONFS_BUNDLE_COMPRESS_H
+#define ADDONFS_BUNDLE_COMPRESS_H
+
+#include <addonfs/bundle.h>
+
+/*
+ * See that every file has its compressed form, from the cache or by compressing it now. For those
+ * that cannot be read, `faults` (one for each member) gets the reason; what was there is freed.
+ * -ESTALE, -ENOSPC and other failures of the moment; -ECANCELED: the origin says to stop.
+ */
+int bundle_compress_all(const struct bundle_member *members, char **faults, size_t count,
+                        const struct origin *origin, struct error *error);
+
+/*
+ * See that every compressed form that there is lies in the spool. Errors as above, and -EIO: one is
+ * gone from the cache and cannot be made again.
+ */
+int bundle_secure_all(const struct bundle_member *members, size_t count,
+                      const struct origin *origin, struct error *error);
+
+#endif
