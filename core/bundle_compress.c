@@ -53,8 +53,8 @@ static int compress(const struct work *work, struct tools *tools, struct file *f
 
     if (!tools->deflate && !(tools->deflate = deflate_new(origin->level)))
         return error_errno(error, -ENOMEM, "cannot compress");
-    /* Taken before the bytes: if the file is trusted now, it is so for what is read next. */
-    bool has_key = file_key(file, &key);
+    /* Asked before the bytes are read. */
+    bool has_key = file_has_settled(file) && file_key(file, &key);
     int r = source_read(origin->source, file, origin->spool, DEFLATE_WHOLE_LIMIT, &content, error);
     if (r < 0)
         return r;

@@ -1,4 +1,4 @@
-#include "source_backend.h"
+#include "source_file.h"
 
 #include <addonfs/path.h>
 #include <errno.h>
@@ -53,8 +53,6 @@ bool file_key(const struct file *file, struct content_id *ret_key)
     if (file->failure)
         return false;
     bool is_blob = memcmp(identity->object, no_object, sizeof(no_object)) != 0;
-    if (!is_blob && !atomic_load(&identity->trusted))
-        return false;
     sha256 = sha256_new();
     if (!sha256)
         return false;
@@ -75,6 +73,11 @@ bool file_key(const struct file *file, struct content_id *ret_key)
     }
     sha256_final(sha256, ret_key);
     return true;
+}
+
+bool file_has_settled(const struct file *file)
+{
+    return file->identity.inode == 0 || file_stamp_is_old(file->identity.change);
 }
 
 static bool same_time(struct timespec a, struct timespec b)
@@ -237,6 +240,7 @@ int source_open(const struct source_options *options, struct source **ret_source
         if (!source->revision)
             return error_errno(error, -ENOMEM, "%s", options->path);
     }
+    source->poll = options->poll;
     source->backend = source->revision ? &source_revision_backend : &source_worktree;
     r = source->revision ? source_revision_open(source, error)
                          : source_worktree_open(source, error);
@@ -270,6 +274,11 @@ const char *source_revision(const struct source *source)
     return source->revision;
 }
 
+const char *source_warning(const struct source *source)
+{
+    return atomic_load(&source->warning);
+}
+
 const char *source_library_version(void)
 {
     return LIBGIT2_VERSION;
@@ -284,16 +293,22 @@ const char *source_commit(const struct source *source)
 static int check(struct source *source, struct source_folder *folder, bool *ret_changed,
                  struct error *error)
 {
+    bool changed = false;
     int r = 0;
 
-    if (folder->checked != source->look) {
-        bool changed = false;
+    if (folder->checked == source->look)
+        return 0;
+    /* Watched, and nothing has happened since it was compared. */
+    bool clean =
+        !source->poll && folder->watched && folder->checked && !folder->dirty && !folder->unsure;
+    if (!clean)
         r = source->backend->load(source, folder, &changed, error);
-        if (r == 0)
-            folder->checked = source->look;
-        *ret_changed = *ret_changed || changed;
-    }
-    return r;
+    if (r < 0)
+        return r;
+    folder->dirty = false;
+    folder->checked = source->look;
+    *ret_changed = *ret_changed || changed;
+    return 0;
 }
 
 struct check_all {
@@ -331,10 +346,43 @@ int source_refresh(struct source *source, bool *ret_changed, struct error *error
      * A new commit makes every folder worth building from again, even where nothing differs.
      * Comparing is then left to whoever asks for the folder.
      */
-    if (!source->renewed && !was_broken)
+    bool is_watched = source->backend->forget != NULL && !source->poll;
+    if (!source->renewed && !was_broken && (!is_watched || source->pending || source->unsure > 0))
         twalk_r(source->folders, check_node, &all);
+    source->pending = source->pending && all.result < 0;
     *ret_changed = all.changed || source->renewed || was_broken;
     return all.result;
+}
+
+struct mark {
+    const char *path;
+    const char *real;
+};
+
+static void mark_node(const void *node, VISIT visit, void *context)
+{
+    const struct mark *mark = context;
+    struct source_folder *folder = *(struct source_folder *const *)node;
+
+    if ((visit == postorder || visit == leaf) &&
+        (path_is_within(folder->path, mark->path) ||
+         (folder->real && path_is_within(folder->real, mark->real))))
+        folder->dirty = true;
+}
+
+void source_mark(struct source *source, const char *path, const char *real)
+{
+    struct mark mark = {path, real};
+
+    twalk_r(source->folders, mark_node, &mark);
+    source->pending = true;
+}
+
+void source_set_unsure(struct source *source, struct source_folder *folder, bool unsure)
+{
+    if (folder->unsure != unsure)
+        source->unsure += unsure ? 1 : SIZE_MAX;
+    folder->unsure = unsure;
 }
 
 struct settle {
@@ -362,6 +410,9 @@ void source_settle(struct source *source)
         struct source_folder *folder = settle.unasked;
         settle.unasked = folder->next;
         tdelete(folder, &source->folders, compare_folders);
+        source_set_unsure(source, folder, false);
+        if (source->backend->forget)
+            source->backend->forget(source, folder);
         folder_free(folder);
     }
 }

@@ -25,6 +25,8 @@ struct source_backend {
                 struct error *error);
     int (*read)(struct source *source, const struct file *file, struct spool *spool,
                 size_t memory_limit, struct content **ret_content, struct error *error);
+    /* The folder is about to be freed; or NULL. */
+    void (*forget)(struct source *source, struct source_folder *folder);
     void (*close)(struct source *source);
 };
 
@@ -32,11 +34,15 @@ struct source {
     const struct source_backend *backend;
     char *path;
     char *revision;
-    char commit[41];     /* "" for a worktree */
-    uint64_t look;       /* number of the current look */
-    bool renewed;        /* begin found another commit: every folder must be loaded again */
-    struct error broken; /* why the current look can answer nothing; code 0: it can */
-    void *folders;       /* tsearch(3) tree of struct source_folder by path; owns them */
+    char commit[41]; /* "" for a worktree */
+    uint64_t look;   /* number of the current look */
+    bool renewed;    /* begin found another commit: every folder must be loaded again */
+    bool poll;       /* as in source_options */
+    bool pending;    /* folders have become dirty and were not compared yet */
+    size_t unsure;   /* how many folders are */
+    _Atomic(const char *) warning; /* see source_warning */
+    struct error broken;           /* why the current look can answer nothing; code 0: it can */
+    void *folders;                 /* tsearch(3) tree of struct source_folder by path; owns them */
 
     struct git_repository *repository;
     void *state; /* the backend's */
@@ -44,6 +50,15 @@ struct source {
 
 /* Open the repository at source->path into source->repository; `*ret_bare`: it has no worktree. */
 int source_repository_open(struct source *source, bool *ret_bare, struct error *error);
+
+/*
+ * Every folder at or below `path` (without links: `real`) is to be compared. With the root for both
+ * that is all of them.
+ */
+void source_mark(struct source *source, const char *path, const char *real);
+
+/* Must the folder be compared at every look? */
+void source_set_unsure(struct source *source, struct source_folder *folder, bool unsure);
 
 /* What libgit2 said last, for a message. */
 const char *source_git_message(void);

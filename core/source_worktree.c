@@ -1,15 +1,27 @@
 #include "source_file.h"
+#include "source_watch.h"
 
 #include <addonfs/path.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <git2.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 
+/*
+ * Which folders are compared at a look
+ *
+ * With a watch, those that events have named, and those that are unsure: folders with links,
+ * because what is behind a link changes elsewhere; folders with files that cannot be read, because
+ * what they failed for may be elsewhere too. Folders that could not be listed have no watch and are
+ * compared as well. Without a watch (polling) it is all of them.
+ */
+
 struct worktree {
     struct resolve_root root;
+    struct watch *watch; /* or NULL */
 };
 
 static struct worktree *worktree_of(const struct source *source)
@@ -49,6 +61,9 @@ static int look_at_file(struct source *source, struct source_folder *folder,
     int r = file_take(&worktree_of(source)->root, path, real, &file, error);
     if (r < 0)
         return r;
+    /* What it failed for may pass without the folder changing. */
+    if (file->failure)
+        source_set_unsure(source, folder, true);
     replace(entry, file, ret_changed);
     return 0;
 }
@@ -65,6 +80,7 @@ static int look_at_link(struct source *source, struct source_folder *folder,
                          &reason);
 
     entry->linked = true;
+    source_set_unsure(source, folder, true);
     if (error_is_transient(r))
         return error_errno(error, r, "%s", entry->name);
     if (r == 0 && S_ISREG(status.st_mode)) {
@@ -269,18 +285,61 @@ static int list(struct source *source, struct source_folder *folder, int fd, boo
     return 0;
 }
 
+static void unwatch(struct source *source, struct source_folder *folder)
+{
+    struct worktree *worktree = worktree_of(source);
+
+    if (worktree->watch)
+        watch_remove(worktree->watch, folder);
+    folder->watched = 0;
+}
+
+/* Compare everything from now on. */
+static void watch_no_more(struct source *source, const char *warning)
+{
+    struct worktree *worktree = worktree_of(source);
+
+    watch_free(worktree->watch);
+    worktree->watch = NULL;
+    atomic_store(&source->warning, warning);
+    source->poll = true;
+}
+
+/* Before it is listed: what happens from now on is told. */
+static int watch(struct source *source, struct source_folder *folder, int fd)
+{
+    struct worktree *worktree = worktree_of(source);
+    int r = worktree->watch ? watch_add(worktree->watch, folder, fd) : 0;
+
+    if (r == -ENOMEM)
+        return r;
+    if (r == -ENOSPC)
+        watch_no_more(source, "more folders than inotify watches (sysctl "
+                              "fs.inotify.max_user_watches): changes are looked for by comparing "
+                              "all files at every look");
+    else if (r < 0)
+        watch_no_more(source, "inotify does not work here: changes are looked for by comparing "
+                              "all files at every look");
+    return 0;
+}
+
 static int load(struct source *source, struct source_folder *folder, bool *ret_changed,
                 struct error *error)
 {
     cleanup_fd int fd =
         resolve_open(&worktree_of(source)->root, folder->real, O_RDONLY | O_DIRECTORY);
-    int r = fd < 0 ? fd : list(source, folder, fd, ret_changed);
+    int r = fd < 0 ? fd : watch(source, folder, fd);
 
+    source_set_unsure(source, folder, false);
+    if (r == 0)
+        r = list(source, folder, fd, ret_changed);
     for (size_t i = 0; r == 0 && i < folder->count; i++) {
         struct source_entry *entry = &folder->entries[i];
         if (entry->kind != SOURCE_UNSEEN)
             r = look_again(source, fd, folder, entry, ret_changed, error);
     }
+    if (r < 0)
+        unwatch(source, folder);
     if (r == 0 || (error_is_transient(r) && r != -ESTALE))
         return r < 0 ? error_errno(error, r, "%s", folder->path) : 0;
 
@@ -296,10 +355,27 @@ static int load(struct source *source, struct source_folder *folder, bool *ret_c
     return 0;
 }
 
+static void mark_moved(void *context, const char *path, const char *real)
+{
+    source_mark(context, path, real);
+}
+
 static int begin(struct source *source, struct error *error)
 {
-    (void)source;
-    (void)error;
+    struct worktree *worktree = worktree_of(source);
+    struct watch_report report = {.moved = mark_moved, .context = source};
+
+    if (!worktree->watch)
+        return 0;
+    int r = watch_drain(worktree->watch, &report);
+    if (r == -ENOMEM)
+        return error_errno(error, r, "%s", source->path);
+    if (r < 0)
+        watch_no_more(source, "inotify does not work here: changes are looked for by comparing "
+                              "all files at every look");
+    if (report.all)
+        source_mark(source, "", "");
+    source->pending = source->pending || report.any;
     return 0;
 }
 
@@ -315,6 +391,7 @@ static void close_worktree(struct source *source)
 
     if (!worktree)
         return;
+    watch_free(worktree->watch);
     close(worktree->root.fd);
     free(worktree);
 }
@@ -350,6 +427,9 @@ int source_worktree_open(struct source *source, struct error *error)
     if (test == -ENOSYS || test == -EPERM)
         return error_errno(error, test, "%s: openat2 is not allowed here (Linux 5.6 or later)",
                            source->path);
+    if (!source->poll && test >= 0)
+        worktree->watch = watch_new(test);
+    source->poll = worktree->watch == NULL;
     return 0;
 }
 
@@ -358,5 +438,6 @@ const struct source_backend source_worktree = {
     .load = load,
     .look = look,
     .read = read_file,
+    .forget = unwatch,
     .close = close_worktree,
 };

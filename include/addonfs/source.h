@@ -42,6 +42,7 @@ struct source;
 struct source_options {
     const char *path;     /* root of a clone, or a bare repository; borrowed */
     const char *revision; /* what `git rev-parse` understands; NULL: the worktree, HEAD if bare */
+    bool poll;            /* do not watch the worktree: compare everything at every look */
 };
 
 enum source_kind {
@@ -100,14 +101,18 @@ struct source_folder {
     char *real;
     struct source_owner owner;
     size_t count;
-    struct source_entry *entries; /* sorted by name bytes; Git's own names are not among them */
-    bool hides_git;               /* one such name was left out */
-    int failure;                  /* negative errno: the folder cannot be listed */
-    struct error *error;          /* then: why */
-    uint64_t checked;             /* the look in which it was last compared */
-    uint64_t asked;               /* the look in which it was last asked for */
-    struct source_folder *next;   /* the source's own: what source_settle will free */
-    struct folder_identity {      /* the source's own, as in struct file_identity */
+    struct source_entry *entries;     /* sorted by name bytes; Git's own names are not among them */
+    bool hides_git;                   /* one such name was left out */
+    int failure;                      /* negative errno: the folder cannot be listed */
+    struct error *error;              /* then: why */
+    uint64_t checked;                 /* the look in which it was last compared */
+    uint64_t asked;                   /* the look in which it was last asked for */
+    struct source_folder *next;       /* the source's own: what source_settle will free */
+    bool dirty;                       /* … to be compared at the next look */
+    bool unsure;                      /* … to be compared at every look: see source_worktree.c */
+    int watched;                      /* … inotify's watch descriptor, or 0 */
+    struct source_folder *watch_next; /* … with the same descriptor */
+    struct folder_identity {          /* the source's own, as in struct file_identity */
         dev_t device;
         ino_t inode;
         struct timespec modification;
@@ -132,6 +137,9 @@ const char *source_path(const struct source *source);
 
 /* The revision as it was asked for, or NULL for a worktree. */
 const char *source_revision(const struct source *source);
+
+/* Why changes are looked for by comparing instead of being watched, or NULL. Valid for ever. */
+const char *source_warning(const struct source *source);
 
 /* The commit that is shown, 40 hexadecimal digits, or NULL for a worktree. Valid until the next
  * refresh. */
@@ -178,10 +186,14 @@ int source_measure(struct source *source, struct file *file, struct spool *spool
 const char *source_library_version(void);
 
 /*
- * A key that tells the bytes of `file` without reading them: from its stat or from its blob and the
- * attributes that apply. False: nothing does, yet (its time stamps are too young to be trusted).
+ * A key that tells the bytes of `file` without reading them: from its stat, or from its blob and
+ * the attributes that apply. False: nothing does. A key is good for looking bytes up that were read
+ * when the file had settled.
  */
 bool file_key(const struct file *file, struct content_id *ret_key);
+
+/* Is what will be read of it from now on tied to its key? Not while its time stamps are young. */
+bool file_has_settled(const struct file *file);
 
 /*
  * Do two looks' files hold the same bytes for certain, under the same paths and with the same

@@ -186,7 +186,7 @@ static void an_lfs_pointer_is_no_content(void **state)
 static void a_revision_shows_its_commit_and_moves_with_its_branch(void **state)
 {
     const struct fixture *fixture = *state;
-    struct source_options options = {fixture->root, "HEAD"};
+    struct source_options options = {.path = fixture->root, .revision = "HEAD"};
     cleanup_source struct source *source = NULL;
     struct fixture revision = *fixture;
     char commit[41];
@@ -217,7 +217,7 @@ static void a_revision_shows_its_commit_and_moves_with_its_branch(void **state)
 static void a_revision_that_is_not_there_fails_every_question_of_the_look(void **state)
 {
     const struct fixture *fixture = *state;
-    struct source_options options = {fixture->root, "no-such-branch"};
+    struct source_options options = {.path = fixture->root, .revision = "no-such-branch"};
     cleanup_source struct source *source = NULL;
     struct source_folder *folder = NULL;
     struct error error = {0};

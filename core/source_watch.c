@@ -1,0 +1,215 @@
+#include "source_watch.h"
+
+#include <addonfs/path.h>
+#include <errno.h>
+#include <limits.h>
+#include <linux/magic.h>
+#include <search.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/inotify.h>
+#include <sys/vfs.h>
+
+enum {
+    /* IN_CLOSE_WRITE: who writes through mmap is seen at the latest when the file is closed. */
+    EVENTS = IN_MODIFY | IN_ATTRIB | IN_CLOSE_WRITE | IN_CREATE | IN_DELETE | IN_MOVED_FROM |
+             IN_MOVED_TO | IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR,
+    EVENTS_OF_NAMES = IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO,
+    BUFFER_SIZE = 1 << 16,
+};
+
+/* One inode that is watched. Several paths may lead to it: through links, or before it moved. */
+struct watched {
+    int descriptor;
+    struct source_folder *folders; /* linked by watch_next */
+};
+
+struct watch {
+    int fd;
+    void *watched; /* tsearch(3) tree of struct watched by descriptor; owns them */
+};
+
+static int compare(const void *a, const void *b)
+{
+    const struct watched *left = a;
+    const struct watched *right = b;
+
+    return (left->descriptor > right->descriptor) - (left->descriptor < right->descriptor);
+}
+
+/* File systems on which others change files without our kernel knowing. */
+static bool is_shared(int fd)
+{
+    static const unsigned long kinds[] = {
+        NFS_SUPER_MAGIC,         SMB_SUPER_MAGIC,
+        CIFS_SUPER_MAGIC,        SMB2_SUPER_MAGIC,
+        FUSE_SUPER_MAGIC,        V9FS_MAGIC,
+        CEPH_SUPER_MAGIC,        AFS_SUPER_MAGIC,
+        CODA_SUPER_MAGIC,        0x786f4256 /* VirtualBox */,
+        0x01161970 /* GFS2 */,   0x7461636f /* OCFS2 */,
+        0x0bd00bd0 /* Lustre */, 0x47504653 /* GPFS */,
+    };
+    struct statfs status;
+
+    if (fstatfs(fd, &status) < 0)
+        return true;
+    for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+        if (((unsigned long)status.f_type & 0xffffffff) == kinds[i])
+            return true;
+    }
+    return false;
+}
+
+struct watch *watch_new(int fd)
+{
+    struct watch *watch = is_shared(fd) ? NULL : calloc(1, sizeof(*watch));
+
+    if (!watch)
+        return NULL;
+    watch->fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+    if (watch->fd < 0) {
+        free(watch);
+        return NULL;
+    }
+    return watch;
+}
+
+void watch_free(struct watch *watch)
+{
+    if (!watch)
+        return;
+    tdestroy(watch->watched, free);
+    close(watch->fd);
+    free(watch);
+}
+
+static struct watched *find(const struct watch *watch, int descriptor)
+{
+    struct watched wanted = {.descriptor = descriptor};
+    struct watched *const *found = tfind(&wanted, &watch->watched, compare);
+
+    return found ? *found : NULL;
+}
+
+static struct watched *find_or_make(struct watch *watch, int descriptor)
+{
+    struct watched *watched = find(watch, descriptor);
+
+    if (watched)
+        return watched;
+    watched = calloc(1, sizeof(*watched));
+    if (!watched)
+        return NULL;
+    watched->descriptor = descriptor;
+    if (!tsearch(watched, &watch->watched, compare)) {
+        free(watched);
+        return NULL;
+    }
+    return watched;
+}
+
+static void forget(struct watch *watch, struct watched *watched)
+{
+    tdelete(watched, &watch->watched, compare);
+    free(watched);
+}
+
+void watch_remove(struct watch *watch, struct source_folder *folder)
+{
+    struct watched *watched = folder->watched ? find(watch, folder->watched) : NULL;
+
+    folder->watched = 0;
+    if (!watched)
+        return;
+    struct source_folder **at = &watched->folders;
+    while (*at && *at != folder)
+        at = &(*at)->watch_next;
+    if (*at)
+        *at = folder->watch_next;
+    if (watched->folders)
+        return;
+    (void)inotify_rm_watch(watch->fd, watched->descriptor);
+    forget(watch, watched);
+}
+
+int watch_add(struct watch *watch, struct source_folder *folder, int fd)
+{
+    char path[32];
+
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+    int descriptor = inotify_add_watch(watch->fd, path, EVENTS);
+    if (descriptor < 0)
+        return -errno;
+    if (descriptor == folder->watched)
+        return 0;
+    watch_remove(watch, folder);
+    struct watched *watched = find_or_make(watch, descriptor);
+    if (!watched)
+        return -ENOMEM;
+    folder->watched = descriptor;
+    folder->watch_next = watched->folders;
+    watched->folders = folder;
+    return 0;
+}
+
+/* A name in `folder` that is or was a folder now leads elsewhere. */
+static int report_moved(const struct source_folder *folder, const char *name,
+                        const struct watch_report *report)
+{
+    cleanup_free char *path = *name ? path_join(folder->path, name) : strdup(folder->path);
+    cleanup_free char *real = *name ? path_join(folder->real, name) : strdup(folder->real);
+
+    if (!path || !real)
+        return -ENOMEM;
+    report->moved(report->context, path, real);
+    return 0;
+}
+
+static int apply(struct watch *watch, const struct inotify_event *event,
+                 struct watch_report *report)
+{
+    const char *name = event->len > 0 ? event->name : "";
+    int r = 0;
+
+    if (event->mask & IN_Q_OVERFLOW) {
+        report->all = true;
+        return 0;
+    }
+    struct watched *watched = find(watch, event->wd);
+    if (!watched)
+        return 0;
+    bool moved = (event->mask & IN_ISDIR && event->mask & EVENTS_OF_NAMES) ||
+                 event->mask & (IN_DELETE_SELF | IN_MOVE_SELF | IN_UNMOUNT | IN_IGNORED);
+    report->any = true;
+    for (struct source_folder *folder = watched->folders; folder; folder = folder->watch_next) {
+        folder->dirty = true;
+        if (moved && r == 0)
+            r = report_moved(folder, name, report);
+        /* The kernel has removed the watch. */
+        if (event->mask & IN_IGNORED)
+            folder->watched = 0;
+    }
+    if (event->mask & IN_IGNORED)
+        forget(watch, watched);
+    return r;
+}
+
+int watch_drain(struct watch *watch, struct watch_report *report)
+{
+    _Alignas(struct inotify_event) char buffer[BUFFER_SIZE];
+    int r = 0;
+
+    for (;;) {
+        ssize_t n = read(watch->fd, buffer, sizeof(buffer));
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return errno == EAGAIN ? r : -errno;
+        for (ssize_t at = 0; at < n;) {
+            const struct inotify_event *event = (const void *)(buffer + at);
+            int failed = apply(watch, event, report);
+            r = r < 0 ? r : failed;
+            at += (ssize_t)(sizeof(*event) + event->len);
+        }
+    }
+}

@@ -1,0 +1,45 @@
+/*
+ * source_watch: which folders of a worktree have changed, as inotify(7) tells.
+ *
+ * The kernel queues an event before the system call that caused it returns, so whoever drains the
+ * queue and then answers has seen all that had been done before. A folder is watched before it is
+ * listed; so nothing falls between. Events only say where to look: what is there is found out by
+ * comparing, as without a watch.
+ *
+ * Not seen: what other hosts do on network file systems, where there is no watch to begin with, and
+ * what is behind a link, for which a folder with links is compared at every look.
+ *
+ * All functions belong to the thread that looks.
+ */
+#ifndef ADDONFS_SOURCE_WATCH_H
+#define ADDONFS_SOURCE_WATCH_H
+
+#include <addonfs/source.h>
+
+struct watch;
+
+/* A watch for the tree whose root `fd` is; NULL: what is changed there cannot be watched. */
+struct watch *watch_new(int fd);
+void watch_free(struct watch *watch);
+
+/*
+ * Watch the folder, which `fd` is, from now on; whatever it was before is watched no more. Negative
+ * errno: it cannot be (too many watches, say).
+ */
+int watch_add(struct watch *watch, struct source_folder *folder, int fd);
+void watch_remove(struct watch *watch, struct source_folder *folder);
+
+/* What has happened. */
+struct watch_report {
+    bool any; /* some folder has become dirty */
+    bool all; /* events were lost: every folder may have changed */
+    /* A folder was moved or replaced: all at or below this path may have changed. */
+    void (*moved)(void *context, const char *path, const char *real);
+    void *context;
+};
+
+/* Read what has happened, and set `dirty` in the folders concerned. -ENOMEM and what read(2) gave.
+ */
+int watch_drain(struct watch *watch, struct watch_report *report);
+
+#endif
