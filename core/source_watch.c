@@ -2,8 +2,10 @@
 
 #include <addonfs/path.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <linux/magic.h>
+#include <poll.h>
 #include <search.h>
 #include <stdio.h>
 #include <string.h>
@@ -26,6 +28,7 @@ struct watched {
 
 struct watch {
     int fd;
+    int mounts;    /* /proc/self/mountinfo, which poll(2) tells changes of (proc(5)); or -1 */
     void *watched; /* tsearch(3) tree of struct watched by descriptor; owns them */
 };
 
@@ -71,6 +74,7 @@ struct watch *watch_new(int fd)
         free(watch);
         return NULL;
     }
+    watch->mounts = open("/proc/self/mountinfo", O_RDONLY | O_CLOEXEC);
     return watch;
 }
 
@@ -80,6 +84,8 @@ void watch_free(struct watch *watch)
         return;
     tdestroy(watch->watched, free);
     close(watch->fd);
+    if (watch->mounts >= 0)
+        close(watch->mounts);
     free(watch);
 }
 
@@ -194,11 +200,21 @@ static int apply(struct watch *watch, const struct inotify_event *event,
     return r;
 }
 
+/* What is mounted over a folder hides it without any event. */
+static bool mounts_have_changed(const struct watch *watch)
+{
+    struct pollfd poll_mounts = {.fd = watch->mounts, .events = POLLPRI};
+
+    return poll(&poll_mounts, 1, 0) > 0 && poll_mounts.revents & (POLLPRI | POLLERR);
+}
+
 int watch_drain(struct watch *watch, struct watch_report *report)
 {
     _Alignas(struct inotify_event) char buffer[BUFFER_SIZE];
     int r = 0;
 
+    if (mounts_have_changed(watch))
+        report->all = true;
     for (;;) {
         ssize_t n = read(watch->fd, buffer, sizeof(buffer));
         if (n < 0 && errno == EINTR)

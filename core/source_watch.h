@@ -6,6 +6,8 @@
  * listed; so nothing falls between. Events only say where to look: what is there is found out by
  * comparing, as without a watch.
  *
+ * A mount or unmount anywhere makes everything be compared once: mount points are not entered.
+ *
  * Not seen: what other hosts do on network file systems, where there is no watch to begin with, and
  * what is behind a link, for which a folder with links is compared at every look.
  *

@@ -14,6 +14,7 @@ const char options_help[] =
     "  level=N          compression, 1 (fast) to 12 (small); default 6\n"
     "  cache=DIR|none   where compressed files are kept; default ~/.cache/addonfs\n"
     "  cache_size=SIZE  how much is kept, such as 500M or 4G; default 1G\n"
+    "  watch=poll       compare all files at every look instead of watching them\n"
     "  allow_other      let other users read the mount\n"
     "  uid=N, gid=N     show N as the owner, the group\n"
     "  umask=OCTAL      take these permission bits away\n"
@@ -135,6 +136,14 @@ static int set_cache_size(struct options *options, const char *value, struct err
     return 0;
 }
 
+static int set_watch(struct options *options, const char *value, struct error *error)
+{
+    if (strcmp(value, "poll") != 0)
+        return bad_value("watch", value, "only watch=poll is there", error);
+    options->view.source.poll = true;
+    return 0;
+}
+
 static int set_uid(struct options *options, const char *value, struct error *error)
 {
     return parse_id("uid", value, &options->uid, &options->has_uid, error);
@@ -161,9 +170,10 @@ static const struct {
     const char *name;
     int (*set)(struct options *options, const char *value, struct error *error);
 } values[] = {
-    {"rev", set_rev},     {"view", set_view},   {"problems", set_problems},
-    {"level", set_level}, {"cache", set_cache}, {"cache_size", set_cache_size},
-    {"uid", set_uid},     {"gid", set_gid},     {"umask", set_umask},
+    {"watch", set_watch},           {"rev", set_rev},     {"view", set_view},
+    {"problems", set_problems},     {"level", set_level}, {"cache", set_cache},
+    {"cache_size", set_cache_size}, {"uid", set_uid},     {"gid", set_gid},
+    {"umask", set_umask},
 };
 
 static int set_value(struct options *options, const char *name, const char *value,

@@ -1,5 +1,7 @@
 import os
+import shutil
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -18,6 +20,15 @@ def need(condition, what):
         if REQUIRED:
             pytest.fail(f"needed here: {what}")
         pytest.skip(what)
+
+
+def pytest_runtest_setup(item):
+    """No test finds what another one has put into the cache."""
+    os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp(prefix="addonfs-cache-")
+
+
+def pytest_runtest_teardown(item):
+    shutil.rmtree(os.environ.pop("XDG_CACHE_HOME"), ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
