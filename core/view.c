@@ -291,8 +291,9 @@ int view_problems(struct view *view, struct generation **ret_generation, struct 
         r = examine(view, generation->root, "", &known.problems, error);
         if (r == 0)
             r = add_problems(&known, &generation->problems);
-        if (r == 0 && view_warning(view))
-            r = problems_add(&known.problems, "", view_warning(view), true, NULL);
+        const char *warning;
+        for (size_t j = 0; r == 0 && (warning = view_warning(view, j)); j++)
+            r = problems_add(&known.problems, "", warning, true, NULL);
         *problems = known.problems;
         if (r == 0)
             *ret_generation = steal_pointer(&generation);
@@ -330,9 +331,15 @@ void view_prepare(struct view *view)
     view->prepares = pthread_create(&view->preparation, NULL, prepare, view) == 0;
 }
 
-const char *view_warning(const struct view *view)
+const char *view_warning(const struct view *view, size_t index)
 {
-    return cache_fault(view->cache);
+    const char *const warnings[] = {cache_fault(view->cache), source_warning(view->source)};
+
+    for (size_t i = 0; i < sizeof(warnings) / sizeof(warnings[0]); i++) {
+        if (warnings[i] && index-- == 0)
+            return warnings[i];
+    }
+    return NULL;
 }
 
 /* The store of members, and the cache behind it. */

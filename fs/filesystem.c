@@ -88,18 +88,18 @@ static void report(struct filesystem *filesystem, const char *path, const char *
         log_line(warning ? LOG_WARNING : LOG_ERR, "%s: %s", path, reason);
 }
 
-/* What the cache has to say, if anything, may come at any time. */
-static void report_warning(struct filesystem *filesystem)
+/* What the view has to say may come at any time. */
+static void report_warnings(struct filesystem *filesystem)
 {
-    const char *warning = view_warning(filesystem->view);
+    const char *warning;
 
-    if (warning)
+    for (size_t i = 0; (warning = view_warning(filesystem->view, i)); i++)
         report(filesystem, "", warning, true);
 }
 
 void filesystem_begin(struct filesystem *filesystem)
 {
-    report_warning(filesystem);
+    report_warnings(filesystem);
     view_prepare(filesystem->view);
 }
 
@@ -301,7 +301,7 @@ int filesystem_lookup(struct filesystem *filesystem, const struct inode *parent,
     struct timespec now;
     time_t end = 0;
 
-    report_warning(filesystem);
+    report_warnings(filesystem);
     if (parent->kind == INODE_CONTROL)
         return strcmp(name, status_name) == 0 ? lookup_status(filesystem, ret_inode) : -ENOENT;
     if (parent->kind != INODE_FOLDER)

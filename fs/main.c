@@ -113,8 +113,9 @@ static int run_export(const struct command_line *line, struct error *error)
         r = identity_become(&identity, error);
     if (r == 0)
         r = view_open(&options, &view, error);
-    if (r == 0 && view_warning(view))
-        fprintf(stderr, "addonfs: %s\n", view_warning(view));
+    const char *warning;
+    for (size_t i = 0; r == 0 && (warning = view_warning(view, i)); i++)
+        fprintf(stderr, "addonfs: %s\n", warning);
     return r == 0 ? export_write(view, line->operands[1], error) : r;
 }
 

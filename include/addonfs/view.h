@@ -74,10 +74,11 @@ void view_close(struct view *view);
  */
 void view_prepare(struct view *view);
 
-/* What people should know but no entry is affected by: one line, or NULL. Lives as long as the
- * view.
+/*
+ * What people should know but no entry is affected by, such as a cache that cannot be used: number
+ * `index`, one line that lives as long as the view, or NULL behind the last.
  */
-const char *view_warning(const struct view *view);
+const char *view_warning(const struct view *view, size_t index);
 
 /* The state of the source now. -ENOMEM, -EMFILE, …: not now; nothing else fails. */
 int view_look(struct view *view, struct generation **ret_generation, struct error *error);
