@@ -24,6 +24,8 @@ TESTS := $(sort $(wildcard tests/unit/test_*.c))
 CLIS := $(sort $(wildcard tests/unit/*_cli.c))
 # What several unit tests share is linked with each of them.
 SHARED := $(filter-out $(TESTS) $(CLIS),$(sort $(wildcard tests/unit/*.c)))
+# What is known of libraries' own faults, told to the sanitizers.
+KNOWN := $(if $(SANITIZE),tests/fixtures/sanitizers.c)
 C_FILES := $(sort $(wildcard $(foreach folder,core fs include/addonfs tests/*,$(folder)/*.[ch])))
 
 comma := ,
@@ -126,18 +128,18 @@ $(LIBRARY): $(call object,$(CORE)) $(BUILD)/sources
 	@rm -f $@
 	$(call quiet,AR  ,$@) $(AR) rcs $@ $(filter %.o,$^)
 
-$(PROGRAM): $(call object,$(FS)) $(LIBRARY) $(BUILD)/sources
+$(PROGRAM): $(call object,$(FS) $(KNOWN)) $(LIBRARY) $(BUILD)/sources
 	$(call quiet,LINK,$@) $(call link,$(FS_LIBS))
 
 $(TEST_PROGRAMS) $(CLI_PROGRAMS): $(BUILD)/tests/%: $(BUILD)/obj/tests/unit/%.o \
-        $(call object,$(SHARED)) $(LIBRARY) $(BUILD)/sources
+        $(call object,$(SHARED) $(KNOWN)) $(LIBRARY) $(BUILD)/sources
 	@mkdir -p $(@D)
 	$(call quiet,LINK,$@) $(call link,$(TEST_LIBS))
 
 # Kept although they are only steps on the way to a program.
-.SECONDARY: $(call object,$(CORE) $(FS) $(SHARED) $(TESTS) $(CLIS))
+.SECONDARY: $(call object,$(CORE) $(FS) $(SHARED) $(KNOWN) $(TESTS) $(CLIS))
 
--include $(patsubst %.o,%.d,$(call object,$(CORE) $(FS) $(SHARED) $(TESTS) $(CLIS)))
+-include $(patsubst %.o,%.d,$(call object,$(CORE) $(FS) $(SHARED) $(KNOWN) $(TESTS) $(CLIS)))
 
 # --- Use -----------------------------------------------------------------------------------------
 
@@ -240,7 +242,7 @@ endef
 define command
 {"directory": "$(call json,$(CURDIR))", "file": "$(1)", "output": "$(call object,$(1))", "command": "$(call json,$(call compile,$(2)) -c -o $(call object,$(1)) $(1))"}
 endef
-commands = $(foreach folder,core fs tests,$(foreach file,$(filter $(folder)/%,$(CORE) $(FS) $(SHARED) $(TESTS) $(CLIS)),$(call command,$(file),$(folder))))
+commands = $(foreach folder,core fs tests,$(foreach file,$(filter $(folder)/%,$(CORE) $(FS) $(SHARED) $(KNOWN) $(TESTS) $(CLIS)),$(call command,$(file),$(folder))))
 
 compile_commands: $(BUILD)/flags ## write build/compile_commands.json
 	@: $(shell mkdir -p $(BUILD))$(file >$(BUILD)/compile_commands.json,[$(subst } {,}$(comma)$(newline){,$(commands))])

@@ -57,13 +57,6 @@ void filesystem_free(struct filesystem *filesystem)
     free(filesystem);
 }
 
-void filesystem_adopt(struct filesystem *shell, struct filesystem *filesystem)
-{
-    shell->view = steal_pointer(&filesystem->view);
-    shell->pid = filesystem->pid;
-    filesystem_free(filesystem);
-}
-
 bool filesystem_lists_control(const struct filesystem *filesystem)
 {
     return !filesystem->options->view_package;

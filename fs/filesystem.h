@@ -32,14 +32,16 @@ struct filesystem {
     struct problems reported; /* what has been logged */
 };
 
-/* The name of the extended attribute of the root that holds filesystem.pid, in decimal digits. */
+/*
+ * Extended attributes of the root: filesystem.pid in decimal digits, and the PID namespace in which it
+ * counts, as readlink(2) of /proc/PID/ns/pid gives it (pid_namespaces(7)).
+ */
 #define PID_ATTRIBUTE "user.addonfs.pid"
+#define NAMESPACE_ATTRIBUTE "user.addonfs.pid_namespace"
 
-/* Take over `view` (even on failure; NULL: adopted later). NULL without memory. */
+/* Take over `view` (even on failure). NULL without memory. */
 struct filesystem *filesystem_new(struct view *view, const struct options *options,
                                   const char *mountpoint);
-/* Give `shell`, made without a view, all that `filesystem` has, and end `filesystem`. */
-void filesystem_adopt(struct filesystem *shell, struct filesystem *filesystem);
 void filesystem_free(struct filesystem *filesystem);
 
 /* The mount is up: say what people should know, and begin to work ahead. */

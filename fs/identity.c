@@ -36,12 +36,16 @@ int identity_become(const struct identity *identity, struct error *error)
     if ((user ? initgroups(user->pw_name, gid) : setgroups(1, &gid)) < 0 ||
         setresgid(gid, gid, gid) < 0 || setresuid(identity->uid, identity->uid, identity->uid) < 0)
         return error_errno(error, -errno, "cannot become user %u", (unsigned)identity->uid);
-    if (setenv("HOME", user ? user->pw_dir : "/nonexistent", 1) < 0)
-        return error_errno(error, -errno, "cannot set HOME");
-    /* Configuration and caches that root's environment names are root's. */
-    unsetenv("XDG_CONFIG_HOME");
-    unsetenv("XDG_CACHE_HOME");
-    /* Changing ids clears this; without it a crash leaves nothing to look at. */
-    (void)prctl(PR_SET_DUMPABLE, 1);
+    /* Root's environment is root's: folders to write to, configuration to believe, secrets. */
+    if (clearenv() != 0 || setenv("PATH", "/usr/local/bin:/usr/bin:/bin", 1) < 0 ||
+        setenv("HOME", user ? user->pw_dir : "/nonexistent", 1) < 0)
+        return error_errno(error, -ENOMEM, "cannot set the environment");
+#ifdef __SANITIZE_ADDRESS__
+    (void)prctl(PR_SET_DUMPABLE, 1); /* LeakSanitizer traces its own process */
+#endif
+    /*
+     * Changing ids has made the process one that its user may not trace or dump (prctl(2),
+     * PR_SET_DUMPABLE), and it stays so: what root had in memory is not the user's to see.
+     */
     return 0;
 }

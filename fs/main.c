@@ -6,6 +6,7 @@
 #include <addonfs/cleanup.h>
 #include <addonfs/export.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <string.h>
@@ -36,26 +37,61 @@ static const char help_start[] =
 struct command_line {
     struct options options;
     bool foreground;
+    int (*instead)(void); /* what to do instead of the command */
     const char *operands[2];
 };
 
+/* One line, whatever an argument holds. */
 static int usage(const char *text, const char *argument)
 {
-    fprintf(stderr, "addonfs: %s%s: see addonfs --help\n", text, argument);
+    struct error error;
+
+    error_set(&error, -EINVAL, "%s%s", text, argument);
+    fprintf(stderr, "addonfs: %s: see addonfs --help\n", error.text);
     return EXIT_USAGE;
+}
+
+static int help(void)
+{
+    printf("%s%s", help_start, options_help);
+    return EXIT_DONE;
+}
+
+static int version(void)
+{
+    puts("addonfs " ADDONFS_VERSION);
+    return EXIT_DONE;
+}
+
+/*
+ * A program that is started without its standard streams would take their numbers for files of its
+ * own, and write messages into them.
+ */
+static void hold_standard_streams(void)
+{
+    int fd;
+
+    do
+        fd = open("/dev/null", O_RDWR);
+    while (fd >= 0 && fd <= STDERR_FILENO);
+    if (fd >= 0)
+        close(fd);
 }
 
 /* Returns an exit code: EXIT_DONE when the command may go on. */
 static int parse(int count, char **arguments, int operands, struct command_line *line)
 {
-    static const struct option names[] = {{"foreground", no_argument, NULL, 'f'}, {0}};
+    static const struct option names[] = {{"foreground", no_argument, NULL, 'f'},
+                                          {"help", no_argument, NULL, 'h'},
+                                          {"version", no_argument, NULL, 'V'},
+                                          {0}};
     struct error error = {0};
     int found = 0;
     int option;
 
     opterr = 0;
     /* '-': operands are given in their order, so options may stand behind them. */
-    while ((option = getopt_long(count, arguments, "-fo:", names, NULL)) != -1) {
+    while ((option = getopt_long(count, arguments, "-fhVo:", names, NULL)) != -1) {
         switch (option) {
         case 1:
             if (found == operands)
@@ -65,6 +101,12 @@ static int parse(int count, char **arguments, int operands, struct command_line 
         case 'f':
             line->foreground = true;
             break;
+        case 'h':
+            line->instead = help;
+            return EXIT_DONE;
+        case 'V':
+            line->instead = version;
+            return EXIT_DONE;
         case 'o':
             if (options_parse(&line->options, optarg, &error) < 0) {
                 fprintf(stderr, "addonfs: %s\n", error.text);
@@ -134,21 +176,20 @@ int main(int count, char **arguments)
     struct command_line line = {0};
     struct error error = {0};
 
+    hold_standard_streams();
     if (count < 2)
         return usage("a command is missing", "");
-    if (strcmp(arguments[1], "--help") == 0 || strcmp(arguments[1], "-h") == 0) {
-        printf("%s%s", help_start, options_help);
-        return EXIT_DONE;
-    }
-    if (strcmp(arguments[1], "--version") == 0 || strcmp(arguments[1], "-V") == 0) {
-        puts("addonfs " ADDONFS_VERSION);
-        return EXIT_DONE;
-    }
+    if (strcmp(arguments[1], "--help") == 0 || strcmp(arguments[1], "-h") == 0)
+        return help();
+    if (strcmp(arguments[1], "--version") == 0 || strcmp(arguments[1], "-V") == 0)
+        return version();
     for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
         if (strcmp(arguments[1], commands[i].name) != 0)
             continue;
         int result = parse(count - 1, arguments + 1, commands[i].operands, &line);
-        if (result == EXIT_DONE)
+        if (result == EXIT_DONE && line.instead)
+            result = line.instead();
+        else if (result == EXIT_DONE)
             result = finish(commands[i].run(&line, &error), &error);
         options_clear(&line.options);
         return result;

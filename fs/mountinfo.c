@@ -8,6 +8,7 @@
 #include <string.h>
 
 CLEANUP(file, FILE *, fclose)
+#define cleanup_file __attribute__((cleanup(cleanup_file_scope)))
 
 /* Undo the \ooo that the kernel writes for space, tab, newline and backslash. */
 static void unescape(char *text)
@@ -32,18 +33,12 @@ static unsigned long number_after(const char *text, const char *key)
     return found ? strtoul(found + strlen(key), NULL, 10) : 0;
 }
 
-int mountinfo_find(const char *path, struct mountinfo *ret_mount)
+/* The next mount of the list: where it is, in `*line`, and what. False at the end. */
+static bool next_mount(FILE *list, char **line, size_t *size, const char **ret_path,
+                       struct mountinfo *ret_mount)
 {
-    __attribute__((cleanup(cleanup_file_scope))) FILE *list = fopen("/proc/self/mountinfo", "re");
-    cleanup_free char *line = NULL;
-    size_t size = 0;
-    int result = -ENOENT;
-
-    if (!list)
-        return -errno;
-    /* Of several at one place the last is on top. */
-    while (getline(&line, &size, list) > 0) {
-        char *rest = line;
+    while (getline(line, size, list) > 0) {
+        char *rest = *line;
         char *field[6] = {0};
         char *type;
         for (int i = 0; i < 6 && rest; i++)
@@ -52,34 +47,66 @@ int mountinfo_find(const char *path, struct mountinfo *ret_mount)
             continue;
         type += 2;
         unescape(field[4]);
-        if (strcmp(field[4], path) != 0)
-            continue;
+        *ret_path = field[4];
         *ret_mount = (struct mountinfo){
             .is_addonfs = strncmp(type, "fuse.addonfs ", 13) == 0,
             .user = (uid_t)number_after(type, "user_id="),
             .group = (gid_t)number_after(type, "group_id="),
         };
         snprintf(ret_mount->device, sizeof(ret_mount->device), "%s", field[2]);
-        result = 0;
+        return true;
+    }
+    return false;
+}
+
+int mountinfo_find(const char *path, struct mountinfo *ret_mount)
+{
+    cleanup_file FILE *list = fopen("/proc/self/mountinfo", "re");
+    cleanup_free char *line = NULL;
+    struct mountinfo mount;
+    const char *place;
+    size_t size = 0;
+    int result = -ENOENT;
+
+    if (!list)
+        return -errno;
+    /* Of several at one place the last is on top. */
+    while (next_mount(list, &line, &size, &place, &mount)) {
+        if (strcmp(place, path) == 0) {
+            *ret_mount = mount;
+            result = 0;
+        }
     }
     return result;
 }
 
-int mountinfo_resolve(const char *path, char **ret_path)
+int mountinfo_find_device(const char *device, char **ret_path)
+{
+    cleanup_file FILE *list = fopen("/proc/self/mountinfo", "re");
+    cleanup_free char *line = NULL;
+    struct mountinfo mount;
+    const char *place;
+    size_t size = 0;
+
+    if (!list)
+        return -errno;
+    while (next_mount(list, &line, &size, &place, &mount)) {
+        if (strcmp(mount.device, device) != 0)
+            continue;
+        *ret_path = strdup(place);
+        return *ret_path ? 0 : -ENOMEM;
+    }
+    return -ENOENT;
+}
+
+/* `path` with all but its last component resolved: where the last one is a mount, it is not asked. */
+static int resolve_parent(const char *path, char **ret_path)
 {
     cleanup_free char *copy = strdup(path);
     cleanup_free char *parent = NULL;
-    char *resolved = realpath(path, NULL);
 
     if (!copy)
         return -ENOMEM;
-    if (resolved) {
-        *ret_path = resolved;
-        return 0;
-    }
-    if (errno != ENOTCONN && errno != EACCES && errno != EIO)
-        return -errno;
-    /* The parent can be asked where the mount itself cannot. */
     size_t length = strlen(copy);
     while (length > 1 && copy[length - 1] == '/')
         copy[--length] = '\0';
@@ -95,4 +122,19 @@ int mountinfo_resolve(const char *path, char **ret_path)
     if (asprintf(ret_path, "%s/%s", strcmp(parent, "/") == 0 ? "" : parent, name) < 0)
         return -ENOMEM;
     return 0;
+}
+
+int mountinfo_resolve(const char *path, char **ret_path)
+{
+    cleanup_free char *place = NULL;
+    struct mountinfo mount;
+
+    /* A mount that is dead or hangs is found in the list, and left alone. */
+    int r = resolve_parent(path, &place);
+    if (r == -ENOMEM || (r == 0 && mountinfo_find(place, &mount) == 0)) {
+        *ret_path = steal_pointer(&place);
+        return r;
+    }
+    *ret_path = realpath(path, NULL);
+    return *ret_path ? 0 : -errno;
 }

@@ -320,14 +320,16 @@ static void on_statfs(fuse_req_t request, fuse_ino_t number)
 
 static void on_getxattr(fuse_req_t request, fuse_ino_t number, const char *name, size_t size)
 {
-    char text[32];
+    char text[64];
+    ssize_t length = -ENODATA;
 
-    if (number != FUSE_ROOT_ID || strcmp(name, PID_ATTRIBUTE) != 0) {
+    if (number == FUSE_ROOT_ID && strcmp(name, PID_ATTRIBUTE) == 0)
+        length = snprintf(text, sizeof(text), "%ld", (long)filesystem_of(request)->pid);
+    else if (number == FUSE_ROOT_ID && strcmp(name, NAMESPACE_ATTRIBUTE) == 0)
+        length = readlink("/proc/self/ns/pid", text, sizeof(text));
+    if (length < 0)
         reply_error(request, -ENODATA);
-        return;
-    }
-    int length = snprintf(text, sizeof(text), "%ld", (long)filesystem_of(request)->pid);
-    if (size == 0)
+    else if (size == 0)
         fuse_reply_xattr(request, (size_t)length);
     else if (size < (size_t)length)
         reply_error(request, -ERANGE);

@@ -18,7 +18,7 @@ const char options_help[] =
     "  allow_other      let other users read the mount\n"
     "  uid=N, gid=N     show N as the owner, the group\n"
     "  umask=OCTAL      take these permission bits away\n"
-    "  ro, nosuid, nodev  always on; accepted for mount(8)\n";
+    "  ro, nosuid, nodev  always on, and may be said\n";
 
 static int bad_value(const char *name, const char *value, const char *expected, struct error *error)
 {

@@ -1,89 +1,140 @@
+#include "filesystem.h"
 #include "mount.h"
 #include "mountinfo.h"
-#include "operations.h"
 
+#include <addonfs/cleanup.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/pidfd.h>
 #include <sys/wait.h>
 #include <sys/xattr.h>
 
-static pid_t ask(const char *mountpoint)
-{
-    char text[32];
-    ssize_t n = getxattr(mountpoint, PID_ATTRIBUTE, text, sizeof(text) - 1);
+enum {
+    ANSWER_PATIENCE = 5000, /* ms: a daemon that does not say who it is by then hangs */
+    END_PATIENCE = 60000,   /* ms: one that goes on for longer is still mounted somewhere */
+};
 
-    if (n <= 0)
-        return -1;
-    text[n] = '\0';
-    return (pid_t)strtol(text, NULL, 10);
+static bool get_text(const char *mountpoint, const char *attribute, char *text, size_t size)
+{
+    ssize_t n = getxattr(mountpoint, attribute, text, size - 1);
+
+    text[n > 0 ? n : 0] = '\0';
+    return n > 0;
 }
 
-/* FUSE answers only the user who mounted, root or not: ask as that user, in a process of its own.
- */
-static pid_t ask_as(const struct mountinfo *mount, const char *mountpoint)
+/* The daemon's process, 0 if it is one of another PID namespace, -1 without an answer. */
+static pid_t ask(const char *mountpoint)
 {
+    char theirs[64];
+    char ours[64];
+    char text[32];
+
+    if (!get_text(mountpoint, PID_ATTRIBUTE, text, sizeof(text)) ||
+        !get_text(mountpoint, NAMESPACE_ATTRIBUTE, theirs, sizeof(theirs)))
+        return -1;
+    ssize_t n = readlink("/proc/self/ns/pid", ours, sizeof(ours) - 1);
+    ours[n > 0 ? n : 0] = '\0';
+    return strcmp(ours, theirs) == 0 ? (pid_t)strtol(text, NULL, 10) : 0;
+}
+
+/*
+ * Ask in a process of its own, because the mount may hang, and because FUSE answers only the user who
+ * mounted, root or not. -1: there is none, or it may not be known; `*ret_hangs`: it does not answer.
+ */
+static pid_t ask_apart(const struct mountinfo *mount, const char *mountpoint, bool *ret_hangs)
+{
+    struct pollfd event = {.events = POLLIN};
     int channel[2];
     pid_t pid = -1;
 
+    *ret_hangs = false;
     if (pipe2(channel, O_CLOEXEC) < 0)
         return -1;
     pid_t child = fork();
     if (child == 0) {
-        if (setresgid(mount->group, mount->group, mount->group) == 0 &&
-            setresuid(mount->user, mount->user, mount->user) == 0)
+        if (geteuid() != 0 || mount->user == 0 ||
+            (setresgid(mount->group, mount->group, mount->group) == 0 &&
+             setresuid(mount->user, mount->user, mount->user) == 0))
             pid = ask(mountpoint);
         (void)!write(channel[1], &pid, sizeof(pid));
         _exit(0);
     }
     close(channel[1]);
-    if (child < 0 || read(channel[0], &pid, sizeof(pid)) != (ssize_t)sizeof(pid))
-        pid = -1;
+    event.fd = channel[0];
+    if (child > 0 && poll(&event, 1, ANSWER_PATIENCE) > 0) {
+        if (read(channel[0], &pid, sizeof(pid)) != (ssize_t)sizeof(pid))
+            pid = -1;
+        while (waitpid(child, NULL, 0) < 0 && errno == EINTR)
+            ;
+    } else if (child > 0) {
+        *ret_hangs = true;
+        kill(child, SIGKILL); /* it ends when the mount does; nobody waits for it */
+    }
     close(channel[0]);
-    while (child > 0 && waitpid(child, NULL, 0) < 0 && errno == EINTR)
-        ;
     return pid;
 }
 
-/* A descriptor that becomes readable when the daemon ends; -1 if there is none. */
-static int watch_daemon(const struct mountinfo *mount, const char *mountpoint)
+/*
+ * A plain user's way: fusermount3 is set-uid root and checks that the mount is the user's. Its words
+ * go into `words`.
+ */
+static int fusermount(const char *mountpoint, char *words, size_t size)
 {
-    bool other = geteuid() == 0 && mount->user != 0;
-    pid_t pid = other ? ask_as(mount, mountpoint) : ask(mountpoint);
-
-    return pid > 1 ? pidfd_open(pid, 0) : -1;
-}
-
-/* A plain user's way: fusermount3 is set-uid root and checks that the mount is the user's. */
-static int fusermount(const char *mountpoint)
-{
+    cleanup_fd int output = memfd_create("fusermount3", MFD_CLOEXEC);
     int status = 0;
-    pid_t child = fork();
 
+    pid_t child = fork();
     if (child == 0) {
-        int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
-        dup2(null, STDERR_FILENO);
-        execlp("fusermount3", "fusermount3", "-u", "-q", "--", mountpoint, (char *)NULL);
+        dup2(output, STDERR_FILENO);
+        execlp("fusermount3", "fusermount3", "-u", "--", mountpoint, (char *)NULL);
         _exit(127);
     }
     while (child > 0 && waitpid(child, &status, 0) < 0 && errno == EINTR)
         ;
     if (child < 0)
         return -errno;
+    ssize_t n = pread(output, words, size - 1, 0);
+    words[n > 0 ? n : 0] = '\0';
+    words[strcspn(words, "\n")] = '\0';
     if (WIFEXITED(status) && WEXITSTATUS(status) == 127)
-        return -ENOENT;
-    return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? 0 : -EBUSY;
+        snprintf(words, size, "is fusermount3 installed?");
+    else if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
+        return 0;
+    return strstr(words, strerror(EBUSY)) ? -EBUSY : -EPERM;
+}
+
+static int unmount(const char *given, const char *path, struct error *error)
+{
+    char words[512] = "";
+    int r;
+
+    if (geteuid() == 0)
+        r = umount2(path, UMOUNT_NOFOLLOW) < 0 ? -errno : 0;
+    else
+        r = fusermount(path, words, sizeof(words));
+    if (r == -EBUSY)
+        return error_set(error, r,
+                         "%s: busy: a file is open below it, or a process works in it (see fuser "
+                         "-vm '%s')",
+                         given, given);
+    return r == 0 ? 0
+                  : error_set(error, r, "%s: cannot unmount: %s", given,
+                              words[0] ? words : strerror(-r));
 }
 
 int mount_end(const char *mountpoint, struct error *error)
 {
     cleanup_free char *path = NULL;
+    cleanup_free char *elsewhere = NULL;
     cleanup_fd int daemon = -1;
     struct mountinfo mount;
+    bool hangs;
 
     int r = mountinfo_resolve(mountpoint, &path);
     if (r < 0)
@@ -93,21 +144,28 @@ int mount_end(const char *mountpoint, struct error *error)
         return error_set(error, -EINVAL, "%s: addonfs is not mounted here", mountpoint);
     if (r < 0)
         return error_errno(error, r, "/proc/self/mountinfo");
-    daemon = watch_daemon(&mount, path);
-    if (geteuid() == 0)
-        r = umount2(path, UMOUNT_NOFOLLOW) < 0 ? -errno : 0;
-    else
-        r = fusermount(path);
-    if (r == -EBUSY)
-        return error_set(error, r,
-                         "%s: busy: a file is open below it, or a process works in it (see fuser "
-                         "-vm '%s')",
-                         mountpoint, mountpoint);
+    /* Before it is gone: afterwards nobody can be asked. */
+    pid_t pid = ask_apart(&mount, path, &hangs);
+    daemon = pid > 1 ? pidfd_open(pid, 0) : -1;
+    r = unmount(mountpoint, path, error);
     if (r < 0)
-        return error_errno(error, r, "%s: cannot unmount%s", mountpoint,
-                           r == -ENOENT ? " (is fusermount3 installed?)" : "");
+        return r;
+    if (mountinfo_find_device(mount.device, &elsewhere) == 0)
+        return error_set(error, -EBUSY, "%s: unmounted here, but still mounted at %s: unmount that, too",
+                         mountpoint, elsewhere);
+    if (hangs)
+        return error_set(error, -ETIMEDOUT,
+                         "%s: unmounted, but its daemon did not answer and may still be there: see "
+                         "pgrep -a addonfs",
+                         mountpoint);
     struct pollfd event = {.fd = daemon, .events = POLLIN};
-    while (daemon >= 0 && poll(&event, 1, -1) < 0 && errno == EINTR)
-        ;
+    do
+        r = daemon < 0 ? 1 : poll(&event, 1, END_PATIENCE);
+    while (r < 0 && errno == EINTR);
+    if (r == 0)
+        return error_set(error, -EBUSY,
+                         "%s: unmounted here, but its daemon (process %ld) goes on: a container or "
+                         "another mount namespace still holds it",
+                         mountpoint, (long)pid);
     return 0;
 }

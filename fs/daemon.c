@@ -1,0 +1,407 @@
+#include "daemon.h"
+#include "filesystem.h"
+#include "log.h"
+#include "mountinfo.h"
+#include "operations.h"
+#include "report.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/wait.h>
+
+CLEANUP(filesystem, struct filesystem *, filesystem_free)
+#define cleanup_filesystem __attribute__((cleanup(cleanup_filesystem_scope)))
+CLEANUP(session, struct fuse_session *, fuse_session_destroy)
+#define cleanup_session __attribute__((cleanup(cleanup_session_scope)))
+
+/* libfuse's own words about what failed: the last line is kept for our message. */
+static char fuse_words[512];
+
+static void keep_words(enum fuse_log_level level, const char *format, va_list arguments)
+{
+    char line[sizeof(fuse_words)];
+
+    if (level > FUSE_LOG_WARNING)
+        return;
+    vsnprintf(line, sizeof(line), format, arguments);
+    line[strcspn(line, "\n")] = '\0';
+    if (line[0])
+        memcpy(fuse_words, line, sizeof(line));
+}
+
+void daemon_close_others(int keep)
+{
+    closelog();
+    if (keep > 3)
+        close_range(3, (unsigned)keep - 1, 0);
+    close_range(keep < 3 ? 3 : (unsigned)keep + 1, ~0U, 0);
+}
+
+/*
+ * Signals that end a daemon wait until it can end well: they are blocked before anything is mounted
+ * and before the first thread is started, and let through only while the session's handlers stand.
+ */
+static sigset_t end_signals(void)
+{
+    sigset_t ends;
+
+    sigemptyset(&ends);
+    sigaddset(&ends, SIGTERM);
+    sigaddset(&ends, SIGINT);
+    sigaddset(&ends, SIGHUP);
+    return ends;
+}
+
+static void hold_signals(sigset_t *ret_before)
+{
+    sigset_t ends = end_signals();
+
+    pthread_sigmask(SIG_BLOCK, &ends, ret_before);
+}
+
+/* --- One process: open, mount, serve ----------------------------------------------------------- */
+
+/* `value` with what libfuse takes for a separator escaped; NULL without memory. */
+static char *escaped(const char *value)
+{
+    char *text = malloc(2 * strlen(value) + 1);
+    char *to = text;
+
+    for (; text && *value; value++) {
+        if (*value == ',' || *value == '\\')
+            *to++ = '\\';
+        *to++ = *value;
+    }
+    if (text)
+        *to = '\0';
+    return text;
+}
+
+static int open_filesystem(const struct daemon *daemon, struct filesystem **ret_filesystem,
+                           struct error *error)
+{
+    struct view_options options = daemon->options->view;
+    struct view *view = NULL;
+
+    options.source.path = daemon->source;
+    int r = view_open(&options, &view, error);
+    if (r < 0)
+        return r;
+    *ret_filesystem = filesystem_new(view, daemon->options, daemon->mountpoint);
+    return *ret_filesystem ? 0 : error_errno(error, -ENOMEM, "%s", daemon->source);
+}
+
+static int new_session(const struct daemon *daemon, struct filesystem *filesystem,
+                       struct fuse_session **ret_session, struct error *error)
+{
+    cleanup_free char *name = escaped(daemon->source);
+    cleanup_free char *list = NULL;
+    struct fuse_args arguments = FUSE_ARGS_INIT(0, NULL);
+
+    if (!name || asprintf(&list, "fsname=%s,subtype=addonfs,ro,nosuid,nodev,default_permissions%s",
+                          name, daemon->options->allow_other ? ",allow_other" : "") < 0) {
+        list = NULL;
+        return error_errno(error, -ENOMEM, "%s", daemon->mountpoint);
+    }
+    if (fuse_opt_add_arg(&arguments, "addonfs") == 0 && fuse_opt_add_arg(&arguments, "-o") == 0 &&
+        fuse_opt_add_arg(&arguments, list) == 0)
+        *ret_session = fuse_session_new(&arguments, &filesystem_operations,
+                                        sizeof(filesystem_operations), filesystem);
+    fuse_opt_free_args(&arguments);
+    return *ret_session ? 0
+                        : error_set(error, -EIO, "%s: cannot start FUSE: %s", daemon->mountpoint,
+                                    fuse_words);
+}
+
+/* fusermount3 writes to stderr: what it says belongs into our one line. */
+static int mount_session(const struct daemon *daemon, struct fuse_session *session,
+                         struct error *error)
+{
+    cleanup_fd int words = memfd_create("fusermount3", MFD_CLOEXEC);
+    cleanup_fd int stderr_copy = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
+
+    if (words >= 0 && stderr_copy >= 0)
+        dup2(words, STDERR_FILENO);
+    int r = fuse_session_mount(session, daemon->mountpoint);
+    if (words >= 0 && stderr_copy >= 0) {
+        dup2(stderr_copy, STDERR_FILENO);
+        ssize_t n = pread(words, fuse_words, sizeof(fuse_words) - 1, 0);
+        if (n > 0) {
+            fuse_words[n] = '\0';
+            fuse_words[strcspn(fuse_words, "\n")] = '\0';
+        }
+    }
+    return r == 0 ? 0
+                  : error_set(error, -EIO, "%s: cannot mount: %s", daemon->mountpoint,
+                              fuse_words[0] ? fuse_words : "unknown reason");
+}
+
+/* Requests that wait for compression hold a thread each: no other may wait for one of them. */
+enum { THREAD_LIMIT = 512, IDLE_THREADS = 10 };
+
+static int loop(struct fuse_session *session)
+{
+    struct fuse_loop_config *config = fuse_loop_cfg_create();
+
+    if (!config)
+        return -ENOMEM;
+    fuse_loop_cfg_set_max_threads(config, THREAD_LIMIT);
+    fuse_loop_cfg_set_idle_threads(config, IDLE_THREADS);
+    int r = fuse_session_loop_mt(session, config);
+    fuse_loop_cfg_destroy(config);
+    return r;
+}
+
+/* What is mounted, until a signal or somebody's umount ends it. Signals are held before and after. */
+static int serve(const struct daemon *daemon, struct filesystem *filesystem,
+                 struct fuse_session *session, const sigset_t *signals, struct error *error)
+{
+    int r = fuse_set_signal_handlers(session) == 0 ? 0 : -EIO;
+
+    /* Whoever started us may have been interrupted, and believes that nothing is mounted. */
+    if (r == 0 && daemon->report >= 0)
+        r = report_send(daemon->report, REPORT_SERVING, NULL, -1);
+    if (r < 0)
+        return error_errno(error, r, "%s: cannot begin to serve", daemon->mountpoint);
+    if (daemon->foreground)
+        log_line(LOG_NOTICE, "%s is mounted at %s", daemon->source, daemon->mountpoint);
+    filesystem_begin(filesystem);
+    pthread_sigmask(SIG_SETMASK, signals, NULL);
+    r = loop(session);
+    hold_signals(NULL);
+    fuse_remove_signal_handlers(session);
+    /* Above 0 it is the signal that ended it, which is a clean end. */
+    return r < 0 ? error_errno(error, r, "%s: serving has failed", daemon->mountpoint) : 0;
+}
+
+/* Is what is mounted there still `device`? Another one, or none, is not ours to take away. */
+static bool is_there(const struct daemon *daemon, const struct mountinfo *ours)
+{
+    struct mountinfo mount;
+
+    return mountinfo_find(daemon->mountpoint, &mount) == 0 &&
+           strcmp(mount.device, ours->device) == 0;
+}
+
+/*
+ * Close the FUSE device behind `fd`. A pipe that nobody reads takes its number: libfuse asks the
+ * descriptor for POLLERR, which says that the mount has gone, and then does not unmount by name.
+ */
+static void let_go(int fd)
+{
+    int broken[2];
+
+    if (pipe2(broken, O_CLOEXEC) < 0)
+        return;
+    dup3(broken[1], fd, O_CLOEXEC);
+    close(broken[0]);
+    close(broken[1]);
+}
+
+static int run_alone(const struct daemon *daemon, const sigset_t *signals, struct error *error)
+{
+    cleanup_filesystem struct filesystem *filesystem = NULL;
+    cleanup_session struct fuse_session *session = NULL;
+    struct mountinfo mount = {0};
+
+    int r = open_filesystem(daemon, &filesystem, error);
+    if (r < 0)
+        return r;
+    filesystem->pid = getpid();
+    r = new_session(daemon, filesystem, &session, error);
+    if (r < 0)
+        return r;
+    r = mount_session(daemon, session, error);
+    if (r < 0)
+        return r;
+    (void)mountinfo_find(daemon->mountpoint, &mount);
+    r = serve(daemon, filesystem, session, signals, error);
+    if (!is_there(daemon, &mount))
+        let_go(fuse_session_fd(session));
+    fuse_session_unmount(session);
+    return r;
+}
+
+/* --- Two processes: the server ----------------------------------------------------------------- */
+
+static int serve_as_owner(const struct daemon *daemon, pid_t keeper, const sigset_t *signals,
+                          struct error *error)
+{
+    cleanup_filesystem struct filesystem *filesystem = NULL;
+    cleanup_session struct fuse_session *session = NULL;
+    cleanup_fd int device = -1;
+    char place[32];
+
+    /* Nothing that root had open shall outlast root's rights. */
+    daemon_close_others(daemon->report);
+    int r = identity_become(&daemon->identity, error);
+    if (r < 0)
+        return r;
+    /* The keeper must not be left waiting for us, nor we outlive it. Changing ids clears this. */
+    (void)prctl(PR_SET_PDEATHSIG, SIGTERM);
+    if (getppid() != keeper)
+        return error_set(error, -EIO, "%s: the mounting process has ended", daemon->mountpoint);
+    r = open_filesystem(daemon, &filesystem, error);
+    if (r < 0)
+        return r;
+    filesystem->pid = keeper;
+    r = new_session(daemon, filesystem, &session, error);
+    if (r == 0)
+        r = report_send(daemon->report, REPORT_OPENED, NULL, -1);
+    if (r < 0)
+        return r;
+    do
+        r = report_receive(daemon->report, error, &device);
+    while (r == -EINTR);
+    if (r != REPORT_MOUNTED)
+        return error_set(error, -EIO, "%s: not mounted", daemon->mountpoint);
+    /* libfuse's name for a device that is mounted already (libfuse, fuse_session_mount). */
+    snprintf(place, sizeof(place), "/dev/fd/%d", device);
+    if (fuse_session_mount(session, place) != 0)
+        return error_set(error, -EIO, "%s: %s", daemon->mountpoint, fuse_words);
+    device = -1; /* the session's */
+    return serve(daemon, filesystem, session, signals, error);
+}
+
+/* --- Two processes: the keeper ----------------------------------------------------------------- */
+
+struct keeper {
+    const struct daemon *daemon;
+    int server_end; /* messages of the server */
+    int signals;    /* signalfd(2) */
+    pid_t server;
+};
+
+/* The server's next message. Signals are passed on to it meanwhile. */
+static int next_message(const struct keeper *keeper, struct error *error)
+{
+    struct pollfd events[2] = {{.fd = keeper->server_end, .events = POLLIN},
+                               {.fd = keeper->signals, .events = POLLIN}};
+    struct signalfd_siginfo signal;
+    int nothing;
+
+    for (;;) {
+        if (poll(events, 2, -1) < 0 && errno != EINTR)
+            return -errno;
+        if (events[1].revents && read(keeper->signals, &signal, sizeof(signal)) > 0)
+            kill(keeper->server, SIGTERM);
+        if (events[0].revents)
+            return report_receive(keeper->server_end, error, &nothing);
+    }
+}
+
+/* mount(2) as libfuse does it for root (mount.fuse3(8), fuse(4)); `*ret_device` is the caller's. */
+static int mount_as_root(const struct daemon *daemon, int *ret_device, struct error *error)
+{
+    cleanup_fd int device = open("/dev/fuse", O_RDWR | O_CLOEXEC);
+    char data[160];
+
+    if (device < 0)
+        return error_errno(error, -errno, "/dev/fuse");
+    snprintf(data, sizeof(data), "fd=%d,rootmode=40000,user_id=%u,group_id=%u,default_permissions%s",
+             device, (unsigned)getuid(), (unsigned)getgid(),
+             daemon->options->allow_other ? ",allow_other" : "");
+    if (mount(daemon->source, daemon->mountpoint, "fuse.addonfs",
+              MS_RDONLY | MS_NOSUID | MS_NODEV, data) < 0)
+        return error_errno(error, -errno, "%s: cannot mount", daemon->mountpoint);
+    *ret_device = steal_fd(&device);
+    return 0;
+}
+
+/* Mount when the server is ready, tell when it serves, and wait for its end. */
+static int keep(const struct keeper *keeper, struct mountinfo *ret_mount, bool *ret_serving,
+                struct error *error)
+{
+    const struct daemon *daemon = keeper->daemon;
+    cleanup_fd int device = -1;
+
+    int r = next_message(keeper, error);
+    if (r == REPORT_OPENED) {
+        r = mount_as_root(daemon, &device, error);
+        if (r < 0)
+            return r;
+        if (mountinfo_find(daemon->mountpoint, ret_mount) < 0) {
+            umount2(daemon->mountpoint, MNT_DETACH | UMOUNT_NOFOLLOW);
+            return error_set(error, -EIO, "%s: the mount is not in /proc/self/mountinfo",
+                             daemon->mountpoint);
+        }
+        (void)report_send(keeper->server_end, REPORT_MOUNTED, NULL, device);
+        close(steal_fd(&device));
+        r = next_message(keeper, error);
+    }
+    if (r == REPORT_SERVING) {
+        *ret_serving = true;
+        if (daemon->report >= 0 && report_send(daemon->report, REPORT_SERVING, NULL, -1) < 0)
+            kill(keeper->server, SIGTERM);
+        r = next_message(keeper, error);
+    }
+    return r == REPORT_FAILED ? error->code : 0;
+}
+
+static int run_in_halves(const struct daemon *daemon, const sigset_t *signals, struct error *error)
+{
+    struct keeper keeper = {.daemon = daemon, .server_end = -1, .signals = -1};
+    struct mountinfo mount = {0};
+    bool serving = false;
+    int ends[2];
+    int status = 0;
+    sigset_t ending = end_signals();
+    pid_t self = getpid();
+
+    int r = report_pair(ends);
+    if (r < 0)
+        return error_errno(error, r, "%s", daemon->mountpoint);
+    keeper.server_end = ends[0];
+    keeper.signals = signalfd(-1, &ending, SFD_CLOEXEC | SFD_NONBLOCK);
+    fflush(NULL);
+    keeper.server = fork();
+    if (keeper.server == 0) {
+        struct daemon server = *daemon;
+        server.report = ends[1];
+        r = serve_as_owner(&server, self, signals, error);
+        if (r < 0)
+            (void)report_send(server.report, REPORT_FAILED, error, -1);
+        exit(r < 0 ? 1 : 0);
+    }
+    close(ends[1]);
+    r = keeper.server < 0 ? error_errno(error, -errno, "%s", daemon->mountpoint)
+                          : keep(&keeper, &mount, &serving, error);
+    /* Without its other end the server does not go on. */
+    close(keeper.server_end);
+    if (keeper.signals >= 0)
+        close(keeper.signals);
+    while (keeper.server > 0 && waitpid(keeper.server, &status, 0) < 0 && errno == EINTR)
+        ;
+    if (WIFSIGNALED(status))
+        r = error_set(error, -EIO, "%s: the serving process was killed by signal %d",
+                      daemon->mountpoint, WTERMSIG(status));
+    else if (r == 0 && !serving)
+        r = error_set(error, -EIO, "%s: the serving process has ended before it served",
+                      daemon->mountpoint);
+    /* A crash leaves the mount dead, for all to see; an end or a failed start takes it away. */
+    if ((!WIFSIGNALED(status) || !serving) && mount.device[0] && is_there(daemon, &mount))
+        umount2(daemon->mountpoint, MNT_DETACH | UMOUNT_NOFOLLOW);
+    return r;
+}
+
+int daemon_run(const struct daemon *daemon, struct error *error)
+{
+    sigset_t signals;
+
+    fuse_set_log_func(keep_words);
+    hold_signals(&signals);
+    int r = daemon->identity.change ? run_in_halves(daemon, &signals, error)
+                                    : run_alone(daemon, &signals, error);
+    pthread_sigmask(SIG_SETMASK, &signals, NULL);
+    if (r < 0 && daemon->report >= 0)
+        (void)report_send(daemon->report, REPORT_FAILED, error, -1);
+    return r;
+}
