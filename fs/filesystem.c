@@ -194,7 +194,8 @@ struct inode *filesystem_inode(struct filesystem *filesystem, uint64_t number)
 static int new_text(struct filesystem *filesystem, char **text, struct inode **ret_inode)
 {
     cleanup_inode struct inode *inode = inode_new(INODE_TEXT, view_number(filesystem->view));
-    struct source_owner owner = {0444, geteuid(), getegid()};
+    /* It names files, which may stand in folders that only their owner may list. */
+    struct source_owner owner = {0400, geteuid(), getegid()};
     struct timespec now;
 
     if (!inode)
@@ -260,7 +261,7 @@ static int body_inode(struct filesystem *filesystem, const struct entry *entry, 
 
 /* One attempt; -ESTALE from a body means that the source has moved on. */
 static int lookup_once(struct filesystem *filesystem, const struct inode *parent, const char *name,
-                       struct inode **ret_inode, bool *ret_again)
+                       struct inode **ret_inode, struct stat *ret_status, bool *ret_again)
 {
     cleanup_generation struct generation *generation = NULL;
     cleanup_body struct body *body = NULL;
@@ -277,8 +278,11 @@ static int lookup_once(struct filesystem *filesystem, const struct inode *parent
     struct entry *entry = entry_child(folder, name);
     if (!entry)
         return -ENOENT;
-    if (entry->kind == ENTRY_FOLDER)
+    if (entry->kind == ENTRY_FOLDER) {
+        /* Number and attributes from one generation. */
+        filesystem_folder_status(filesystem, entry->number, entry, ret_status);
         return folder_inode(parent, entry, ret_inode);
+    }
     r = view_body(filesystem->view, entry, &body, &error);
     *ret_again = r == -ESTALE;
     if (r < 0)
@@ -288,24 +292,16 @@ static int lookup_once(struct filesystem *filesystem, const struct inode *parent
     return body_inode(filesystem, entry, body, ret_inode);
 }
 
-int filesystem_lookup(struct filesystem *filesystem, const struct inode *parent, const char *name,
-                      struct inode **ret_inode)
+/* Until nothing changes while it is looked at. */
+static int lookup_entry(struct filesystem *filesystem, const struct inode *parent, const char *name,
+                        struct inode **ret_inode, struct stat *ret_status)
 {
     struct timespec now;
     time_t end = 0;
 
-    report_warnings(filesystem);
-    if (parent->kind == INODE_CONTROL)
-        return strcmp(name, status_name) == 0 ? lookup_status(filesystem, ret_inode) : -ENOENT;
-    if (parent->kind != INODE_FOLDER)
-        return -ENOTDIR;
-    if (parent->number == FUSE_ROOT_ID && strcmp(name, control_name) == 0) {
-        *ret_inode = filesystem_inode(filesystem, CONTROL_NUMBER);
-        return *ret_inode ? 0 : -ENOMEM;
-    }
     for (;;) {
         bool again = false;
-        int r = lookup_once(filesystem, parent, name, ret_inode, &again);
+        int r = lookup_once(filesystem, parent, name, ret_inode, ret_status, &again);
         if (!again)
             return r;
         clock_gettime(CLOCK_MONOTONIC, &now);
@@ -316,6 +312,30 @@ int filesystem_lookup(struct filesystem *filesystem, const struct inode *parent,
             return -EIO;
         }
     }
+}
+
+int filesystem_lookup(struct filesystem *filesystem, const struct inode *parent, const char *name,
+                      struct inode **ret_inode, struct stat *ret_status, bool *ret_forever)
+{
+    int r;
+
+    report_warnings(filesystem);
+    if (parent->kind == INODE_CONTROL) {
+        r = strcmp(name, status_name) == 0 ? lookup_status(filesystem, ret_inode) : -ENOENT;
+    } else if (parent->kind != INODE_FOLDER) {
+        r = -ENOTDIR;
+    } else if (parent->number == FUSE_ROOT_ID && strcmp(name, control_name) == 0) {
+        *ret_inode = filesystem_inode(filesystem, CONTROL_NUMBER);
+        r = *ret_inode ? 0 : -ENOMEM;
+    } else {
+        r = lookup_entry(filesystem, parent, name, ret_inode, ret_status);
+    }
+    if (r < 0)
+        return r;
+    *ret_forever = false;
+    return (*ret_inode)->kind == INODE_FOLDER
+               ? 0
+               : filesystem_status(filesystem, *ret_inode, ret_status, ret_forever);
 }
 
 int filesystem_status(struct filesystem *filesystem, const struct inode *inode,

@@ -38,6 +38,8 @@ struct filesystem {
  */
 #define PID_ATTRIBUTE "user.addonfs.pid"
 #define NAMESPACE_ATTRIBUTE "user.addonfs.pid_namespace"
+/* How many inodes the kernel remembers, in decimal digits. */
+#define INODES_ATTRIBUTE "user.addonfs.inodes"
 
 /* Take over `view` (even on failure). NULL without memory. */
 struct filesystem *filesystem_new(struct view *view, const struct options *options,
@@ -56,10 +58,12 @@ int filesystem_folder(struct filesystem *filesystem, const struct inode *inode,
 void filesystem_folder_status(const struct filesystem *filesystem, uint64_t number,
                               const struct entry *entry, struct stat *ret_status);
 
-/* The inode that `name` leads to in `parent` now, with a reference. -ENOENT, -ESTALE, -EIO,
- * -ENOMEM. */
+/*
+ * The inode that `name` leads to in `parent` now, with a reference, its attributes, and whether they
+ * stay so. -ENOENT, -ESTALE, -EIO, -ENOMEM.
+ */
 int filesystem_lookup(struct filesystem *filesystem, const struct inode *parent, const char *name,
-                      struct inode **ret_inode);
+                      struct inode **ret_inode, struct stat *ret_status, bool *ret_forever);
 
 /* Attributes as of now, and whether they stay so. Errors as filesystem_folder. */
 int filesystem_status(struct filesystem *filesystem, const struct inode *inode,

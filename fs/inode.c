@@ -7,6 +7,7 @@
 struct inode_table {
     pthread_mutex_t lock;
     void *by_number; /* tsearch(3) tree; holds one reference to each */
+    size_t count;
 };
 
 static int compare(const void *a, const void *b)
@@ -38,6 +39,13 @@ void inode_table_free(struct inode_table *table)
     tdestroy(table->by_number, unref_node);
     pthread_mutex_destroy(&table->lock);
     free(table);
+}
+
+size_t inode_table_count(struct inode_table *table)
+{
+    cleanup_lock(&table->lock);
+
+    return table->count;
 }
 
 struct inode *inode_new(enum inode_kind kind, uint64_t number)
@@ -84,8 +92,10 @@ int inode_remember(struct inode_table *table, struct inode *inode)
 
     if (!found)
         return -ENOMEM;
-    if (*found == inode && inode->lookups == 0)
+    if (*found == inode && inode->lookups == 0) {
         inode_ref(inode);
+        table->count++;
+    }
     (*found)->lookups++;
     return 0;
 }
@@ -103,6 +113,7 @@ void inode_forget(struct inode_table *table, uint64_t number, uint64_t count)
         inode->lookups -= count < inode->lookups ? count : inode->lookups;
         if (inode->lookups == 0) {
             tdelete(inode, &table->by_number, compare);
+            table->count--;
             gone = inode;
         }
     }

@@ -50,6 +50,9 @@ struct inode_table;
 struct inode_table *inode_table_new(void);
 void inode_table_free(struct inode_table *table);
 
+/* How many there are. */
+size_t inode_table_count(struct inode_table *table);
+
 /* A new inode with one reference, not in a table. NULL without memory. */
 struct inode *inode_new(enum inode_kind kind, uint64_t number);
 struct inode *inode_ref(struct inode *inode);

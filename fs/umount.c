@@ -74,7 +74,7 @@ static pid_t ask_apart(const struct mountinfo *mount, const char *mountpoint, bo
             ;
     } else if (child > 0) {
         *ret_hangs = true;
-        kill(child, SIGKILL); /* it ends when the mount does; nobody waits for it */
+        kill(child, SIGKILL); /* its end may have to wait for the mount's: nobody waits for it */
     }
     close(channel[0]);
     return pid;
@@ -84,7 +84,7 @@ static pid_t ask_apart(const struct mountinfo *mount, const char *mountpoint, bo
  * A plain user's way: fusermount3 is set-uid root and checks that the mount is the user's. Its words
  * go into `words`.
  */
-static int fusermount(const char *mountpoint, char *words, size_t size)
+static int fusermount(const char *mountpoint, bool lazy, char *words, size_t size)
 {
     cleanup_fd int output = memfd_create("fusermount3", MFD_CLOEXEC);
     int status = 0;
@@ -92,7 +92,7 @@ static int fusermount(const char *mountpoint, char *words, size_t size)
     pid_t child = fork();
     if (child == 0) {
         dup2(output, STDERR_FILENO);
-        execlp("fusermount3", "fusermount3", "-u", "--", mountpoint, (char *)NULL);
+        execlp("fusermount3", "fusermount3", lazy ? "-uz" : "-u", "--", mountpoint, (char *)NULL);
         _exit(127);
     }
     while (child > 0 && waitpid(child, &status, 0) < 0 && errno == EINTR)
@@ -109,15 +109,15 @@ static int fusermount(const char *mountpoint, char *words, size_t size)
     return strstr(words, strerror(EBUSY)) ? -EBUSY : -EPERM;
 }
 
-static int unmount(const char *given, const char *path, struct error *error)
+static int unmount(const char *given, const char *path, bool lazy, struct error *error)
 {
     char words[512] = "";
     int r;
 
     if (geteuid() == 0)
-        r = umount2(path, UMOUNT_NOFOLLOW) < 0 ? -errno : 0;
+        r = umount2(path, UMOUNT_NOFOLLOW | (lazy ? MNT_DETACH : 0)) < 0 ? -errno : 0;
     else
-        r = fusermount(path, words, sizeof(words));
+        r = fusermount(path, lazy, words, sizeof(words));
     if (r == -EBUSY)
         return error_set(error, r,
                          "%s: busy: a file is open below it, or a process works in it (see fuser "
@@ -147,7 +147,8 @@ int mount_end(const char *mountpoint, struct error *error)
     /* Before it is gone: afterwards nobody can be asked. */
     pid_t pid = ask_apart(&mount, path, &hangs);
     daemon = pid > 1 ? pidfd_open(pid, 0) : -1;
-    r = unmount(mountpoint, path, error);
+    /* Whoever is stuck in a mount that hangs keeps it busy: it goes without them. */
+    r = unmount(mountpoint, path, hangs, error);
     if (r < 0)
         return r;
     if (mountinfo_find_device(mount.device, &elsewhere) == 0)

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import select
 import subprocess
 from pathlib import Path
@@ -24,10 +25,15 @@ def run(*arguments, timeout=TIMEOUT, **options):
     )
 
 
+def unescaped(field):
+    """A field of mountinfo (proc_pid_mountinfo(5)): blanks and the like stand there in octal."""
+    return re.sub(rb"\\([0-7]{3})", lambda found: bytes([int(found[1], 8)]), field)
+
+
 def is_mounted(path):
     place = os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path))
     with open("/proc/self/mountinfo", "rb") as file:
-        return any(line.split()[4] == os.fsencode(place).replace(b" ", b"\\040") for line in file)
+        return any(unescaped(line.split()[4]) == os.fsencode(place) for line in file)
 
 
 def daemon_pid(mountpoint):
@@ -74,9 +80,10 @@ def mounted(source, mountpoint, options="", **more):
 
 def clean(mountpoint):
     """Whatever happened: no mount stays."""
-    while is_mounted(mountpoint):
-        if subprocess.run(["umount", "-l", os.fspath(mountpoint)], capture_output=True).returncode:
-            subprocess.run(["fusermount3", "-uz", os.fspath(mountpoint)], capture_output=True)
+    for command in (["umount", "-l"], ["fusermount3", "-uz"]) * 3:
+        if is_mounted(mountpoint):
+            subprocess.run([*command, os.fspath(mountpoint)], capture_output=True)
+    assert not is_mounted(mountpoint)
 
 
 def package(mountpoint, version="3.15.12"):

@@ -12,31 +12,34 @@ demo=${DEMO:-build/demo}
 repo=${REPO:-$demo/repo}
 mnt=${MNT:-$demo/mnt}
 
-# The type of what is mounted at $mnt itself, or nothing. A dead mount still has one.
+# mounted COLUMN: about what is mounted at $mnt itself, or nothing. A dead mount is still one.
 mounted() {
-    findmnt --noheadings --first-only --output FSTYPE --mountpoint "$mnt" || true
+    findmnt --noheadings --first-only --output "$1" --mountpoint "$mnt" || true
 }
 
-case $(mounted) in
+case $(mounted FSTYPE) in
+'') ;;
 fuse.addonfs)
-    printf '%s is mounted already.\n' "$mnt"
-    ;;
-'')
-    mkdir -p -- "$mnt"
-    if [ -z "${REPO:-}" ]; then
-        rm -rf -- "$repo"
-        tests/fixtures/demo.sh "$repo"
+    # The demo's mount, or the same one with other options: begin anew.
+    if [ -n "${MNT:-}" ] && [ "$(mounted SOURCE)" != "$(realpath -- "$repo")" ]; then
+        printf 'run: %s is mounted at %s: choose another MNT\n' "$(mounted SOURCE)" "$mnt" >&2
+        exit 1
     fi
-    # shellcheck disable=SC2086 # RUN_OPTIONS is a list of words
-    printf '$ %s\n' "$addonfs mount${RUN_OPTIONS:+ $RUN_OPTIONS} $repo $mnt"
-    # shellcheck disable=SC2086
-    "$addonfs" mount ${RUN_OPTIONS:-} "$repo" "$mnt"
+    "$addonfs" umount "$mnt"
     ;;
 *)
     printf 'run: %s is a mount of something else: choose another MNT\n' "$mnt" >&2
     exit 1
     ;;
 esac
+mkdir -p -- "$mnt"
+if [ -z "${REPO:-}" ]; then
+    rm -rf -- "$repo"
+    tests/fixtures/demo.sh "$repo"
+fi
+printf '$ %s\n' "$addonfs mount${RUN_OPTIONS:+ $RUN_OPTIONS} $repo $mnt"
+# shellcheck disable=SC2086 # RUN_OPTIONS is a list of words
+"$addonfs" mount ${RUN_OPTIONS:-} "$repo" "$mnt"
 
 # The live view and the names of the frozen ones; below those it is the same again.
 printf '\n%10s  %s\n' bytes "path in $mnt"
