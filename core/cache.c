@@ -231,7 +231,7 @@ void cache_reader_end(struct cache_reader *reader)
     cache->idle = reader;
 }
 
-static void put(struct cache *cache, const struct job *given)
+static void enqueue(struct cache *cache, const struct job *given)
 {
     struct job *job = atomic_load(&cache->usable) ? malloc(sizeof(*job)) : NULL;
 
@@ -253,7 +253,7 @@ static bool conclude(struct cache_reader *reader, int result, bool damaged,
                      const struct content_id *id)
 {
     if (damaged && id)
-        put(reader->cache, &(struct job){.kind = JOB_DROP, .put = {.id = *id}});
+        enqueue(reader->cache, &(struct job){.kind = JOB_DROP, .put = {.id = *id}});
     if (result == SQLITE_ROW)
         return true;
     if (result != SQLITE_DONE && result != SQLITE_ABORT && !is_busy(result))
@@ -285,7 +285,7 @@ bool cache_find_member(struct cache_reader *reader, const struct content_id *id,
     if (!conclude(reader, r, damaged, id))
         return false;
     if (used < (int64_t)time(NULL) - TOUCH_AGE)
-        put(reader->cache, &(struct job){.kind = JOB_TOUCH, .put = {.id = *id}});
+        enqueue(reader->cache, &(struct job){.kind = JOB_TOUCH, .put = {.id = *id}});
     return true;
 }
 
@@ -308,15 +308,15 @@ bool cache_read_stream(struct cache_reader *reader, const struct content_id *id,
 void cache_put_alias(struct cache *cache, const struct content_id *key, const struct content_id *id)
 {
     if (cache)
-        put(cache, &(struct job){.kind = JOB_ALIAS, .key = *key, .put = {.id = *id}});
+        enqueue(cache, &(struct job){.kind = JOB_ALIAS, .key = *key, .put = {.id = *id}});
 }
 
-void cache_put_member(struct cache *cache, const struct cache_put *given)
+void cache_put_member(struct cache *cache, const struct cache_put *put)
 {
-    if (!cache || given->member.compressed_size > cache->limit / CACHE_STREAM_SHARE)
-        given->release(given->context);
+    if (!cache || put->member.compressed_size > cache->limit / CACHE_STREAM_SHARE)
+        put->release(put->context);
     else
-        put(cache, &(struct job){.kind = JOB_MEMBER, .put = *given});
+        enqueue(cache, &(struct job){.kind = JOB_MEMBER, .put = *put});
 }
 
 static void jobs_free(struct job *job)

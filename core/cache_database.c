@@ -3,6 +3,7 @@
 #include <addonfs/deflate.h>
 #include <endian.h>
 #include <sqlite3.h>
+#include <stdio.h>
 #include <string.h>
 
 /*
@@ -57,13 +58,14 @@ static const char *const statements[STATEMENT_COUNT] = {
     [BEGIN_WRITING] = "BEGIN IMMEDIATE",
     [COMMIT] = "COMMIT",
     [FIND_ALIAS] = "SELECT id, sum FROM alias WHERE key = ?1",
-    [FIND_MEMBER] = "SELECT size, compressed, crc, deflated, stream, sum, used FROM member"
-                    " WHERE id = ?1 AND codec = ?2",
+    [FIND_MEMBER] = ("SELECT size, compressed, crc, deflated, stream, sum, used "
+                     "FROM member WHERE id = ?1 AND codec = ?2"),
     [FIND_STREAM] = "SELECT data, sum FROM stream WHERE id = ?1",
     [LAST_STREAM] = "SELECT coalesce(max(id), 0) FROM stream",
     [PUT_ALIAS] = "INSERT OR REPLACE INTO alias (key, id, made, sum) VALUES (?1, ?2, ?3, ?4)",
-    [PUT_MEMBER] = "INSERT INTO member (id, codec, size, compressed, crc, deflated, stream, sum,"
-                   " used) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+    [PUT_MEMBER] = ("INSERT INTO member "
+                    "(id, codec, size, compressed, crc, deflated, stream, sum, used) "
+                    "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)"),
     [PUT_STREAM] = "INSERT INTO stream (id, data, sum) VALUES (?1, ?2, ?3)",
     [TOUCH] = "UPDATE member SET used = ?3 WHERE id = ?1 AND codec = ?2",
     [DROP_MEMBER] = "DELETE FROM member WHERE id = ?1 AND codec = ?2",
@@ -505,9 +507,9 @@ static int drop_stream(struct cache_database *database, int64_t stream, uint64_t
 
 int cache_database_drop(struct cache_database *database, const struct content_id *id)
 {
-    struct cache_member member;
+    struct cache_member member = {0};
     bool damaged = false;
-    int64_t used;
+    int64_t used = 0;
 
     int r = cache_database_find_member(database, id, &member, &used, &damaged);
     /* A row that is damaged itself cannot say which stream is its own. */
@@ -545,7 +547,7 @@ static int find_victims(struct cache_database *database, struct victim *victims,
             r = SQLITE_CORRUPT;
             break;
         }
-        strcpy(victim->codec, (const char *)codec);
+        snprintf(victim->codec, sizeof(victim->codec), "%s", (const char *)codec);
         victim->size = (uint64_t)sqlite3_column_int64(statement, 2);
         victim->stream = sqlite3_column_int64(statement, 3);
         (*ret_count)++;

@@ -67,7 +67,8 @@ static void hold_signals(sigset_t *ret_before)
     pthread_sigmask(SIG_BLOCK, &ends, ret_before);
 }
 
-/* --- One process: open, mount, serve ----------------------------------------------------------- */
+/* --- One process: open, mount, serve -----------------------------------------------------------
+ */
 
 /* `value` with what libfuse takes for a separator escaped; NULL without memory. */
 static char *escaped(const char *value)
@@ -160,7 +161,8 @@ static int loop(struct fuse_session *session)
     return r;
 }
 
-/* What is mounted, until a signal or somebody's umount ends it. Signals are held before and after. */
+/* What is mounted, until a signal or somebody's umount ends it. Signals are held before and after.
+ */
 static int serve(const struct daemon *daemon, struct filesystem *filesystem,
                  struct fuse_session *session, const sigset_t *signals, struct error *error)
 {
@@ -230,7 +232,8 @@ static int run_alone(const struct daemon *daemon, const sigset_t *signals, struc
     return r;
 }
 
-/* --- Two processes: the server ----------------------------------------------------------------- */
+/* --- Two processes: the server -----------------------------------------------------------------
+ */
 
 static int serve_as_owner(const struct daemon *daemon, pid_t keeper, const sigset_t *signals,
                           struct error *error)
@@ -271,7 +274,8 @@ static int serve_as_owner(const struct daemon *daemon, pid_t keeper, const sigse
     return serve(daemon, filesystem, session, signals, error);
 }
 
-/* --- Two processes: the keeper ----------------------------------------------------------------- */
+/* --- Two processes: the keeper -----------------------------------------------------------------
+ */
 
 struct keeper {
     const struct daemon *daemon;
@@ -306,11 +310,12 @@ static int mount_as_root(const struct daemon *daemon, int *ret_device, struct er
 
     if (device < 0)
         return error_errno(error, -errno, "/dev/fuse");
-    snprintf(data, sizeof(data), "fd=%d,rootmode=40000,user_id=%u,group_id=%u,default_permissions%s",
-             device, (unsigned)getuid(), (unsigned)getgid(),
+    snprintf(data, sizeof(data),
+             "fd=%d,rootmode=40000,user_id=%u,group_id=%u,default_permissions%s", device,
+             (unsigned)getuid(), (unsigned)getgid(),
              daemon->options->allow_other ? ",allow_other" : "");
-    if (mount(daemon->source, daemon->mountpoint, "fuse.addonfs",
-              MS_RDONLY | MS_NOSUID | MS_NODEV, data) < 0)
+    if (mount(daemon->source, daemon->mountpoint, "fuse.addonfs", MS_RDONLY | MS_NOSUID | MS_NODEV,
+              data) < 0)
         return error_errno(error, -errno, "%s: cannot mount", daemon->mountpoint);
     *ret_device = steal_fd(&device);
     return 0;

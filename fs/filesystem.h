@@ -33,8 +33,8 @@ struct filesystem {
 };
 
 /*
- * Extended attributes of the root: filesystem.pid in decimal digits, and the PID namespace in which it
- * counts, as readlink(2) of /proc/PID/ns/pid gives it (pid_namespaces(7)).
+ * Extended attributes of the root: filesystem.pid in decimal digits, and the PID namespace in which
+ * it counts, as readlink(2) of /proc/PID/ns/pid gives it (pid_namespaces(7)).
  */
 #define PID_ATTRIBUTE "user.addonfs.pid"
 #define NAMESPACE_ATTRIBUTE "user.addonfs.pid_namespace"
@@ -59,8 +59,8 @@ void filesystem_folder_status(const struct filesystem *filesystem, uint64_t numb
                               const struct entry *entry, struct stat *ret_status);
 
 /*
- * The inode that `name` leads to in `parent` now, with a reference, its attributes, and whether they
- * stay so. -ENOENT, -ESTALE, -EIO, -ENOMEM.
+ * The inode that `name` leads to in `parent` now, with a reference, its attributes, and whether
+ * they stay so. -ENOENT, -ESTALE, -EIO, -ENOMEM.
  */
 int filesystem_lookup(struct filesystem *filesystem, const struct inode *parent, const char *name,
                       struct inode **ret_inode, struct stat *ret_status, bool *ret_forever);

@@ -47,8 +47,8 @@ static int check_surroundings(const char *given, const char *mountpoint, const c
         return error_errno(error, -ENOMEM, "%s", given);
     if (is_within(source, mountpoint))
         return error_set(error, -EINVAL,
-                         "%s: the mount would hide its own source, %s: choose another folder", given,
-                         source);
+                         "%s: the mount would hide its own source, %s: choose another folder",
+                         given, source);
     for (char *slash; (slash = strrchr(folder, '/')) && folder[0]; *slash = '\0') {
         if (is_git_folder(folder))
             return error_set(error, -EINVAL, "%s: inside the Git folder %s: choose another folder",

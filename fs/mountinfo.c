@@ -99,7 +99,8 @@ int mountinfo_find_device(const char *device, char **ret_path)
     return -ENOENT;
 }
 
-/* `path` with all but its last component resolved: where the last one is a mount, it is not asked. */
+/* `path` with all but its last component resolved: where the last one is a mount, it is not asked.
+ */
 static int resolve_parent(const char *path, char **ret_path)
 {
     cleanup_free char *copy = strdup(path);

@@ -20,12 +20,13 @@ struct mountinfo {
  */
 int mountinfo_find(const char *path, struct mountinfo *ret_mount);
 
-/* Somewhere where `device` is mounted; the caller frees `*ret_path`. -ENOENT: nowhere that we see. */
+/* Somewhere where `device` is mounted; the caller frees `*ret_path`. -ENOENT: nowhere that we see.
+ */
 int mountinfo_find_device(const char *device, char **ret_path);
 
 /*
- * The absolute path of `path` without links. A mount at its end is not asked: it may be dead, or hang.
- * The caller frees `*ret_path`. A negative errno.
+ * The absolute path of `path` without links. A mount at its end is not asked: it may be dead, or
+ * hang. The caller frees `*ret_path`. A negative errno.
  */
 int mountinfo_resolve(const char *path, char **ret_path);
 

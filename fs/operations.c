@@ -42,9 +42,8 @@ static void on_lookup(fuse_req_t request, fuse_ino_t parent_number, const char *
     struct fuse_entry_param reply = {0};
     bool forever = false;
 
-    int r = parent
-                ? filesystem_lookup(filesystem, parent, name, &inode, &reply.attr, &forever)
-                : -ESTALE;
+    int r = parent ? filesystem_lookup(filesystem, parent, name, &inode, &reply.attr, &forever)
+                   : -ESTALE;
     if (r == 0)
         r = inode_remember(filesystem->inodes, inode);
     if (r < 0) {
@@ -328,8 +327,8 @@ static void on_getxattr(fuse_req_t request, fuse_ino_t number, const char *name,
     else if (number == FUSE_ROOT_ID && strcmp(name, NAMESPACE_ATTRIBUTE) == 0)
         length = readlink("/proc/self/ns/pid", text, sizeof(text));
     else if (number == FUSE_ROOT_ID && strcmp(name, INODES_ATTRIBUTE) == 0)
-        length = snprintf(text, sizeof(text), "%zu",
-                          inode_table_count(filesystem_of(request)->inodes));
+        length =
+            snprintf(text, sizeof(text), "%zu", inode_table_count(filesystem_of(request)->inodes));
     if (length < 0)
         reply_error(request, -ENODATA);
     else if (size == 0)

@@ -1,8 +1,8 @@
 /*
  * report: what the processes of a mount tell each other.
  *
- * One message is one datagram of a socket pair: a kind, and for a failure its line, and for a mount its
- * descriptor. Whoever waits sees the end of the other process as the end of its messages.
+ * One message is one datagram of a socket pair: a kind, and for a failure its line, and for a mount
+ * its descriptor. Whoever waits sees the end of the other process as the end of its messages.
  */
 #ifndef ADDONFS_REPORT_H
 #define ADDONFS_REPORT_H
@@ -27,8 +27,8 @@ int report_pair(int ret_ends[2]);
 int report_send(int end, enum report report, const struct error *error, int device);
 
 /*
- * Wait for a message. With REPORT_FAILED `*error` is filled, with REPORT_MOUNTED `*ret_device` is the
- * caller's to close. Returns the kind, or a negative errno (-EINTR: a signal came first).
+ * Wait for a message. With REPORT_FAILED `*error` is filled, with REPORT_MOUNTED `*ret_device` is
+ * the caller's to close. Returns the kind, or a negative errno (-EINTR: a signal came first).
  */
 int report_receive(int end, struct error *error, int *ret_device);
 

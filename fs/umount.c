@@ -44,8 +44,9 @@ static pid_t ask(const char *mountpoint)
 }
 
 /*
- * Ask in a process of its own, because the mount may hang, and because FUSE answers only the user who
- * mounted, root or not. -1: there is none, or it may not be known; `*ret_hangs`: it does not answer.
+ * Ask in a process of its own, because the mount may hang, and because FUSE answers only the user
+ * who mounted, root or not. -1: there is none, or it may not be known; `*ret_hangs`: it does not
+ * answer.
  */
 static pid_t ask_apart(const struct mountinfo *mount, const char *mountpoint, bool *ret_hangs)
 {
@@ -81,8 +82,8 @@ static pid_t ask_apart(const struct mountinfo *mount, const char *mountpoint, bo
 }
 
 /*
- * A plain user's way: fusermount3 is set-uid root and checks that the mount is the user's. Its words
- * go into `words`.
+ * A plain user's way: fusermount3 is set-uid root and checks that the mount is the user's. Its
+ * words go into `words`.
  */
 static int fusermount(const char *mountpoint, bool lazy, char *words, size_t size)
 {
@@ -152,7 +153,8 @@ int mount_end(const char *mountpoint, struct error *error)
     if (r < 0)
         return r;
     if (mountinfo_find_device(mount.device, &elsewhere) == 0)
-        return error_set(error, -EBUSY, "%s: unmounted here, but still mounted at %s: unmount that, too",
+        return error_set(error, -EBUSY,
+                         "%s: unmounted here, but still mounted at %s: unmount that, too",
                          mountpoint, elsewhere);
     if (hangs)
         return error_set(error, -ETIMEDOUT,
