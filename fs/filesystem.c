@@ -33,6 +33,7 @@ struct filesystem *filesystem_new(struct view *view, const struct options *optio
         return NULL;
     }
     pthread_mutex_init(&filesystem->lock, NULL);
+    handle_list_init(&filesystem->handles);
     filesystem->view = view;
     filesystem->options = options;
     filesystem->mountpoint = mountpoint;
@@ -49,6 +50,7 @@ void filesystem_free(struct filesystem *filesystem)
 {
     if (!filesystem)
         return;
+    handle_list_clear(&filesystem->handles);
     inode_unref(filesystem->status);
     inode_table_free(filesystem->inodes);
     view_close(filesystem->view);

@@ -6,7 +6,7 @@
 
 #define FUSE_USE_VERSION 312
 
-#include "inode.h"
+#include "handle.h"
 #include "options.h"
 
 #include <addonfs/problem.h>
@@ -22,6 +22,7 @@
 struct filesystem {
     struct view *view;
     struct inode_table *inodes;
+    struct handle_list handles;
     const struct options *options; /* borrowed */
     const char *mountpoint;        /* borrowed; absolute */
     const char *root;              /* path in the view's tree that the mount's root shows */

@@ -8,13 +8,6 @@
 /* What never changes may be kept for as long as the kernel likes. */
 static const double FOREVER = 1e9;
 
-/* An open folder: what it held when its listing began, so that offsets stay what they are. */
-struct listing {
-    pthread_mutex_t lock;
-    struct entry *entry;
-    struct generation *generation;
-};
-
 static struct filesystem *filesystem_of(fuse_req_t request)
 {
     return fuse_req_userdata(request);
@@ -86,48 +79,45 @@ static void on_getattr(fuse_req_t request, fuse_ino_t number, struct fuse_file_i
         fuse_reply_attr(request, &status, forever ? FOREVER : 0);
 }
 
-/* An open folder holds its listing, an open file its inode, whose body or text it keeps. */
-static uint64_t handle_of(void *pointer)
+static struct handle *handle_of(const struct fuse_file_info *info)
 {
-    return (uint64_t)(uintptr_t)pointer;
+    return (struct handle *)(uintptr_t)info->fh; // NOLINT(performance-no-int-to-ptr)
 }
 
-static struct listing *listing_of(const struct fuse_file_info *info)
+/* Open `inode` (taken over) and answer so. */
+static void reply_open(fuse_req_t request, struct inode *inode, struct fuse_file_info *info)
 {
-    return (struct listing *)(uintptr_t)info->fh; // NOLINT(performance-no-int-to-ptr)
-}
+    struct handle_list *handles = &filesystem_of(request)->handles;
+    struct handle *handle = handle_open(handles, inode);
 
-static struct inode *opened_of(const struct fuse_file_info *info)
-{
-    return (struct inode *)(uintptr_t)info->fh; // NOLINT(performance-no-int-to-ptr)
-}
-
-static void listing_free(struct listing *listing)
-{
-    generation_unref(listing->generation);
-    pthread_mutex_destroy(&listing->lock);
-    free(listing);
+    if (!handle) {
+        reply_error(request, -ENOMEM);
+        return;
+    }
+    info->fh = (uint64_t)(uintptr_t)handle;
+    /* A request that was interrupted is not answered, so nobody will release it. */
+    if (fuse_reply_open(request, info) < 0)
+        handle_close(handles, handle);
 }
 
 /* Take the folder's content as it is now. */
-static int listing_renew(struct filesystem *filesystem, const struct inode *inode,
-                         struct listing *listing)
+static int renew(struct filesystem *filesystem, struct handle *handle)
 {
     struct generation *generation = NULL;
     struct entry *entry = NULL;
 
-    if (inode->kind == INODE_CONTROL)
+    if (handle->inode->kind == INODE_CONTROL)
         return 0;
-    int r = filesystem_folder(filesystem, inode, &generation, &entry);
+    int r = filesystem_folder(filesystem, handle->inode, &generation, &entry);
     if (r == 0 && entry->failure) {
         generation_unref(generation);
         r = -EIO;
     }
     if (r < 0)
         return r;
-    generation_unref(listing->generation);
-    listing->generation = generation;
-    listing->entry = entry;
+    generation_unref(handle->generation);
+    handle->generation = generation;
+    handle->entry = entry;
     return 0;
 }
 
@@ -135,33 +125,27 @@ static void on_opendir(fuse_req_t request, fuse_ino_t number, struct fuse_file_i
 {
     struct filesystem *filesystem = filesystem_of(request);
     cleanup_inode struct inode *inode = filesystem_inode(filesystem, number);
-    struct listing *listing = calloc(1, sizeof(*listing));
+    struct handle trial = {.inode = inode};
+    int r = -ESTALE;
 
-    if (!listing) {
-        reply_error(request, -ENOMEM);
-        return;
-    }
-    pthread_mutex_init(&listing->lock, NULL);
-    int r = !inode ? -ESTALE
-            : inode->kind == INODE_FOLDER || inode->kind == INODE_CONTROL
-                ? listing_renew(filesystem, inode, listing)
-                : -ENOTDIR;
-    if (r < 0) {
-        listing_free(listing);
+    if (inode && (inode->kind == INODE_FOLDER || inode->kind == INODE_CONTROL))
+        r = renew(filesystem, &trial);
+    else if (inode)
+        r = -ENOTDIR;
+    /* What it holds is taken when it is read; whether it can be, is said now. */
+    generation_unref(trial.generation);
+    if (r < 0)
         reply_error(request, r);
-        return;
-    }
-    info->fh = handle_of(listing);
-    if (fuse_reply_open(request, info) < 0)
-        listing_free(listing);
+    else
+        reply_open(request, steal_pointer(&inode), info);
 }
 
 /* The entry at `index` of a listing: its name and the little that readdir tells. False at the end.
  */
-static bool listed(const struct filesystem *filesystem, const struct inode *inode,
-                   const struct listing *listing, size_t index, const char **ret_name,
-                   struct stat *ret_status)
+static bool listed(const struct filesystem *filesystem, const struct handle *handle, size_t index,
+                   const char **ret_name, struct stat *ret_status)
 {
+    const struct inode *inode = handle->inode;
     bool control = inode->number == FUSE_ROOT_ID && filesystem_lists_control(filesystem);
 
     *ret_status = (struct stat){.st_ino = inode->number, .st_mode = S_IFDIR};
@@ -181,9 +165,9 @@ static bool listed(const struct filesystem *filesystem, const struct inode *inod
         return true;
     }
     index -= control;
-    if (index >= listing->entry->count)
+    if (index >= handle->entry->count)
         return false;
-    const struct entry *child = listing->entry->children[index];
+    const struct entry *child = handle->entry->children[index];
     *ret_name = child->name;
     ret_status->st_ino = child->number;
     ret_status->st_mode = child->kind == ENTRY_FOLDER ? S_IFDIR : S_IFREG;
@@ -191,20 +175,22 @@ static bool listed(const struct filesystem *filesystem, const struct inode *inod
 }
 
 /* Fill `buffer` from `offset` on. Returns the bytes used, or a negative errno. */
-static ssize_t fill_listing(fuse_req_t request, const struct inode *inode, struct listing *listing,
-                            off_t offset, char *buffer, size_t size)
+static ssize_t fill_listing(fuse_req_t request, struct handle *handle, off_t offset, char *buffer,
+                            size_t size)
 {
     struct filesystem *filesystem = filesystem_of(request);
     size_t used = 0;
     const char *name;
     struct stat status;
-    cleanup_lock(&listing->lock);
+    cleanup_lock(&handle->lock);
 
     /* From the start, or again from the start (rewinddir): as it is now. */
-    int r = offset == 0 ? listing_renew(filesystem, inode, listing) : 0;
+    int r = offset == 0 || (!handle->entry && handle->inode->kind == INODE_FOLDER)
+                ? renew(filesystem, handle)
+                : 0;
     if (r < 0)
         return r;
-    for (size_t i = (size_t)offset; listed(filesystem, inode, listing, i, &name, &status); i++) {
+    for (size_t i = (size_t)offset; listed(filesystem, handle, i, &name, &status); i++) {
         size_t length =
             fuse_add_direntry(request, buffer + used, size - used, name, &status, (off_t)(i + 1));
         if (length > size - used)
@@ -217,33 +203,17 @@ static ssize_t fill_listing(fuse_req_t request, const struct inode *inode, struc
 static void on_readdir(fuse_req_t request, fuse_ino_t number, size_t size, off_t offset,
                        struct fuse_file_info *info)
 {
-    cleanup_inode struct inode *inode = filesystem_inode(filesystem_of(request), number);
     cleanup_free char *buffer = malloc(size);
     ssize_t n = -ENOMEM;
 
-    if (!inode)
-        n = -ESTALE;
-    else if (buffer)
-        n = fill_listing(request, inode, listing_of(info), offset, buffer, size);
-    /* The reply is the last thing: from then on a release may free the listing. */
+    (void)number;
+    if (buffer)
+        n = fill_listing(request, handle_of(info), offset, buffer, size);
+    /* The reply is the last thing: from then on a release may free the handle. */
     if (n < 0)
         reply_error(request, (int)n);
     else
         fuse_reply_buf(request, buffer, (size_t)n);
-}
-
-static void on_releasedir(fuse_req_t request, fuse_ino_t number, struct fuse_file_info *info)
-{
-    (void)number;
-    listing_free(listing_of(info));
-    reply_error(request, 0);
-}
-
-static void close_inode(struct inode *inode)
-{
-    if (inode->kind == INODE_BODY)
-        body_close(inode->body);
-    inode_unref(inode);
 }
 
 static void on_open(fuse_req_t request, fuse_ino_t number, struct fuse_file_info *info)
@@ -266,16 +236,13 @@ static void on_open(fuse_req_t request, fuse_ino_t number, struct fuse_file_info
     }
     info->keep_cache = 1;
     info->noflush = 1;
-    struct inode *opened = steal_pointer(&inode);
-    info->fh = handle_of(opened);
-    if (fuse_reply_open(request, info) < 0)
-        close_inode(opened);
+    reply_open(request, steal_pointer(&inode), info);
 }
 
 static void on_read(fuse_req_t request, fuse_ino_t number, size_t size, off_t offset,
                     struct fuse_file_info *info)
 {
-    const struct inode *inode = opened_of(info);
+    const struct inode *inode = handle_of(info)->inode;
     cleanup_free char *buffer = malloc(size);
     ssize_t n = 0;
 
@@ -297,10 +264,11 @@ static void on_read(fuse_req_t request, fuse_ino_t number, size_t size, off_t of
         fuse_reply_buf(request, buffer, (size_t)n);
 }
 
+/* Of files and folders alike. */
 static void on_release(fuse_req_t request, fuse_ino_t number, struct fuse_file_info *info)
 {
     (void)number;
-    close_inode(opened_of(info));
+    handle_close(&filesystem_of(request)->handles, handle_of(info));
     reply_error(request, 0);
 }
 
@@ -347,7 +315,7 @@ const struct fuse_lowlevel_ops filesystem_operations = {
     .getattr = on_getattr,
     .opendir = on_opendir,
     .readdir = on_readdir,
-    .releasedir = on_releasedir,
+    .releasedir = on_release,
     .open = on_open,
     .read = on_read,
     .release = on_release,

@@ -195,7 +195,10 @@ def test_a_command_that_is_killed_leaves_no_mount_that_nobody_knows_of(repo, fol
     with open(cache / "lock") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         command = subprocess.Popen([ADDONFS, "mount", repo.path, place, "-o", f"cache={cache}"])
-        daemon = os.pidfd_open(await_waiter(cache / "lock"))
+        server = await_waiter(cache / "lock")
+        with open(f"/proc/{server}/stat") as stat:
+            parent = int(stat.read().rpartition(")")[2].split()[1])
+        daemon = os.pidfd_open(parent if other else server)  # the one that unmounts
         command.kill()
         command.wait()
     await_end(daemon)
