@@ -9,6 +9,7 @@ struct bundle {
     _Atomic unsigned references;
     size_t count;
     struct bundle_member *members; /* sorted by name; immutable */
+    char *names;                   /* the pool */
     pthread_mutex_t lock;          /* held while composing; guards the rest */
     char **faults;                 /* for each member: why it could not be read, or NULL */
     _Atomic(struct zip *) zip;     /* set once; read without the lock */
@@ -18,7 +19,6 @@ struct bundle {
 void bundle_members_free(struct bundle_member *members, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
-        free(members[i].name);
         free(members[i].path);
         free(members[i].failure);
         file_unref(members[i].file);
@@ -34,6 +34,21 @@ static int compare_members(const void *a, const void *b)
     return strcmp(left->name, right->name);
 }
 
+const char *bundle_member_path(const struct bundle_member *member)
+{
+    return member->file ? member->file->path : member->path;
+}
+
+static void sort(struct bundle_member *members, size_t count)
+{
+    for (size_t i = 1; i < count; i++) {
+        if (compare_members(&members[i - 1], &members[i]) > 0) {
+            qsort(members, count, sizeof(*members), compare_members);
+            return;
+        }
+    }
+}
+
 /* Give members that no archive can hold a failure. */
 static int check_names(struct bundle_member *members, size_t count)
 {
@@ -46,18 +61,20 @@ static int check_names(struct bundle_member *members, size_t count)
         if (members[i].failure)
             continue;
         members[i].failure = strdup(reason);
-        if (!members[i].failure)
+        members[i].path = strdup(members[i].file->path);
+        if (!members[i].failure || !members[i].path)
             return -ENOMEM;
+        file_unref(members[i].file);
+        members[i].file = NULL;
     }
     return 0;
 }
 
-struct bundle *bundle_new(struct bundle_member *members, size_t count)
+struct bundle *bundle_new(struct bundle_member *members, size_t count, char *names)
 {
     struct bundle *bundle = calloc(1, sizeof(*bundle));
 
-    if (count > 0)
-        qsort(members, count, sizeof(*members), compare_members);
+    sort(members, count);
     if (bundle)
         bundle->faults = calloc(count > 0 ? count : 1, sizeof(*bundle->faults));
     if (!bundle || !bundle->faults || check_names(members, count) < 0) {
@@ -65,11 +82,13 @@ struct bundle *bundle_new(struct bundle_member *members, size_t count)
             free(bundle->faults);
         free(bundle);
         bundle_members_free(members, count);
+        free(names);
         return NULL;
     }
     atomic_init(&bundle->references, 1);
     bundle->members = members;
     bundle->count = count;
+    bundle->names = names;
     pthread_mutex_init(&bundle->lock, NULL);
     return bundle;
 }
@@ -89,6 +108,7 @@ void bundle_unref(struct bundle *bundle)
         free(bundle->faults[i]);
     free(bundle->faults);
     bundle_members_free(bundle->members, bundle->count);
+    free(bundle->names);
     pthread_mutex_destroy(&bundle->lock);
     free(bundle);
 }
@@ -105,6 +125,8 @@ static bool same_text(const char *a, const char *b)
 
 bool bundle_equal(const struct bundle *a, const struct bundle *b)
 {
+    if (a == b)
+        return true;
     if (a->count != b->count)
         return false;
     for (size_t i = 0; i < a->count; i++) {
@@ -180,7 +202,7 @@ int bundle_compose(struct bundle *bundle, const struct origin *origin, struct er
     size_t fault = first_fault(bundle);
     if (fault < bundle->count && !origin->skip_problems) {
         const struct bundle_member *member = &bundle->members[fault];
-        return error_set(error, -EIO, "%s: %s", member->path,
+        return error_set(error, -EIO, "%s: %s", bundle_member_path(member),
                          member->failure ? member->failure : bundle->faults[fault]);
     }
     r = lay_out(bundle, &zip, error);
@@ -236,7 +258,7 @@ int bundle_problems(struct bundle *bundle, const struct origin *origin, const ch
         const struct bundle_member *member = &bundle->members[i];
         const char *reason = member->failure ? member->failure : bundle->faults[i];
         if (reason &&
-            problems_add(problems, member->path, reason, origin->skip_problems, affects) < 0)
+            problems_add(problems, bundle_member_path(member), reason, origin->skip_problems, affects) < 0)
             return -ENOMEM;
     }
     return 0;

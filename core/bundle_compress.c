@@ -25,9 +25,10 @@ struct work {
     int (*step)(struct work *work, struct tools *tools, struct file *file, struct error *error);
     const struct bundle_member *members;
     char **faults; /* or NULL: a fault ends the work */
-    size_t count;
     const struct origin *origin;
-    _Atomic size_t next; /* of 2 * count turns: the large ones, then the others */
+    size_t *pending; /* indexes of members, the large ones first */
+    size_t count;
+    _Atomic size_t next; /* of these */
 
     pthread_mutex_t lock; /* guards the rest */
     _Atomic int result;
@@ -100,8 +101,7 @@ static int secure(struct work *work, struct tools *tools, struct file *file, str
     cleanup_member struct member *again = NULL;
     const struct origin *origin = work->origin;
 
-    /* None where problems are skipped and this is one. */
-    if (!member || member_is_secured(member))
+    if (member_is_secured(member))
         return 0;
     int r = member_secure(member, reader_of(work, tools), error);
     if (r != -ENOENT)
@@ -137,9 +137,9 @@ static void do_member(struct work *work, struct tools *tools, size_t at)
         fail(work, r, &why);
         return;
     }
-    work->faults[at] = strdup(error_reason(why.text, member->path));
+    work->faults[at] = strdup(error_reason(why.text, member->file->path));
     if (!work->faults[at])
-        fail(work, error_errno(&why, -ENOMEM, "%s", member->path), &why);
+        fail(work, error_errno(&why, -ENOMEM, "%s", member->file->path), &why);
 }
 
 static void *do_members(void *argument)
@@ -150,16 +150,11 @@ static void *do_members(void *argument)
     size_t turn;
 
     while (atomic_load(&work->result) == 0 &&
-           (turn = atomic_fetch_add(&work->next, 1)) < 2 * work->count) {
-        size_t at = turn % work->count;
-        const struct file *file = work->members[at].file;
-        bool large = file && file->size != UINT64_MAX && file->size >= LARGE;
-        if (!file || work->members[at].failure || large != (turn < work->count))
-            continue;
+           (turn = atomic_fetch_add(&work->next, 1)) < work->count) {
         if (work->origin->stop && atomic_load(work->origin->stop))
             fail(work, error_set(&stopped, -ECANCELED, "is being ended"), &stopped);
         else
-            do_member(work, &tools, at);
+            do_member(work, &tools, work->pending[turn]);
     }
     deflate_free(tools.deflate);
     cache_reader_end(tools.reader);
@@ -179,48 +174,83 @@ static size_t thread_count(size_t pending)
     return pending / SHARE + 1 < threads ? pending / SHARE + 1 : threads;
 }
 
-static int do_all(struct work *work, size_t pending)
+static bool is_large(const struct file *file)
+{
+    return file->size != UINT64_MAX && file->size >= LARGE;
+}
+
+/* List the members that need the step. Other bundles share files, so that they may get fewer. */
+static int list_pending(struct work *work, size_t count, bool (*needs)(const struct file *file))
+{
+    size_t room = 0;
+
+    for (size_t i = 0; i < count; i++)
+        room += work->members[i].file && needs(work->members[i].file);
+    work->pending = room > 0 ? calloc(room, sizeof(*work->pending)) : NULL;
+    if (room > 0 && !work->pending)
+        return error_errno(work->error, -ENOMEM, "cannot compress");
+    for (int large = 1; large >= 0; large--) {
+        for (size_t i = 0; i < count && work->count < room; i++) {
+            const struct file *file = work->members[i].file;
+            if (file && is_large(file) == (large == 1) && needs(file))
+                work->pending[work->count++] = i;
+        }
+    }
+    return 0;
+}
+
+/* Take the step for each member that still needs it. */
+static int do_all(struct work *work, size_t count, bool (*needs)(const struct file *file))
 {
     pthread_t threads[THREAD_LIMIT];
-    size_t helpers = thread_count(pending) - 1;
     size_t started = 0;
 
-    if (pending == 0)
-        return 0;
+    int r = list_pending(work, count, needs);
+    if (r < 0 || work->count == 0) {
+        free(work->pending);
+        return r;
+    }
     pthread_mutex_init(&work->lock, NULL);
+    size_t helpers = thread_count(work->count) - 1;
     while (started < helpers && pthread_create(&threads[started], NULL, do_members, work) == 0)
         started++;
     do_members(work);
     while (started > 0)
         pthread_join(threads[--started], NULL);
     pthread_mutex_destroy(&work->lock);
+    free(work->pending);
     return atomic_load(&work->result);
+}
+
+static bool is_not_compressed(const struct file *file)
+{
+    return !atomic_load(&file->member);
+}
+
+static bool is_not_secured(const struct file *file)
+{
+    const struct member *member = atomic_load(&file->member);
+
+    /* None where problems are skipped and this is one. */
+    return member && !member_is_secured(member);
 }
 
 int bundle_compress_all(const struct bundle_member *members, char **faults, size_t count,
                         const struct origin *origin, struct error *error)
 {
-    struct work work = {find_or_compress, members, faults, count, origin, .error = error};
-    size_t pending = 0;
+    struct work work = {find_or_compress, members, faults, origin, .error = error};
 
     for (size_t i = 0; i < count; i++) {
         free(faults[i]);
         faults[i] = NULL;
-        pending += !members[i].failure && !atomic_load(&members[i].file->member);
     }
-    return do_all(&work, pending);
+    return do_all(&work, count, is_not_compressed);
 }
 
 int bundle_secure_all(const struct bundle_member *members, size_t count,
                       const struct origin *origin, struct error *error)
 {
-    struct work work = {secure, members, NULL, count, origin, .error = error};
-    size_t pending = 0;
+    struct work work = {secure, members, NULL, origin, .error = error};
 
-    for (size_t i = 0; i < count; i++) {
-        const struct member *member =
-            members[i].failure ? NULL : atomic_load(&members[i].file->member);
-        pending += member && !member_is_secured(member);
-    }
-    return do_all(&work, pending);
+    return do_all(&work, count, is_not_secured);
 }

@@ -38,12 +38,14 @@ void entry_unref(struct entry *entry)
         entry_unref(entry->children[i]);
     free(entry->children);
     entry_unref(entry->before);
-    file_unref(entry->file);
+    entry_unref(entry->tree);
     bundle_unref(entry->bundle);
     body_unref(entry->body);
     pthread_mutex_destroy(&entry->body_lock);
     free(entry->name);
-    free(entry->path);
+    if (!entry->file || entry->path != entry->file->path)
+        free(entry->path);
+    file_unref(entry->file);
     free(entry->failure);
     free(entry);
 }
@@ -66,9 +68,7 @@ struct entry *entry_new_file(const char *name, struct file *file)
     entry->file = file_ref(file);
     entry->owner = file->owner;
     entry->mtime = file->mtime;
-    entry->path = strdup(file->path);
-    if (!entry->path)
-        return NULL;
+    entry->path = file->path;
     if (file->failure && !(entry->failure = strdup(file->failure)))
         return NULL;
     return steal_pointer(&entry);
@@ -148,7 +148,58 @@ static int insert_at(struct entry *folder, size_t at, struct entry *child)
     return 0;
 }
 
-/* Move the children of `from` into `into`. */
+struct entry *entry_copy_folder(const struct entry *folder)
+{
+    cleanup_entry struct entry *copy = entry_new_folder(folder->name, folder->owner);
+    size_t room = folder->count > 0 ? folder->count : 1;
+
+    if (!copy || (folder->path && !(copy->path = strdup(folder->path))))
+        return NULL;
+    copy->mtime = folder->mtime;
+    copy->yields = folder->yields;
+    copy->children = calloc(room, sizeof(struct entry *));
+    if (!copy->children)
+        return NULL;
+    copy->capacity = room;
+    for (; copy->count < folder->count; copy->count++)
+        copy->children[copy->count] = entry_ref(folder->children[copy->count]);
+    return steal_pointer(&copy);
+}
+
+/* See that the folder in `slot` is nobody else's, so that it may be changed. 0 or -ENOMEM. */
+static int own(struct entry **slot)
+{
+    struct entry *shared = *slot;
+
+    if (atomic_load(&shared->references) == 1)
+        return 0;
+    *slot = entry_copy_folder(shared);
+    if (!*slot) {
+        *slot = shared;
+        return -ENOMEM;
+    }
+    entry_unref(shared);
+    return 0;
+}
+
+int entry_replace(struct entry *folder, const char *name, struct entry *child)
+{
+    bool found;
+    size_t at = position(folder, name, &found);
+
+    if (!found)
+        return child ? insert_at(folder, at, child) : 0;
+    entry_unref(folder->children[at]);
+    folder->children[at] = child;
+    if (!child) {
+        folder->count--;
+        memmove(&folder->children[at], &folder->children[at + 1],
+                (folder->count - at) * sizeof(struct entry *));
+    }
+    return 0;
+}
+
+/* Put the children of `from` into `into` as well. */
 static int merge(struct entry *into, struct entry *from)
 {
     int r = 0;
@@ -190,7 +241,7 @@ int entry_insert(struct entry *folder, struct entry *child_given)
     struct entry **slot = &folder->children[at];
     if ((*slot)->kind == ENTRY_FOLDER && child->kind == ENTRY_FOLDER && !(*slot)->failure &&
         !child->failure)
-        return merge(*slot, child);
+        return own(slot) < 0 ? -ENOMEM : merge(*slot, child);
     if (child->yields)
         return 0;
     if ((*slot)->yields) {
@@ -219,7 +270,11 @@ int entry_make_folders(struct entry *folder, const char *path, struct source_own
         }
         if (below->kind != ENTRY_FOLDER || below->failure)
             return -ENOTDIR;
-        folder = below;
+        bool found;
+        struct entry **slot = &folder->children[position(folder, name, &found)];
+        if (own(slot) < 0)
+            return -ENOMEM;
+        folder = *slot;
         path += length + strspn(path + length, "/");
     }
     *ret_folder = folder;

@@ -40,8 +40,9 @@ static int place(struct entry *root, const struct recipe_rule *rule, struct entr
     const char *name = NULL;
     struct entry *folder = NULL;
 
+    if (rule->yields)
+        entry->yields = true;
     int r = split(rule->destination, &parent, &name);
-    entry->yields = rule->yields;
     if (r == 0)
         r = entry_make_folders(root, parent, root->owner, &folder);
     /* A file stands where the folder has to be: that name is what both want. */
@@ -65,6 +66,11 @@ struct flatten {
     struct bundle_member *members;
     size_t count;
     size_t capacity;
+    char *names; /* one after the other, each NUL-terminated */
+    size_t names_size;
+    size_t names_capacity;
+    char prefix[PATH_MAX]; /* of the names in the current folder */
+    size_t prefix_size;
     bool mixed_uid;
     bool mixed_gid;
     struct source_owner owner; /* the most private of all */
@@ -105,85 +111,169 @@ static struct source_owner zip_owner(const struct flatten *flatten)
     return owner;
 }
 
-static int append(struct flatten *flatten, const struct entry *entry, char *name)
+/* Room for `size` more of what has `*capacity` and `used`, or NULL without memory. */
+static void *grow(void *array, size_t *capacity, size_t used, size_t more, size_t size)
 {
-    if (flatten->count == flatten->capacity) {
-        size_t capacity = flatten->capacity ? 2 * flatten->capacity : 256;
-        struct bundle_member *members =
-            reallocarray(flatten->members, capacity, sizeof(*flatten->members));
-        if (!members) {
-            free(name);
-            return -ENOMEM;
-        }
+    size_t room = *capacity ? *capacity : 256;
+
+    while (room < used + more)
+        room *= 2;
+    if (room == *capacity)
+        return array;
+    void *grown = reallocarray(array, room, size);
+    if (grown)
+        *capacity = room;
+    return grown;
+}
+
+/* The member `entry`, whose name is `flatten->prefix` and its own. */
+static int append(struct flatten *flatten, const struct entry *entry)
+{
+    size_t length = strlen(entry->name);
+    struct bundle_member *members = grow(flatten->members, &flatten->capacity, flatten->count, 1,
+                                         sizeof(*flatten->members));
+    if (members)
         flatten->members = members;
-        flatten->capacity = capacity;
-    }
-    struct bundle_member *member = &flatten->members[flatten->count];
-    *member = (struct bundle_member){
-        .name = name,
-        .path = strdup(entry->path),
-        .file = entry->failure ? NULL : file_ref(entry->file),
-        .failure = entry->failure ? strdup(entry->failure) : NULL,
-        .executable = (entry->owner.mode & S_IXUSR) != 0,
-    };
-    if (!entry->failure) {
+    char *names = grow(flatten->names, &flatten->names_capacity, flatten->names_size,
+                       flatten->prefix_size + length + 1, 1);
+    if (names)
+        flatten->names = names;
+    if (!members || !names)
+        return -ENOMEM;
+    struct bundle_member *member = &members[flatten->count];
+    *member = (struct bundle_member){.name = NULL};
+    if (entry->failure) {
+        member->path = strdup(entry->path);
+        member->failure = strdup(entry->failure);
+    } else {
+        member->file = file_ref(entry->file);
         /* Git's rule for the bit, and not that of the folders above. */
         member->executable = (entry->file->owner.mode & S_IXUSR) != 0;
         make_private(flatten, &entry->owner);
     }
     flatten->count++;
-    return member->path && (!entry->failure || member->failure) ? 0 : -ENOMEM;
-}
-
-static int flatten_folder(struct flatten *flatten, const struct entry *folder, const char *prefix)
-{
-    for (size_t i = 0; i < folder->count; i++) {
-        const struct entry *child = folder->children[i];
-        bool descend = child->kind == ENTRY_FOLDER && !child->failure;
-        char *name = NULL;
-
-        if (asprintf(&name, "%s%s%s", prefix, child->name, descend ? "/" : "") < 0)
-            return -ENOMEM;
-        int r = descend ? flatten_folder(flatten, child, name) : append(flatten, child, name);
-        if (descend)
-            free(name);
-        if (r < 0)
-            return r;
-    }
+    if (!member->file && (!member->path || !member->failure))
+        return -ENOMEM;
+    memcpy(names + flatten->names_size, flatten->prefix, flatten->prefix_size);
+    memcpy(names + flatten->names_size + flatten->prefix_size, entry->name, length + 1);
+    flatten->names_size += flatten->prefix_size + length + 1;
     return 0;
 }
 
-/* A tree becomes a zip of its files. */
-static int make_zip(const struct recipe_rule *rule, struct entry **entry, struct error *error)
+static int flatten_folder(struct flatten *flatten, const struct entry *folder);
+
+static int flatten_below(struct flatten *flatten, const struct entry *folder)
+{
+    size_t size = flatten->prefix_size;
+    size_t length = strlen(folder->name);
+
+    if (size + length + 1 > sizeof(flatten->prefix))
+        return -ENAMETOOLONG;
+    memcpy(flatten->prefix + size, folder->name, length);
+    flatten->prefix[size + length] = '/';
+    flatten->prefix_size = size + length + 1;
+    int r = flatten_folder(flatten, folder);
+    flatten->prefix_size = size;
+    return r;
+}
+
+/* Does "folder/" come before `name`, or "name/" if that is a folder? Only where folder < name. */
+static bool comes_first(const char *folder, const struct entry *next)
+{
+    size_t length = strlen(folder);
+
+    return strncmp(folder, next->name, length) != 0 || next->name[length] > '/';
+}
+
+/*
+ * Members in the order of their whole names, which is not quite that of the names in a folder: a file
+ * "lib.py" comes before what is in the folder "lib". So a folder waits for such names; those that wait
+ * begin with each other.
+ */
+static int flatten_folder(struct flatten *flatten, const struct entry *folder)
+{
+    cleanup_free const struct entry **waiting = calloc(folder->count + 1, sizeof(*waiting));
+    size_t count = 0;
+    int r = waiting ? 0 : -ENOMEM;
+
+    for (size_t i = 0; r == 0 && i <= folder->count; i++) {
+        const struct entry *child = i < folder->count ? folder->children[i] : NULL;
+        while (r == 0 && count > 0 && (!child || comes_first(waiting[count - 1]->name, child)))
+            r = flatten_below(flatten, waiting[--count]);
+        if (r < 0 || !child)
+            break;
+        if (child->kind == ENTRY_FOLDER && !child->failure)
+            waiting[count++] = child;
+        else
+            r = append(flatten, child);
+    }
+    return r;
+}
+
+static struct bundle *make_bundle(struct flatten *flatten, const struct entry *tree,
+                                  const char *prefix)
+{
+    size_t at = 0;
+
+    flatten->prefix_size = strlen(prefix);
+    memcpy(flatten->prefix, prefix, flatten->prefix_size);
+    if (flatten_folder(flatten, tree) < 0) {
+        bundle_members_free(flatten->members, flatten->count);
+        free(flatten->names);
+        return NULL;
+    }
+    /* Now that the pool moves no more. */
+    for (size_t i = 0; i < flatten->count; i++) {
+        flatten->members[i].name = flatten->names + at;
+        at += strlen(flatten->names + at) + 1;
+    }
+    return bundle_new(flatten->members, flatten->count, flatten->names);
+}
+
+/* A tree becomes a zip of its files; the last one if its tree is the same. */
+static int make_zip(const struct origin *origin, const struct recipe_rule *rule, struct entry *last,
+                    struct entry **entry, struct error *error)
 {
     struct flatten flatten = {0};
     cleanup_bundle struct bundle *bundle = NULL;
     const char *slash = strrchr(rule->destination, '/');
+    const char *name = slash ? slash + 1 : rule->destination;
     struct entry *zip = NULL;
 
     /* The folder itself cannot be listed. */
     if ((*entry)->failure) {
-        zip = entry_new_failed(ENTRY_FILE, slash ? slash + 1 : rule->destination, (*entry)->path,
-                               (*entry)->failure);
+        zip = entry_new_failed(ENTRY_FILE, name, (*entry)->path, (*entry)->failure);
+    } else if (last && last->tree == *entry && !bundle_heals(last->bundle, origin)) {
+        zip = entry_new_zip(name, last->bundle, last->owner);
     } else {
-        if (flatten_folder(&flatten, *entry, rule->prefix) < 0)
-            bundle_members_free(flatten.members, flatten.count);
-        else
-            bundle = bundle_new(flatten.members, flatten.count);
+        bundle = make_bundle(&flatten, *entry, rule->prefix);
         if (bundle)
-            zip = entry_new_zip(slash ? slash + 1 : rule->destination, bundle, zip_owner(&flatten));
+            zip = entry_new_zip(name, bundle, zip_owner(&flatten));
     }
     if (!zip || (!zip->path && !(zip->path = strdup(rule->source)))) {
         entry_unref(zip);
         return error_errno(error, -ENOMEM, "%s", rule->destination);
     }
-    entry_unref(*entry);
+    zip->tree = *entry;
     *entry = zip;
     return 0;
 }
 
+/* What stood at the rule's destination the last time, or NULL. */
+static struct entry *last_of(struct entry *last, const struct recipe_rule *rule)
+{
+    struct entry *found = NULL;
+
+    if (!last || entry_find(last, rule->destination, &found) < 0)
+        return NULL;
+    if (rule->kind == RECIPE_ZIP)
+        return found->kind == ENTRY_ZIP && found->tree ? found : NULL;
+    return rule->kind == RECIPE_TREE && found->kind == ENTRY_FOLDER ? found : NULL;
+}
+
 static int apply_rule(const struct origin *origin, struct package *package,
-                      const struct recipe_rule *rule, struct error *error)
+                      const struct recipe_rule *rule, struct entry *last_package,
+                      struct error *error)
 {
     cleanup_free char *affects = NULL;
     const char *slash = strrchr(rule->destination, '/');
@@ -197,12 +287,14 @@ static int apply_rule(const struct origin *origin, struct package *package,
         return error_errno(error, -ENOMEM, "%s", rule->source);
     }
     struct walk walk = {.origin = origin, .package = package, .affects = affects};
+    struct entry *last = last_of(last_package, rule);
+    struct entry *last_tree = last && last->tree ? last->tree : last;
     if (rule->kind == RECIPE_FILE)
         r = walk_file(&walk, rule->source, name, &entry, error);
     else
-        r = walk_folder(&walk, rule->source, name, rule->top, rule->below, &entry, error);
+        r = walk_folder(&walk, rule->source, name, rule->top, rule->below, last_tree, &entry, error);
     if (r == 0 && rule->kind == RECIPE_ZIP)
-        r = make_zip(rule, &entry, error);
+        r = make_zip(origin, rule, last, &entry, error);
     if (r < 0)
         return r;
     if (rule->kind == RECIPE_TREE && *rule->destination == '\0' && !entry->failure) {
@@ -311,7 +403,7 @@ static int drop_unreadable(const struct origin *origin, struct package *package,
 }
 
 int package_build(const struct origin *origin, const struct recipe_addon *addon,
-                  struct package **ret_package, struct error *error)
+                  struct entry *last, struct package **ret_package, struct error *error)
 {
     cleanup_package struct package *package = calloc(1, sizeof(*package));
     struct source_owner ours = {0555, geteuid(), getegid()};
@@ -328,7 +420,11 @@ int package_build(const struct origin *origin, const struct recipe_addon *addon,
             return error_errno(error, -ENOMEM, "%s", addon->name);
     }
     for (size_t i = 0; package->version && i < addon->rule_count; i++) {
-        r = apply_rule(origin, package, &addon->rules[i], error);
+        const struct recipe_rule *rule = &addon->rules[i];
+        /* Entries that are served belong to their path; the trees of zips are not served. */
+        bool same_paths = last && strcmp(last->name, package->version) == 0;
+        bool renews = !origin->skip_problems && (same_paths || rule->kind == RECIPE_ZIP);
+        r = apply_rule(origin, package, rule, renews ? last : NULL, error);
         if (r < 0)
             return r;
     }

@@ -77,6 +77,10 @@ static int chain_of(struct walk *walk, const char *real, struct chain **ret_chai
 struct level {
     const struct level *above;
     const char *real;
+    const struct match_filter *filter; /* for the names in it */
+    const struct match_filter *below;  /* for those further down */
+    struct entry *last;                /* what it was, or NULL */
+    bool whole;                        /* see package_walk.h */
 };
 
 /* A link to a folder that holds the link would unfold for ever. */
@@ -90,8 +94,8 @@ static bool is_loop(const struct level *level, const char *real)
 }
 
 /* Put a child in, or leave it out with a warning. */
-static int add(struct walk *walk, struct entry *folder, struct entry *child_given,
-               struct error *error)
+static int add(struct walk *walk, struct level *level, struct entry *folder,
+               struct entry *child_given, struct error *error)
 {
     cleanup_entry struct entry *child = child_given;
 
@@ -101,6 +105,7 @@ static int add(struct walk *walk, struct entry *folder, struct entry *child_give
         return error_set(error, -EFBIG, "%s: more than %zu files in one package",
                          child->path ? child->path : child->name, PACKAGE_ENTRY_LIMIT);
     if (child->failure && walk->origin->skip_problems) {
+        level->whole = false;
         if (problems_add(&walk->package->problems, child->path, child->failure, true,
                          walk->affects) < 0)
             return error_errno(error, -ENOMEM, "%s", child->path);
@@ -113,18 +118,51 @@ static int add(struct walk *walk, struct entry *folder, struct entry *child_give
                : 0;
 }
 
-static int walk_level(struct walk *walk, const char *path, const char *name,
-                      const struct level *above, const struct match_filter *top,
-                      const struct match_filter *below, struct entry **ret_entry,
-                      struct error *error);
+static int walk_level(struct walk *walk, struct source_folder *folder, const char *name,
+                      struct level *level, struct entry **ret_entry, struct error *error);
+
+/* The entry of a folder that cannot be listed; or the error, if that is one of the moment. */
+static int refuse(int code, const char *path, const char *name, const struct error *why,
+                  struct entry **ret_entry, struct error *error)
+{
+    if (error_is_transient(code)) {
+        if (error)
+            *error = *why;
+        return code;
+    }
+    *ret_entry = entry_new_failed(ENTRY_FOLDER, name, path, error_reason(why->text, path));
+    return *ret_entry ? 0 : error_errno(error, -ENOMEM, "%s", path);
+}
+
+/* The folder that `found` of `folder` is. */
+static int walk_below(struct walk *walk, const struct source_folder *folder,
+                      const struct source_entry *found, const struct level *level,
+                      struct entry **ret_entry, struct error *error)
+{
+    struct source_folder *below = NULL;
+    struct error why = {0};
+
+    int r = source_list_below(walk->origin->source, folder, found, &below, &why);
+    if (r < 0) {
+        cleanup_free char *path = path_join(folder->path, found->name);
+        return path ? refuse(r, path, found->name, &why, ret_entry, error) : -ENOMEM;
+    }
+    struct level next = {
+        .above = level,
+        .real = below->real,
+        .filter = level->below,
+        .below = level->below,
+        .last = level->last ? entry_child(level->last, found->name) : NULL,
+    };
+    return walk_level(walk, below, found->name, &next, ret_entry, error);
+}
 
 static int walk_entry(struct walk *walk, struct source_folder *folder, struct source_entry *found,
-                      const struct level *level, const struct chain *chain,
-                      const struct match_filter *filter, const struct match_filter *below,
-                      struct entry *into, struct error *error)
+                      struct level *level, const struct chain *chain, struct entry *into,
+                      struct error *error)
 {
-    bool drop_file = match_drops_file(filter, found->name);
-    bool drop_folder = match_drops_folder(filter, found->name);
+    bool drop_file = match_drops_file(level->filter, found->name);
+    bool drop_folder = match_drops_folder(level->filter, found->name);
     cleanup_free char *path = NULL;
     struct entry *child = NULL;
 
@@ -134,8 +172,8 @@ static int walk_entry(struct walk *walk, struct source_folder *folder, struct so
     int r = source_look(walk->origin->source, folder, found, error);
     if (r < 0 || (found->kind == SOURCE_FILE ? drop_file : drop_folder))
         return r;
-    path = path_join(folder->path, found->name);
-    if (!path)
+    level->whole = level->whole && !found->linked && found->kind != SOURCE_GITLINK;
+    if (found->kind != SOURCE_FILE && !(path = path_join(folder->path, found->name)))
         return error_errno(error, -ENOMEM, "%s", found->name);
     switch (found->kind) {
     case SOURCE_FILE:
@@ -160,7 +198,7 @@ static int walk_entry(struct walk *walk, struct source_folder *folder, struct so
             child = entry_new_failed(ENTRY_FOLDER, found->name, path,
                                      "the link leads to a folder that holds the link");
         else
-            r = walk_level(walk, path, found->name, level, below, below, &child, error);
+            r = walk_below(walk, folder, found, level, &child, error);
         break;
     case SOURCE_GITLINK:
         return problems_add(&walk->package->problems, path,
@@ -178,57 +216,100 @@ static int walk_entry(struct walk *walk, struct source_folder *folder, struct so
         entry_unref(child);
         return r;
     }
-    return add(walk, into, child, error);
+    return add(walk, level, into, child, error);
 }
 
-static int walk_level(struct walk *walk, const char *path, const char *name,
-                      const struct level *above, const struct match_filter *top,
-                      const struct match_filter *below, struct entry **ret_entry,
-                      struct error *error)
+/* Is the folder what it was, apart from the folders in it? */
+static bool is_as_it_was(const struct walk *walk, const struct source_folder *folder,
+                         const struct entry *last)
 {
-    struct source_folder *folder = NULL;
+    return last && last->whole && !last->failure && !folder->unsure &&
+           folder->changed <= last->look &&
+           source_owners_changed(walk->origin->source) <= last->look &&
+           strcmp(last->path, folder->path) == 0;
+}
+
+/* Take the folder as it was, with what the folders in it have become. */
+static int renew_level(struct walk *walk, struct source_folder *folder, struct level *level,
+                       struct entry **ret_entry, struct error *error)
+{
+    cleanup_entry struct entry *renewed = NULL;
+
+    walk->entries += level->last->count;
+    for (size_t i = 0; i < folder->count; i++) {
+        const struct source_entry *found = &folder->entries[i];
+        cleanup_entry struct entry *child = NULL;
+        if (found->kind != SOURCE_FOLDER || match_drops_folder(level->filter, found->name))
+            continue;
+        struct entry *before = entry_child(level->last, found->name);
+        int r = walk_below(walk, folder, found, level, &child, error);
+        if (r < 0)
+            return r;
+        if (child->count == 0 && !child->failure) {
+            entry_unref(child);
+            child = NULL;
+        }
+        if (child == before)
+            continue;
+        if (!renewed)
+            renewed = entry_copy_folder(level->last);
+        if (!renewed || entry_replace(renewed, found->name, steal_pointer(&child)) < 0)
+            return error_errno(error, -ENOMEM, "%s", folder->path);
+    }
+    if (renewed) {
+        renewed->look = source_look_number(walk->origin->source);
+        renewed->whole = true;
+    }
+    *ret_entry = renewed ? steal_pointer(&renewed) : entry_ref(level->last);
+    return 0;
+}
+
+static int walk_level(struct walk *walk, struct source_folder *folder, const char *name,
+                      struct level *level, struct entry **ret_entry, struct error *error)
+{
     cleanup_entry struct entry *entry = NULL;
     cleanup_free struct chain *chain = NULL;
-    struct error why = {0};
-
-    int r = source_list(walk->origin->source, path, &folder, &why);
-    if (r < 0 && error_is_transient(r)) {
-        if (error)
-            *error = why;
-        return r;
-    }
-    if (r < 0) {
-        *ret_entry = entry_new_failed(ENTRY_FOLDER, name, path, error_reason(why.text, path));
-        return *ret_entry ? 0 : error_errno(error, -ENOMEM, "%s", path);
-    }
-
-    struct level level = {above, folder->real};
     struct source_owner owner = folder->owner;
-    r = chain_of(walk, folder->real, &chain, error);
+
+    if (is_as_it_was(walk, folder, level->last))
+        return renew_level(walk, folder, level, ret_entry, error);
+    level->whole = true;
+    int r = chain_of(walk, folder->real, &chain, error);
     if (r < 0)
         return r;
     owner.mode = visible_mode(&owner, chain);
     entry = entry_new_folder(name, owner);
-    if (!entry || !(entry->path = strdup(path)))
-        return error_errno(error, -ENOMEM, "%s", path);
+    if (!entry || !(entry->path = strdup(folder->path)))
+        return error_errno(error, -ENOMEM, "%s", folder->path);
     for (size_t i = 0; i < folder->count; i++) {
-        r = walk_entry(walk, folder, &folder->entries[i], &level, chain, top, below, entry, error);
+        r = walk_entry(walk, folder, &folder->entries[i], level, chain, entry, error);
         if (r < 0)
             return r;
     }
-    if (folder->hides_git && !match_drops_file(top, ".git") &&
-        problems_add(&walk->package->problems, path, "holds a .git, which is never shown", true,
-                     walk->affects) < 0)
-        return error_errno(error, -ENOMEM, "%s", path);
+    if (folder->hides_git && !match_drops_file(level->filter, ".git")) {
+        level->whole = false;
+        if (problems_add(&walk->package->problems, folder->path,
+                         "holds a .git, which is never shown", true, walk->affects) < 0)
+            return error_errno(error, -ENOMEM, "%s", folder->path);
+    }
+    entry->look = source_look_number(walk->origin->source);
+    entry->whole = level->whole;
     *ret_entry = steal_pointer(&entry);
     return 0;
 }
 
 int walk_folder(struct walk *walk, const char *path, const char *name,
                 const struct match_filter *top, const struct match_filter *below,
-                struct entry **ret_entry, struct error *error)
+                struct entry *last, struct entry **ret_entry, struct error *error)
 {
-    return walk_level(walk, path, name, NULL, top, below, ret_entry, error);
+    struct source_folder *folder = NULL;
+    struct error why = {0};
+
+    int r = source_list(walk->origin->source, path, &folder, &why);
+    if (r < 0)
+        return refuse(r, path, name, &why, ret_entry, error);
+    struct level level = {.real = folder->real, .filter = top, .below = below, .last = last};
+    return walk_level(walk, folder, name, &level, ret_entry, error);
 }
 
 int walk_file(struct walk *walk, const char *path, const char *name, struct entry **ret_entry,

@@ -19,7 +19,7 @@ struct file *file_new(const char *path, const char *real)
     atomic_init(&file->references, 1);
     atomic_init(&file->measured, UINT64_MAX);
     file->path = strdup(path);
-    file->real = strdup(real);
+    file->real = strcmp(path, real) == 0 ? file->path : strdup(real);
     if (!file->path || !file->real) {
         file_unref(file);
         return NULL;
@@ -38,8 +38,9 @@ void file_unref(struct file *file)
     if (!file || atomic_fetch_sub(&file->references, 1) > 1)
         return;
     member_unref(atomic_load(&file->member));
+    if (file->real != file->path)
+        free(file->real);
     free(file->path);
-    free(file->real);
     free(file->failure);
     free(file);
 }
@@ -183,6 +184,18 @@ bool folder_rename(struct source_folder *folder, struct source_entry *entries, s
     return changed;
 }
 
+bool folder_own(struct source *source, struct source_folder *folder, struct source_owner owner)
+{
+    if (folder->owner.mode == owner.mode && folder->owner.uid == owner.uid &&
+        folder->owner.gid == owner.gid)
+        return false;
+    folder->owner = owner;
+    /* A new folder changes nothing for what was there before. */
+    if (folder->changed)
+        source->owners = source->look;
+    return true;
+}
+
 bool folder_fail(struct source_folder *folder, int code, const struct error *why)
 {
     bool news = folder->failure != code;
@@ -279,6 +292,16 @@ const char *source_warning(const struct source *source)
     return atomic_load(&source->warning);
 }
 
+uint64_t source_look_number(const struct source *source)
+{
+    return source->look;
+}
+
+uint64_t source_owners_changed(const struct source *source)
+{
+    return source->owners;
+}
+
 const char *source_library_version(void)
 {
     return LIBGIT2_VERSION;
@@ -307,6 +330,8 @@ static int check(struct source *source, struct source_folder *folder, bool *ret_
         return r;
     folder->dirty = false;
     folder->checked = source->look;
+    if (changed || !folder->changed)
+        folder->changed = source->look;
     *ret_changed = *ret_changed || changed;
     return 0;
 }
@@ -444,24 +469,20 @@ static int folder_get(struct source *source, const char *path, const char *real,
             return error_errno(error, -ENOMEM, "%s", path);
         folder->identity.trusted = false;
         folder->checked = 0;
+        folder->changed = folder->changed ? source->look : 0;
     }
     folder->asked = source->look;
     *ret_folder = folder;
     return check(source, folder, &changed, error);
 }
 
-int source_list(struct source *source, const char *path, struct source_folder **ret_folder,
-                struct error *error)
+/* The same, or why it cannot be listed. */
+static int folder_list(struct source *source, const char *path, const char *real,
+                       struct source_folder **ret_folder, struct error *error)
 {
-    cleanup_free char *real = NULL;
     struct source_folder *folder = NULL;
 
-    if (source->broken.code) {
-        return error_set(error, -EIO, "%s", source->broken.text);
-    }
-    int r = real_path(source, path, &real, error);
-    if (r == 0)
-        r = folder_get(source, path, real, &folder, error);
+    int r = folder_get(source, path, real, &folder, error);
     if (r < 0)
         return r;
     if (folder->failure) {
@@ -473,10 +494,39 @@ int source_list(struct source *source, const char *path, struct source_folder **
     return 0;
 }
 
+int source_list(struct source *source, const char *path, struct source_folder **ret_folder,
+                struct error *error)
+{
+    cleanup_free char *real = NULL;
+
+    if (source->broken.code)
+        return error_set(error, -EIO, "%s", source->broken.text);
+    int r = real_path(source, path, &real, error);
+    return r < 0 ? r : folder_list(source, path, real, ret_folder, error);
+}
+
+int source_list_below(struct source *source, const struct source_folder *parent,
+                      const struct source_entry *entry, struct source_folder **ret_folder,
+                      struct error *error)
+{
+    char path[PATH_MAX];
+    char real[PATH_MAX];
+    const char *slash = *parent->path ? "/" : "";
+    const char *real_slash = *parent->real ? "/" : "";
+
+    if (snprintf(path, sizeof(path), "%s%s%s", parent->path, slash, entry->name) >= PATH_MAX ||
+        snprintf(real, sizeof(real), "%s%s%s", parent->real, real_slash, entry->name) >= PATH_MAX)
+        return error_errno(error, -ENAMETOOLONG, "%s/%s", parent->path, entry->name);
+    return folder_list(source, path, entry->real ? entry->real : real, ret_folder, error);
+}
+
 int source_look(struct source *source, struct source_folder *folder, struct source_entry *entry,
                 struct error *error)
 {
-    return entry->kind == SOURCE_UNSEEN ? source->backend->look(source, folder, entry, error) : 0;
+    if (entry->kind != SOURCE_UNSEEN)
+        return 0;
+    folder->changed = source->look;
+    return source->backend->look(source, folder, entry, error);
 }
 
 int source_find(struct source *source, const char *path, struct source_folder **ret_folder,

@@ -38,6 +38,7 @@ struct source {
     uint64_t look;   /* number of the current look */
     bool renewed;    /* begin found another commit: every folder must be loaded again */
     bool poll;       /* as in source_options */
+    uint64_t owners; /* see source_owners_changed */
     bool pending;    /* folders have become dirty and were not compared yet */
     size_t unsure;   /* how many folders are */
     _Atomic(const char *) warning; /* see source_warning */
@@ -69,6 +70,9 @@ extern const struct source_backend source_revision_backend;
 /* Prepare source->state for the backend. */
 int source_worktree_open(struct source *source, struct error *error);
 int source_revision_open(struct source *source, struct error *error);
+
+/* Give the folder its owner. Returns true if it is another. */
+bool folder_own(struct source *source, struct source_folder *folder, struct source_owner owner);
 
 /* The folder cannot be listed: remember why. Returns true if that is news. */
 bool folder_fail(struct source_folder *folder, int code, const struct error *why);

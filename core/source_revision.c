@@ -201,16 +201,22 @@ static int read_names(const git_tree *tree, struct source_folder *folder, bool *
 
 /* What an entry leads to depends on more than the entry: links are looked at again in each commit.
  */
-static void forget_entries(struct source_folder *folder, bool all)
+static bool forget_entries(struct source_folder *folder, bool all)
 {
+    bool any = false;
+
     for (size_t i = 0; i < folder->count; i++) {
-        if (all || folder->entries[i].linked)
+        if (all || folder->entries[i].linked) {
             source_entry_forget(&folder->entries[i]);
+            any = true;
+        }
     }
+    return any;
 }
 
-static int list(struct revision *revision, struct source_folder *folder, bool *ret_changed)
+static int list(struct source *source, struct source_folder *folder, bool *ret_changed)
 {
+    struct revision *revision = revision_of(source);
     cleanup_tree git_tree *tree = NULL;
     struct content_id attributes;
     int r = find_tree(revision, folder->real, &tree, &attributes);
@@ -220,7 +226,8 @@ static int list(struct revision *revision, struct source_folder *folder, bool *r
     bool same_attributes = content_id_equal(&attributes, &folder->identity.attributes);
     bool same_tree = folder->identity.trusted &&
                      memcmp(folder->identity.object, git_tree_id(tree)->id, GIT_OID_RAWSZ) == 0;
-    forget_entries(folder, !same_attributes);
+    if (forget_entries(folder, !same_attributes))
+        *ret_changed = true;
     if (!same_tree) {
         r = read_names(tree, folder, ret_changed);
         if (r < 0)
@@ -230,7 +237,7 @@ static int list(struct revision *revision, struct source_folder *folder, bool *r
     memcpy(folder->identity.commit, revision->commit.id, GIT_OID_RAWSZ);
     folder->identity.attributes = attributes;
     folder->identity.trusted = true;
-    folder->owner = (struct source_owner){0555, geteuid(), getegid()};
+    (void)folder_own(source, folder, (struct source_owner){0555, geteuid(), getegid()});
     if (folder->failure)
         *ret_changed = true;
     folder->failure = 0;
@@ -248,7 +255,7 @@ static int load(struct source *source, struct source_folder *folder, bool *ret_c
     if (folder->identity.trusted && !folder->failure &&
         memcmp(folder->identity.commit, revision->commit.id, GIT_OID_RAWSZ) == 0)
         return 0;
-    int r = list(revision, folder, ret_changed);
+    int r = list(source, folder, ret_changed);
     if (r == -ENOMEM)
         return error_errno(error, r, "%s", folder->path);
     if (r == 0)

@@ -274,10 +274,8 @@ static int list(struct source *source, struct source_folder *folder, int fd, boo
         folder->identity.change = status.st_ctim;
         folder->identity.trusted = trusted;
     }
-    if (!file_owner_is_same(&folder->owner, &status)) {
-        folder->owner = file_owner_of(&status);
+    if (folder_own(source, folder, file_owner_of(&status)))
         *ret_changed = true;
-    }
     if (folder->failure) {
         folder->failure = 0;
         *ret_changed = true;

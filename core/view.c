@@ -80,6 +80,26 @@ static int add_problems(struct generation *generation, const struct problems *pr
     return 0;
 }
 
+/* What a folder was when it could be listed. */
+static struct entry *healthy(struct entry *folder)
+{
+    return folder && folder->before ? folder->before : folder;
+}
+
+/* The package's folder in the last generation, if that was made by the same recipe; or NULL. */
+static struct entry *last_package(const struct view *view, const struct generation *generation,
+                                  const char *addon)
+{
+    const struct generation *last = view->current;
+    struct entry *folder = NULL;
+
+    if (last && last->recipe == generation->recipe) {
+        folder = healthy(entry_child(last->root, "package"));
+        folder = folder ? healthy(entry_child(folder, addon)) : NULL;
+    }
+    return folder && folder->count == 1 ? healthy(folder->children[0]) : NULL;
+}
+
 /* Put one addon's package, or what is known of it, under `package/`. */
 static int add_addon(struct view *view, struct generation *generation, struct entry *packages,
                      const struct recipe_addon *recipe, struct error *error)
@@ -89,7 +109,8 @@ static int add_addon(struct view *view, struct generation *generation, struct en
     cleanup_free char *affects = NULL;
     struct entry *folder;
 
-    int r = package_build(&view->origin, recipe, &package, error);
+    int r = package_build(&view->origin, recipe, last_package(view, generation, recipe->name),
+                          &package, error);
     if (r < 0)
         return r;
     view->outdated = view->outdated || package->retry;
@@ -136,6 +157,7 @@ static int add_addons(struct view *view, struct generation *generation, struct e
     }
     if (r < 0)
         return fail_all(generation, view, &why, error);
+    generation->recipe = recipe;
     generation->layout = recipe->layout;
     generation->addons = calloc(recipe->addon_count, sizeof(*generation->addons));
     packages = entry_new_folder("package", ours());

@@ -70,6 +70,11 @@ static void set_folder_time(const struct entry *last, struct entry *next)
 struct entry *view_share(struct entry *last, struct entry *next, const struct origin *origin,
                          _Atomic uint64_t *next_number)
 {
+    /* Taken from the last generation as it is. */
+    if (next == last) {
+        entry_unref(next);
+        return entry_ref(last);
+    }
     bool both_folders = last && last->kind == ENTRY_FOLDER && next->kind == ENTRY_FOLDER;
     /* A folder that heals goes on from what it was, so that whoever stands below it stays there. */
     struct entry *healthy = both_folders && last->before ? last->before : last;

@@ -234,14 +234,20 @@ static bool is_ascii(const char *name)
  */
 static bool has_bad_component(const char *name)
 {
-    for (;;) {
-        size_t length = strcspn(name, "/\\");
-        if (length == 0 || (length == 1 && name[0] == '.') ||
-            (length == 2 && name[0] == '.' && name[1] == '.'))
+    size_t length = 0;
+    size_t dots = 0;
+
+    for (;; name++) {
+        if (*name != '/' && *name != '\\' && *name != '\0') {
+            length++;
+            dots += *name == '.';
+            continue;
+        }
+        if (length == 0 || (length <= 2 && dots == length))
             return true;
-        if (name[length] == '\0')
+        if (*name == '\0')
             return false;
-        name += length + 1;
+        length = dots = 0;
     }
 }
 

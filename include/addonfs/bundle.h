@@ -34,25 +34,29 @@ struct origin {
 };
 
 struct bundle_member {
-    char *name;        /* in the archive */
-    char *path;        /* in the source, for messages */
-    struct file *file; /* or NULL, then `failure` says why there is none */
-    char *failure;
+    const char *name;  /* in the archive; in the bundle's pool of names */
+    struct file *file; /* or NULL, then … */
+    char *path;        /* … this is what is at fault in the source, … */
+    char *failure;     /* … and why */
     bool executable;
 };
 
 struct bundle;
 
 /*
- * A bundle of these members, which it takes over (the array as well, even on failure) and sorts.
- * NULL without memory. Names that no archive can hold become failures.
+ * A bundle of these members, which it takes over (both arrays as well, even on failure) and sorts by
+ * name bytes, quickly if they are sorted. `names` is where all names are. NULL without memory. Names
+ * that no archive can hold become failures.
  */
-struct bundle *bundle_new(struct bundle_member *members, size_t count);
+struct bundle *bundle_new(struct bundle_member *members, size_t count, char *names);
 
 struct bundle *bundle_ref(struct bundle *bundle);
 void bundle_unref(struct bundle *bundle);
 
 void bundle_members_free(struct bundle_member *members, size_t count);
+
+/* What a member comes from in the source. */
+const char *bundle_member_path(const struct bundle_member *member);
 
 size_t bundle_count(const struct bundle *bundle);
 

@@ -3,7 +3,8 @@
  *
  * A tree of entries is built once (by the package module), shared with its predecessor where
  * nothing has changed and numbered (by the view), and immutable from then on, with one exception:
- * the body of a file or a zip is made when it is first asked for.
+ * the body of a file or a zip is made when it is first asked for. While a tree is built it takes in
+ * parts of the one before it; a folder that others refer to as well is copied before it is changed.
  */
 #ifndef ADDONFS_ENTRY_H
 #define ADDONFS_ENTRY_H
@@ -34,6 +35,8 @@ struct entry {
     char *path;        /* what it comes from in the source, for messages; or NULL */
     char *failure;     /* why it can be neither read nor listed, or NULL */
     bool yields;       /* while building: gives way to another of the same name */
+    uint64_t look;     /* folder: the look (source_look_number) it was built in … */
+    bool whole;        /* … and nothing but the folder's own change makes it another: see walk */
 
     size_t count; /* folder */
     size_t capacity;
@@ -43,6 +46,7 @@ struct entry {
 
     struct file *file;     /* file */
     struct bundle *bundle; /* zip */
+    struct entry *tree;    /* zip: what it was made of, a folder; or NULL */
 
     pthread_mutex_t body_lock; /* guards `body` */
     struct body *body;         /* the last one made, or NULL */
@@ -70,6 +74,13 @@ struct entry *entry_child(const struct entry *folder, const char *name);
  * that names both. 0 or -ENOMEM.
  */
 int entry_insert(struct entry *folder, struct entry *child);
+
+/* A folder with the same name, attributes and children, but no number. NULL without memory. */
+struct entry *entry_copy_folder(const struct entry *folder);
+
+/* Let the name `name` of `folder` be `child` (taken over, even on failure), or no name if that is NULL,
+ * whatever it was. 0 or -ENOMEM. */
+int entry_replace(struct entry *folder, const char *name, struct entry *child);
 
 /*
  * The folder at `path` below `folder`, made where it is missing, while building. -ENOTDIR:

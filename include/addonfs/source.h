@@ -107,6 +107,7 @@ struct source_folder {
     struct error *error;              /* then: why */
     uint64_t checked;                 /* the look in which it was last compared */
     uint64_t asked;                   /* the look in which it was last asked for */
+    uint64_t changed;                 /* the look in which it was last found changed, or was new */
     struct source_folder *next;       /* the source's own: what source_settle will free */
     bool dirty;                       /* … to be compared at the next look */
     bool unsure;                      /* … to be compared at every look: see source_worktree.c */
@@ -161,6 +162,24 @@ void source_settle(struct source *source);
  */
 int source_list(struct source *source, const char *path, struct source_folder **ret_folder,
                 struct error *error);
+
+/*
+ * List the folder that `entry` of `parent` is; both are of this look. As source_list of its path, but
+ * without finding the way there again.
+ */
+int source_list_below(struct source *source, const struct source_folder *parent,
+                      const struct source_entry *entry, struct source_folder **ret_folder,
+                      struct error *error);
+
+/*
+ * The number of the current look, which counts up. A folder whose `changed` is not above the number of
+ * an earlier look is as it was then, provided that it is not `unsure`: names, kinds, and files, which
+ * are the same pointers.
+ */
+uint64_t source_look_number(const struct source *source);
+
+/* The last look in which the owner or mode of any known folder was found changed. */
+uint64_t source_owners_changed(const struct source *source);
 
 /* Look at an entry, so that its kind is known. -ENOMEM only: what is wrong with it is in the entry.
  */

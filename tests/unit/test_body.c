@@ -75,12 +75,13 @@ static void an_unreadable_body_cannot_be_opened(void **state)
 static struct bundle *bundle_of_one(const struct fixture *fixture, const char *failure)
 {
     struct bundle_member *members = calloc(1, sizeof(*members));
+    char *names = strdup("version.py");
 
-    members->name = strdup("version.py");
-    members->path = strdup("openpype/version.py");
+    members->name = names;
+    members->path = failure ? strdup("openpype/version.py") : NULL;
     members->failure = failure ? strdup(failure) : NULL;
     members->file = failure ? NULL : file_ref(fixture_file(fixture, "openpype/version.py"));
-    return bundle_new(members, 1);
+    return bundle_new(members, 1, names);
 }
 
 static void a_zip_needs_the_source_no_more_once_it_is_a_body(void **state)

@@ -14,15 +14,18 @@
 static struct bundle *bundle_of(const struct fixture *fixture, size_t count, const char *paths[])
 {
     struct bundle_member *members = calloc(count, sizeof(*members));
+    char *names = malloc(4096);
+    size_t used = 0;
 
     for (size_t i = 0; i < count; i++) {
         bool failed = *paths[i] == '!';
-        members[i].name = strdup(paths[i] + failed);
-        members[i].path = strdup(paths[i] + failed);
+        members[i].name = strcpy(names + used, paths[i] + failed);
+        used += strlen(members[i].name) + 1;
+        members[i].path = failed ? strdup(paths[i] + 1) : NULL;
         members[i].file = failed ? NULL : file_ref(fixture_file(fixture, paths[i]));
         members[i].failure = failed ? strdup("is broken") : NULL;
     }
-    return bundle_new(members, count);
+    return bundle_new(members, count, names);
 }
 
 static void it_is_composed_once_and_sorted(void **state)

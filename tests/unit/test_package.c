@@ -20,7 +20,7 @@ static struct package *build(const struct fixture *fixture)
 
     fixture_refresh(fixture);
     if (recipe_detect(fixture->origin.source, &recipe, &error) < 0 ||
-        package_build(&fixture->origin, &recipe->addons[0], &package, &error) < 0)
+        package_build(&fixture->origin, &recipe->addons[0], NULL, &package, &error) < 0)
         fail_msg("%s", error.text);
     return package;
 }
