@@ -1,0 +1,201 @@
+"""What is taken over from the last state and what is made anew: the result is that of a fresh start."""
+
+import os
+import random
+import shutil
+import zipfile
+
+import pytest
+
+import oracle
+from mounting import client_zip, mounted, package, run
+from repository import Repository
+
+NAMES = ["a", "a.py", "a-b", "a b", "a0", "lib", "lib.py", "lib-x", "z", "x.pyc", "é",
+         "__pycache__", ".hidden", "settings", "version.py"]
+ROOTS = ["openpype", "server_addon/server", "server_addon/client"]
+
+
+class Editor:
+    """One random change after the other, all of them such that the package can be read."""
+
+    def __init__(self, root, seed):
+        self.root = root
+        self.random = random.Random(seed)
+        self.count = 0
+
+    def folders(self):
+        found = []
+        for top in ROOTS:
+            for base, names, _ in os.walk(self.root / top):
+                found.append(base)
+        return found
+
+    def files(self):
+        return [os.path.join(base, name) for folder in ROOTS
+                for base, _, names in os.walk(self.root / folder) for name in names]
+
+    def free(self):
+        folder = self.random.choice(self.folders())
+        path = os.path.join(folder, self.random.choice(NAMES))
+        return None if os.path.lexists(path) else path
+
+    def text(self):
+        self.count += 1
+        return f"# change {self.count}\n" * self.random.choice([1, 1, 3, 200])
+
+    def is_needed(self, path):
+        return os.path.relpath(path, self.root) in (
+            "openpype/version.py", "server_addon/client/pyproject.toml", *ROOTS)
+
+    def create(self):
+        if path := self.free():
+            with open(path, "w") as file:
+                file.write(self.text())
+
+    def make_folder(self):
+        if path := self.free():
+            os.mkdir(path)
+
+    def edit(self):
+        path = self.random.choice(self.files())
+        if not self.is_needed(path) and not os.path.islink(path):
+            with open(path, self.random.choice(["w", "a"])) as file:
+                file.write(self.text())
+
+    def edit_same_size(self):
+        path = self.random.choice(self.files())
+        if not self.is_needed(path) and not os.path.islink(path) and os.path.getsize(path):
+            with open(path, "r+b") as file:
+                file.write(self.random.choice(b"0123456789").to_bytes(1, "big"))
+
+    def replace(self):
+        path = self.random.choice(self.files())
+        if not self.is_needed(path) and not os.path.islink(path):
+            with open(path + ".new", "w") as file:
+                file.write(self.text())
+            os.rename(path + ".new", path)
+
+    def move(self):
+        path = self.random.choice(self.files() + self.folders())
+        to = self.free()
+        if to and not self.is_needed(path) and not os.path.islink(path) and \
+                not (to + "/").startswith(path + "/"):
+            os.rename(path, to)
+
+    def remove(self):
+        path = self.random.choice(self.files() + self.folders())
+        if self.is_needed(path):
+            return
+        if os.path.isdir(path) and not os.path.islink(path):
+            shutil.rmtree(path)
+        else:
+            os.unlink(path)
+
+    def change_mode(self):
+        path = self.random.choice(self.files() + self.folders())
+        if not os.path.islink(path):
+            os.chmod(path, self.random.choice([0o755, 0o750, 0o700] if os.path.isdir(path) else
+                                              [0o644, 0o755, 0o600, 0o640]))
+
+    def link(self):
+        target = self.random.choice(self.files() + self.folders())
+        path = self.free()
+        # A link to a folder that holds it cannot be read.
+        if path and not self.is_needed(target) and not os.path.islink(target) and \
+                not (os.path.realpath(path) + "/").startswith(target + "/"):
+            os.symlink(os.path.relpath(target, os.path.dirname(path)), path)
+
+    def drop_broken_links(self):
+        """What moves may leave behind."""
+        broken = True
+        while broken:
+            broken = [path for base in ROOTS for folder, names, files in os.walk(self.root / base)
+                      for path in (os.path.join(folder, n) for n in names + files)
+                      if os.path.islink(path) and (
+                          not os.path.exists(path) or
+                          (os.path.realpath(folder) + "/").startswith(os.path.realpath(path) + "/"))]
+            for path in broken:
+                os.unlink(path)
+
+    def step(self):
+        act = self.random.choice([self.create, self.create, self.make_folder, self.edit, self.edit,
+                                  self.edit_same_size, self.replace, self.move, self.move,
+                                  self.remove, self.change_mode, self.link])
+        act()
+        self.drop_broken_links()
+
+
+def seen(folder):
+    """All that a reader can see of a package: kinds, modes, owners, bytes."""
+    found = {}
+    for base, names, files in os.walk(folder):
+        for name in names + files:
+            path = os.path.join(base, name)
+            status = os.lstat(path)
+            data = None
+            if name in files:
+                with open(path, "rb") as file:
+                    data = file.read()
+            found[os.path.relpath(path, folder)] = (status.st_mode, status.st_uid, status.st_gid, data)
+    return found
+
+
+@pytest.mark.parametrize("options", ["", "watch=poll", "cache=none"])
+@pytest.mark.parametrize("seed", range(4))
+def test_any_sequence_of_edits_gives_what_a_fresh_mount_gives(repo, folder, fuse, seed, options):
+    editor = Editor(repo.path, seed)
+    with mounted(repo.path, folder / "mnt", options) as mnt:
+        for number in range(60):
+            editor.step()
+            live = seen(package(mnt))
+            expected = oracle.package_a(repo.path)
+            assert list(oracle.differences(expected.members, oracle.read_zip(
+                live["private/client.zip"][3]))) == [], number
+            with zipfile.ZipFile(client_zip(mnt)) as archive:
+                names = [info.filename.encode() for info in archive.infolist()]
+            assert names == sorted(names)
+            if number % 6 == 5:
+                with mounted(repo.path, folder / "fresh", "cache=none") as fresh:
+                    assert seen(package(fresh)) == live, number
+
+
+def test_any_sequence_of_commits_gives_what_a_fresh_mount_gives(repo, folder, fuse):
+    editor = Editor(repo.path, 99)
+    with mounted(repo.path, folder / "mnt", "rev=main") as mnt:
+        for number in range(20):
+            for _ in range(3):
+                editor.step()
+            if number % 7 == 3:
+                (repo.path / ".gitattributes").write_text(
+                    f"*.bat text eol={['lf', 'crlf'][number % 2]}\n*.py text\n")
+            repo.commit()
+            with mounted(repo.path, folder / "fresh", "rev=main,cache=none") as fresh:
+                assert seen(package(fresh)) == seen(package(mnt)), number
+
+
+def test_what_failed_and_heals_is_what_it_was(repo, folder, mount):
+    before = seen(package(mount))
+    numbers = {path: os.stat(package(mount) / path).st_ino for path in before}
+    version = (repo.path / "openpype/version.py").read_text()
+    for broken in ("x = 1\n", '__version__ = "3.15.13"\n'):
+        (repo.path / "openpype/version.py").write_text(broken)
+        (repo.path / "server_addon/server/settings/main.py").write_text("x = 2\n")
+        os.path.exists(package(mount))
+        (repo.path / "server_addon/server/settings/main.py").write_text("x = 1\n")
+        (repo.path / "openpype/version.py").write_text(version)
+        assert seen(package(mount)) == before
+    # After another version the paths are new ones, and may have new numbers; but each its own.
+    after = {path: os.stat(package(mount) / path).st_ino for path in before}
+    assert len(set(after.values())) == len(after) == len(numbers)
+
+
+def test_an_edit_compresses_one_file(repo, folder, fuse):
+    repo.write({f"openpype/many/f{number}.py": f"# {number}\n" * 20 for number in range(50)})
+    with mounted(repo.path, folder / "mnt", "cache=none") as mnt:
+        first = {info.filename: (info.CRC, info.compress_size)
+                 for info in zipfile.ZipFile(client_zip(mnt)).infolist()}
+        (repo.path / "openpype/many/f7.py").write_text("# other\n")
+        second = {info.filename: (info.CRC, info.compress_size)
+                  for info in zipfile.ZipFile(client_zip(mnt)).infolist()}
+    assert [name for name in first if first[name] != second[name]] == ["openpype/many/f7.py"]
