@@ -166,13 +166,18 @@ struct entry *entry_copy_folder(const struct entry *folder)
     return steal_pointer(&copy);
 }
 
-/* See that the folder in `slot` is nobody else's, so that it may be changed. 0 or -ENOMEM. */
+/*
+ * See that the folder in `slot` is nobody else's, so that it may be changed. From then on it is more
+ * than one walk has made. 0 or -ENOMEM.
+ */
 static int own(struct entry **slot)
 {
     struct entry *shared = *slot;
 
-    if (atomic_load(&shared->references) == 1)
+    if (atomic_load(&shared->references) == 1) {
+        shared->whole = false;
         return 0;
+    }
     *slot = entry_copy_folder(shared);
     if (!*slot) {
         *slot = shared;

@@ -199,3 +199,33 @@ def test_an_edit_compresses_one_file(repo, folder, fuse):
         second = {info.filename: (info.CRC, info.compress_size)
                   for info in zipfile.ZipFile(client_zip(mnt)).infolist()}
     assert [name for name in first if first[name] != second[name]] == ["openpype/many/f7.py"]
+
+
+def test_what_a_folder_forbids_holds_for_all_below_it(repo, folder, mount):
+    deep = "server_addon/server/settings/deep/deeper/file.py"
+    repo.write({deep: "x = 1\n"})
+    shown = package(mount) / "settings/deep/deeper/file.py"
+    assert shown.stat().st_mode & 0o777 == 0o444
+    for path, mode, expected in (("server_addon/server/settings", 0o750, 0o440),
+                                 ("server_addon/server", 0o700, 0o400),
+                                 ("server_addon/server", 0o755, 0o440),
+                                 ("server_addon", 0o700, 0o400),
+                                 ("server_addon", 0o755, 0o440),
+                                 ("server_addon/server/settings", 0o755, 0o444)):
+        os.chmod(repo.path / path, mode)
+        assert shown.stat().st_mode & 0o777 == expected, (path, oct(mode))
+    os.chmod(repo.path / "openpype", 0o700)
+    assert client_zip(mount).stat().st_mode & 0o777 == 0o400
+
+
+def test_a_folder_that_two_rules_fill_is_made_anew_each_time(repo, folder, mount):
+    repo.write({"server_addon/server/private/extra.txt": "extra"})
+    names = {"client.zip", "pyproject.toml", "extra.txt"}
+    for number in range(3):
+        (repo.path / "openpype/lib/tools.py").write_text(f"# {number}\n")
+        assert set(os.listdir(package(mount) / "private")) == names
+        assert oracle.read_zip(client_zip(mount).read_bytes())[b"openpype/lib/tools.py"][0] == \
+            b"# %d\n" % number
+        assert list(oracle.compare(oracle.package_a(repo.path), package(mount))) == []
+    (repo.path / "server_addon/server/private/extra.txt").unlink()
+    assert set(os.listdir(package(mount) / "private")) == names - {"extra.txt"}
