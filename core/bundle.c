@@ -257,8 +257,8 @@ int bundle_problems(struct bundle *bundle, const struct origin *origin, const ch
     for (size_t i = 0; i < bundle->count; i++) {
         const struct bundle_member *member = &bundle->members[i];
         const char *reason = member->failure ? member->failure : bundle->faults[i];
-        if (reason &&
-            problems_add(problems, bundle_member_path(member), reason, origin->skip_problems, affects) < 0)
+        if (reason && problems_add(problems, bundle_member_path(member), reason,
+                                   origin->skip_problems, affects) < 0)
             return -ENOMEM;
     }
     return 0;

@@ -167,8 +167,8 @@ struct entry *entry_copy_folder(const struct entry *folder)
 }
 
 /*
- * See that the folder in `slot` is nobody else's, so that it may be changed. From then on it is more
- * than one walk has made. 0 or -ENOMEM.
+ * See that the folder in `slot` is nobody else's, so that it may be changed. From then on it is
+ * more than one walk has made. 0 or -ENOMEM.
  */
 static int own(struct entry **slot)
 {

@@ -130,8 +130,8 @@ static void *grow(void *array, size_t *capacity, size_t used, size_t more, size_
 static int append(struct flatten *flatten, const struct entry *entry)
 {
     size_t length = strlen(entry->name);
-    struct bundle_member *members = grow(flatten->members, &flatten->capacity, flatten->count, 1,
-                                         sizeof(*flatten->members));
+    struct bundle_member *members =
+        grow(flatten->members, &flatten->capacity, flatten->count, 1, sizeof(*flatten->members));
     if (members)
         flatten->members = members;
     char *names = grow(flatten->names, &flatten->names_capacity, flatten->names_size,
@@ -186,13 +186,13 @@ static bool comes_first(const char *folder, const struct entry *next)
 }
 
 /*
- * Members in the order of their whole names, which is not quite that of the names in a folder: a file
- * "lib.py" comes before what is in the folder "lib". So a folder waits for such names; those that wait
- * begin with each other.
+ * Members in the order of their whole names, which is not quite that of the names in a folder: a
+ * file "lib.py" comes before what is in the folder "lib". So a folder waits for such names; those
+ * that wait begin with each other.
  */
 static int flatten_folder(struct flatten *flatten, const struct entry *folder)
 {
-    cleanup_free const struct entry **waiting = calloc(folder->count + 1, sizeof(*waiting));
+    cleanup_free const struct entry **waiting = calloc(folder->count + 1, sizeof(struct entry *));
     size_t count = 0;
     int r = waiting ? 0 : -ENOMEM;
 
@@ -292,7 +292,8 @@ static int apply_rule(const struct origin *origin, struct package *package,
     if (rule->kind == RECIPE_FILE)
         r = walk_file(&walk, rule->source, name, &entry, error);
     else
-        r = walk_folder(&walk, rule->source, name, rule->top, rule->below, last_tree, &entry, error);
+        r = walk_folder(&walk, rule->source, name, rule->top, rule->below, last_tree, &entry,
+                        error);
     if (r == 0 && rule->kind == RECIPE_ZIP)
         r = make_zip(origin, rule, last, &entry, error);
     if (r < 0)
@@ -402,8 +403,8 @@ static int drop_unreadable(const struct origin *origin, struct package *package,
     return r < 0 ? error_errno(error, r, "%s", affects) : 0;
 }
 
-int package_build(const struct origin *origin, const struct recipe_addon *addon,
-                  struct entry *last, struct package **ret_package, struct error *error)
+int package_build(const struct origin *origin, const struct recipe_addon *addon, struct entry *last,
+                  struct package **ret_package, struct error *error)
 {
     cleanup_package struct package *package = calloc(1, sizeof(*package));
     struct source_owner ours = {0555, geteuid(), getegid()};

@@ -1,10 +1,11 @@
 /*
  * package_walk: a source folder as a tree of entries, through a filter.
  *
- * A walk takes in what it can of an earlier one. A folder is taken as it was if the source says that
- * nothing about it has changed since, and it is `whole`: nothing else has a say in it, as the target of
- * a link has, nor has it given a warning, which would be lost. What lies below it is asked for
- * separately, so a walk over a source in which one file has changed costs no more than its folders.
+ * A walk takes in what it can of an earlier one. A folder is taken as it was if the source says
+ * that nothing about it has changed since, and it is `whole`: nothing else has a say in it, as the
+ * target of a link has, nor has it given a warning, which would be lost. What lies below it is
+ * asked for separately, so a walk over a source in which one file has changed costs no more than
+ * its folders.
  */
 #ifndef ADDONFS_PACKAGE_WALK_H
 #define ADDONFS_PACKAGE_WALK_H
@@ -19,9 +20,9 @@ struct walk {
 };
 
 /*
- * The folder at `path` as an entry named `name`; `last` is what an earlier walk of the same path through
- * the same filters gave, or NULL. What cannot be read is a failed entry in it, or is
- * left out with a warning if the origin skips problems. Folders without files leave no trace.
+ * The folder at `path` as an entry named `name`; `last` is what an earlier walk of the same path
+ * through the same filters gave, or NULL. What cannot be read is a failed entry in it, or is left
+ * out with a warning if the origin skips problems. Folders without files leave no trace.
  */
 int walk_folder(struct walk *walk, const char *path, const char *name,
                 const struct match_filter *top, const struct match_filter *below,

@@ -44,9 +44,9 @@ struct bundle_member {
 struct bundle;
 
 /*
- * A bundle of these members, which it takes over (both arrays as well, even on failure) and sorts by
- * name bytes, quickly if they are sorted. `names` is where all names are. NULL without memory. Names
- * that no archive can hold become failures.
+ * A bundle of these members, which it takes over (both arrays as well, even on failure) and sorts
+ * by name bytes, quickly if they are sorted. `names` is where all names are. NULL without memory.
+ * Names that no archive can hold become failures.
  */
 struct bundle *bundle_new(struct bundle_member *members, size_t count, char *names);
 

@@ -78,8 +78,8 @@ int entry_insert(struct entry *folder, struct entry *child);
 /* A folder with the same name, attributes and children, but no number. NULL without memory. */
 struct entry *entry_copy_folder(const struct entry *folder);
 
-/* Let the name `name` of `folder` be `child` (taken over, even on failure), or no name if that is NULL,
- * whatever it was. 0 or -ENOMEM. */
+/* Let the name `name` of `folder` be `child` (taken over, even on failure), or no name if that is
+ * NULL, whatever it was. 0 or -ENOMEM. */
 int entry_replace(struct entry *folder, const char *name, struct entry *child);
 
 /*

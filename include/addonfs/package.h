@@ -38,12 +38,13 @@ struct package {
 };
 
 /*
- * Build the package of `addon`. `last` is the folder of the package before, by the same recipe, or NULL:
- * what has not changed is taken from there, so that it need not be walked. A version that cannot be had is a failed package, not an error.
- * -ENOMEM, -EMFILE, …: not now. One thread at a time with the source.
+ * Build the package of `addon`. `last` is the folder of the package before, by the same recipe, or
+ * NULL: what has not changed is taken from there, so that it need not be walked. A version that
+ * cannot be had is a failed package, not an error. -ENOMEM, -EMFILE, …: not now. One thread at a
+ * time with the source.
  */
-int package_build(const struct origin *origin, const struct recipe_addon *addon,
-                  struct entry *last, struct package **ret_package, struct error *error);
+int package_build(const struct origin *origin, const struct recipe_addon *addon, struct entry *last,
+                  struct package **ret_package, struct error *error);
 
 void package_free(struct package *package);
 

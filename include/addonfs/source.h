@@ -164,17 +164,17 @@ int source_list(struct source *source, const char *path, struct source_folder **
                 struct error *error);
 
 /*
- * List the folder that `entry` of `parent` is; both are of this look. As source_list of its path, but
- * without finding the way there again.
+ * List the folder that `entry` of `parent` is; both are of this look. As source_list of its path,
+ * but without finding the way there again.
  */
 int source_list_below(struct source *source, const struct source_folder *parent,
                       const struct source_entry *entry, struct source_folder **ret_folder,
                       struct error *error);
 
 /*
- * The number of the current look, which counts up. A folder whose `changed` is not above the number of
- * an earlier look is as it was then, provided that it is not `unsure`: names, kinds, and files, which
- * are the same pointers.
+ * The number of the current look, which counts up. A folder whose `changed` is not above the number
+ * of an earlier look is as it was then, provided that it is not `unsure`: names, kinds, and files,
+ * which are the same pointers.
  */
 uint64_t source_look_number(const struct source *source);
 

@@ -50,11 +50,11 @@ struct generation_addon {
 
 struct generation {
     _Atomic unsigned references;
-    uint64_t serial;    /* counts up from 1 */
-    struct entry *root; /* holds `package` */
+    uint64_t serial;             /* counts up from 1 */
+    struct entry *root;          /* holds `package` */
     const struct recipe *recipe; /* or NULL */
     const char *layout;          /* or NULL */
-    char *commit;       /* of a revision, 40 hexadecimal digits; else NULL */
+    char *commit;                /* of a revision, 40 hexadecimal digits; else NULL */
     size_t addon_count;
     struct generation_addon *addons;
     struct problems problems; /* those known without reading content */
