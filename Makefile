@@ -12,6 +12,7 @@ SANITIZE ?=
 WERROR ?=
 SCOPE ?= build
 PYTHON ?= $(or $(wildcard /usr/bin/python3),python3)
+ONLY ?= tests
 PYTEST_ARGS ?=
 BUILD ?= build$(if $(SANITIZE),/$(SANITIZE))
 JOBS = $(shell nproc 2>/dev/null || echo 2)
@@ -152,7 +153,7 @@ run: ## mount REPO at MNT and show it (default: a demo repository; RUN_OPTIONS='
 	@$(MAKE) --no-print-directory all
 	@ADDONFS='$(PROGRAM)' DEMO='$(BUILD)/demo' fs/dist/run.sh
 
-test: ## install what is missing, then build and run every test (PYTEST_ARGS, SANITIZE=address|thread)
+test: ## install what is missing, then build and run every test (ONLY=tests/mount/test_live.py, PYTEST_ARGS, SANITIZE=address|thread)
 	@fs/dist/deps.sh test
 	@$(MAKE) --no-print-directory check
 
@@ -188,7 +189,7 @@ check-python: all $(CLI_PROGRAMS) ## the tests in Python alone
 	$(call sanitizers,:log_path='$$build/reports/report') \
 	ADDONFS="$$build/addonfs" ADDONFS_BUILD="$$build" SANITIZE='$(SANITIZE)' \
 	PYTHONDONTWRITEBYTECODE=1 HYPOTHESIS_STORAGE_DIRECTORY="$$build/hypothesis" \
-	    $(PYTHON) -m pytest -p no:cacheprovider -ra tests $(PYTEST_ARGS) || failed=$$?; \
+	    $(PYTHON) -m pytest -p no:cacheprovider -ra $(ONLY) $(PYTEST_ARGS) || failed=$$?; \
 	for report in $(REPORTS)/*; do \
 	    [ ! -s "$$report" ] || { echo "make: $$report:" >&2; cat "$$report" >&2; failed=1; }; \
 	done; \

@@ -24,6 +24,7 @@ enum {
 enum job_kind {
     JOB_MEMBER,
     JOB_ALIAS,
+    JOB_NOTE,
     JOB_TOUCH,
     JOB_DROP,
 };
@@ -31,8 +32,10 @@ enum job_kind {
 struct job {
     struct job *next;
     enum job_kind kind;
-    struct content_id key; /* alias */
-    struct cache_put put;  /* the others; of those but JOB_MEMBER only the id */
+    struct content_id key; /* alias, note */
+    void *note;
+    size_t note_size;
+    struct cache_put put; /* the others; of those but JOB_MEMBER only the id */
 };
 
 struct cache_reader {
@@ -238,6 +241,7 @@ static void enqueue(struct cache *cache, const struct job *given)
     if (!job) {
         if (given->put.release)
             given->put.release(given->put.context);
+        free(given->note);
         return;
     }
     *job = *given;
@@ -270,6 +274,17 @@ bool cache_find_alias(struct cache_reader *reader, const struct content_id *key,
         return false;
     int r = cache_database_find_alias(reader->database, key, ret_id, &damaged);
     /* A damaged alias is written anew once the file has been read. */
+    return conclude(reader, r, damaged, NULL);
+}
+
+bool cache_find_note(struct cache_reader *reader, const struct content_id *key, void **ret_bytes,
+                     size_t *ret_size)
+{
+    bool damaged = false;
+
+    if (!reader || !atomic_load(&reader->cache->usable))
+        return false;
+    int r = cache_database_find_note(reader->database, key, ret_bytes, ret_size, &damaged);
     return conclude(reader, r, damaged, NULL);
 }
 
@@ -311,6 +326,17 @@ void cache_put_alias(struct cache *cache, const struct content_id *key, const st
         enqueue(cache, &(struct job){.kind = JOB_ALIAS, .key = *key, .put = {.id = *id}});
 }
 
+void cache_put_note(struct cache *cache, const struct content_id *key, const void *bytes,
+                    size_t size)
+{
+    void *copy = cache ? malloc(size + 1) : NULL;
+
+    if (!copy)
+        return;
+    memcpy(copy, bytes, size);
+    enqueue(cache, &(struct job){.kind = JOB_NOTE, .key = *key, .note = copy, .note_size = size});
+}
+
 void cache_put_member(struct cache *cache, const struct cache_put *put)
 {
     if (!cache || put->member.compressed_size > cache->limit / CACHE_STREAM_SHARE)
@@ -325,6 +351,7 @@ static void jobs_free(struct job *job)
         struct job *next = job->next;
         if (job->put.release)
             job->put.release(job->put.context);
+        free(job->note);
         free(job);
         job = next;
     }
@@ -342,6 +369,10 @@ static int do_job(struct cache *cache, const struct job *job)
         break;
     case JOB_ALIAS:
         r = cache_database_put_alias(cache->writer, &job->key, &job->put.id, now);
+        break;
+    case JOB_NOTE:
+        r = cache_database_put_note(cache->writer, &job->key, job->note, job->note_size, now);
+        cache->written += job->note_size;
         break;
     case JOB_TOUCH:
         r = cache_database_touch(cache->writer, &job->put.id, now);
@@ -372,16 +403,10 @@ static int write_batch(struct cache *cache, struct job *job, struct job **ret_jo
  */
 static int keep_limit(struct cache *cache)
 {
-    uint64_t size = 0;
-
     if (cache->written < cache->limit / 10)
         return SQLITE_OK;
     cache->written = 0;
-    int r = cache_database_size(cache->writer, &size);
-    if (r == SQLITE_OK && size > cache->limit)
-        r = cache_database_evict(cache->writer, cache->limit - cache->limit / 10,
-                                 (int64_t)time(NULL) - ALIAS_AGE);
-    return r;
+    return cache_database_evict(cache->writer, cache->limit, (int64_t)time(NULL) - ALIAS_AGE);
 }
 
 static void write_all(struct cache *cache, struct job *jobs)

@@ -24,11 +24,14 @@ static const char schema[] =
     "CREATE TABLE stream (id INTEGER PRIMARY KEY, data BLOB NOT NULL, sum INTEGER NOT NULL);"
     "CREATE TABLE alias (key BLOB PRIMARY KEY, id BLOB NOT NULL, made INTEGER NOT NULL,"
     " sum INTEGER NOT NULL) WITHOUT ROWID;"
-    "CREATE INDEX alias_made ON alias (made);";
+    "CREATE INDEX alias_made ON alias (made);"
+    "CREATE TABLE note (key BLOB PRIMARY KEY, data BLOB NOT NULL, made INTEGER NOT NULL,"
+    " sum INTEGER NOT NULL);"
+    "CREATE INDEX note_made ON note (made);";
 
 enum {
     APPLICATION = 0x41444653, /* "ADFS" */
-    FORMAT = 1,
+    FORMAT = 2,
     PIECE_SIZE = 1 << 20,
     EVICTED_AT_ONCE = 256,
 };
@@ -38,18 +41,23 @@ enum statement {
     BEGIN_WRITING,
     COMMIT,
     FIND_ALIAS,
+    FIND_NOTE,
     FIND_MEMBER,
     FIND_STREAM,
     LAST_STREAM,
     PUT_ALIAS,
+    PUT_NOTE,
     PUT_MEMBER,
     PUT_STREAM,
     TOUCH,
     DROP_MEMBER,
     DROP_STREAM,
     DROP_ALIASES,
+    DROP_NOTES,
+    HALF_OF_NOTES,
     OLDEST,
     TOTAL,
+    TOTAL_OF_NOTES,
     STATEMENT_COUNT,
 };
 
@@ -58,11 +66,13 @@ static const char *const statements[STATEMENT_COUNT] = {
     [BEGIN_WRITING] = "BEGIN IMMEDIATE",
     [COMMIT] = "COMMIT",
     [FIND_ALIAS] = "SELECT id, sum FROM alias WHERE key = ?1",
+    [FIND_NOTE] = "SELECT data, sum FROM note WHERE key = ?1",
     [FIND_MEMBER] = ("SELECT size, compressed, crc, deflated, stream, sum, used "
                      "FROM member WHERE id = ?1 AND codec = ?2"),
     [FIND_STREAM] = "SELECT data, sum FROM stream WHERE id = ?1",
     [LAST_STREAM] = "SELECT coalesce(max(id), 0) FROM stream",
     [PUT_ALIAS] = "INSERT OR REPLACE INTO alias (key, id, made, sum) VALUES (?1, ?2, ?3, ?4)",
+    [PUT_NOTE] = "INSERT OR REPLACE INTO note (key, data, made, sum) VALUES (?1, ?2, ?3, ?4)",
     [PUT_MEMBER] = ("INSERT INTO member "
                     "(id, codec, size, compressed, crc, deflated, stream, sum, used) "
                     "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)"),
@@ -71,8 +81,12 @@ static const char *const statements[STATEMENT_COUNT] = {
     [DROP_MEMBER] = "DELETE FROM member WHERE id = ?1 AND codec = ?2",
     [DROP_STREAM] = "DELETE FROM stream WHERE id >= ?1 AND id < ?2",
     [DROP_ALIASES] = "DELETE FROM alias WHERE made < ?1",
+    [DROP_NOTES] = "DELETE FROM note WHERE made < ?1",
+    [HALF_OF_NOTES] = ("DELETE FROM note WHERE key IN (SELECT key FROM note ORDER BY made "
+                       "LIMIT (SELECT (count(*) + 1) / 2 FROM note))"),
     [OLDEST] = "SELECT id, codec, compressed, stream FROM member ORDER BY used LIMIT ?1",
     [TOTAL] = "SELECT coalesce(sum(compressed), 0) FROM member",
+    [TOTAL_OF_NOTES] = "SELECT coalesce(sum(length(data)), 0) FROM note",
 };
 
 struct cache_database {
@@ -212,9 +226,9 @@ static int create(struct cache_database *database)
     if (r == SQLITE_OK)
         r = execute(database, schema);
     if (r == SQLITE_OK)
-        r = execute(database, "PRAGMA application_id = 1094993491; PRAGMA user_version = 1;"
+        r = execute(database, "PRAGMA application_id = 1094993491; PRAGMA user_version = 2;"
                               "COMMIT;");
-    _Static_assert(APPLICATION == 1094993491 && FORMAT == 1, "as in the text above");
+    _Static_assert(APPLICATION == 1094993491 && FORMAT == 2, "as in the text above");
     return r;
 }
 
@@ -233,7 +247,9 @@ static int check_format(struct cache_database *database)
         return r;
     if (application == 0 && tables == 0)
         return create(database);
-    return application == APPLICATION && format == FORMAT ? SQLITE_OK : CACHE_DATABASE_FOREIGN;
+    if (application != APPLICATION || format > FORMAT)
+        return CACHE_DATABASE_FOREIGN;
+    return format == FORMAT ? SQLITE_OK : CACHE_DATABASE_OUTDATED;
 }
 
 int cache_database_open(const char *path, const char *codec, int busy_milliseconds,
@@ -276,7 +292,8 @@ const char *cache_database_message(const struct cache_database *database)
 
 bool cache_database_is_damaged(int result)
 {
-    return (result & 0xff) == SQLITE_CORRUPT || (result & 0xff) == SQLITE_NOTADB;
+    return (result & 0xff) == SQLITE_CORRUPT || (result & 0xff) == SQLITE_NOTADB ||
+           result == CACHE_DATABASE_OUTDATED;
 }
 
 /* --- Reading -----------------------------------------------------------------------------------
@@ -311,6 +328,37 @@ int cache_database_find_alias(struct cache_database *database, const struct cont
                             sqlite3_column_int64(statement, 1) != alias_sum(key, ret_id))) {
         *ret_damaged = true;
         r = SQLITE_DONE;
+    }
+    sqlite3_reset(statement);
+    return r;
+}
+
+int cache_database_find_note(struct cache_database *database, const struct content_id *key,
+                             void **ret_bytes, size_t *ret_size, bool *ret_damaged)
+{
+    sqlite3_stmt *statement = NULL;
+    int r = prepare(database, FIND_NOTE, &statement);
+
+    if (r != SQLITE_OK)
+        return r;
+    bind_id(statement, 1, key);
+    r = sqlite3_step(statement);
+    if (r == SQLITE_ROW) {
+        const void *bytes = sqlite3_column_blob(statement, 0);
+        size_t size = (size_t)sqlite3_column_bytes(statement, 0);
+        void *copy = bytes ? malloc(size) : NULL;
+        if (!bytes || sqlite3_column_int64(statement, 1) != piece_sum(key, 0, bytes, size)) {
+            *ret_damaged = true;
+            r = SQLITE_DONE;
+        } else if (!copy) {
+            r = SQLITE_NOMEM;
+        } else {
+            memcpy(copy, bytes, size);
+            *ret_bytes = copy;
+            *ret_size = size;
+            copy = NULL;
+        }
+        free(copy);
     }
     sqlite3_reset(statement);
     return r;
@@ -408,6 +456,21 @@ int cache_database_put_alias(struct cache_database *database, const struct conte
     bind_id(statement, 2, id);
     sqlite3_bind_int64(statement, 3, now);
     sqlite3_bind_int64(statement, 4, alias_sum(key, id));
+    return finish(statement);
+}
+
+int cache_database_put_note(struct cache_database *database, const struct content_id *key,
+                            const void *bytes, size_t size, int64_t now)
+{
+    sqlite3_stmt *statement = NULL;
+    int r = prepare(database, PUT_NOTE, &statement);
+
+    if (r != SQLITE_OK)
+        return r;
+    bind_id(statement, 1, key);
+    sqlite3_bind_blob64(statement, 2, bytes, size, SQLITE_STATIC);
+    sqlite3_bind_int64(statement, 3, now);
+    sqlite3_bind_int64(statement, 4, piece_sum(key, 0, bytes, size));
     return finish(statement);
 }
 
@@ -556,47 +619,55 @@ static int find_victims(struct cache_database *database, struct victim *victims,
     return r == SQLITE_DONE ? SQLITE_OK : r;
 }
 
-int cache_database_size(struct cache_database *database, uint64_t *ret_size)
-{
-    int64_t total = 0;
-    int r = number(database, TOTAL, &total);
-
-    *ret_size = (uint64_t)total;
-    return r;
-}
-
 static int evict(struct cache_database *database, uint64_t limit)
 {
     cleanup_free struct victim *victims = calloc(EVICTED_AT_ONCE, sizeof(*victims));
-    uint64_t total = 0;
+    uint64_t goal = limit - limit / 10;
+    int64_t total = 0;
     size_t count = 1;
-    int r = victims ? cache_database_size(database, &total) : SQLITE_NOMEM;
+    int r = victims ? number(database, TOTAL, &total) : SQLITE_NOMEM;
+    uint64_t left = (uint64_t)total;
 
-    while (r == SQLITE_OK && total > limit && count > 0) {
+    if (r != SQLITE_OK || left <= limit)
+        return r;
+    while (r == SQLITE_OK && left > goal && count > 0) {
         r = find_victims(database, victims, &count);
-        for (size_t i = 0; i < count && r == SQLITE_OK && total > limit; i++) {
+        for (size_t i = 0; i < count && r == SQLITE_OK && left > goal; i++) {
             r = drop_stream(database, victims[i].stream, victims[i].size);
             if (r == SQLITE_OK)
                 r = drop_member(database, &victims[i].id, victims[i].codec);
-            total -= victims[i].size < total ? victims[i].size : total;
+            left -= victims[i].size < left ? victims[i].size : left;
         }
     }
     return r;
 }
 
-int cache_database_evict(struct cache_database *database, uint64_t limit, int64_t oldest)
+static int drop_older(struct cache_database *database, enum statement which, int64_t oldest)
 {
     sqlite3_stmt *statement = NULL;
+    int r = prepare(database, which, &statement);
+
+    if (r != SQLITE_OK)
+        return r;
+    sqlite3_bind_int64(statement, 1, oldest);
+    return finish(statement);
+}
+
+int cache_database_evict(struct cache_database *database, uint64_t limit, int64_t oldest)
+{
+    int64_t notes = 0;
     int r = cache_database_begin_writing(database);
 
     if (r == SQLITE_OK)
         r = evict(database, limit);
     if (r == SQLITE_OK)
-        r = prepare(database, DROP_ALIASES, &statement);
-    if (r == SQLITE_OK) {
-        sqlite3_bind_int64(statement, 1, oldest);
-        r = finish(statement);
-    }
+        r = drop_older(database, DROP_ALIASES, oldest);
+    if (r == SQLITE_OK)
+        r = drop_older(database, DROP_NOTES, oldest);
+    if (r == SQLITE_OK)
+        r = number(database, TOTAL_OF_NOTES, &notes);
+    if (r == SQLITE_OK && (uint64_t)notes > limit / 8)
+        r = run(database, HALF_OF_NOTES);
     if (r == SQLITE_OK)
         r = cache_database_commit(database);
     if (r != SQLITE_OK) {

@@ -10,8 +10,11 @@
 
 #include <addonfs/cache.h>
 
-/* Not ours: a database of another application, or of another format. */
+/* Not ours: a database of another application, or of a format to come. */
 #define CACHE_DATABASE_FOREIGN (-1)
+
+/* Ours, of a format that was: of no use any more. */
+#define CACHE_DATABASE_OUTDATED (-2)
 
 struct cache_database;
 
@@ -23,7 +26,8 @@ void cache_database_close(struct cache_database *database);
 /* What SQLite said last. */
 const char *cache_database_message(const struct cache_database *database);
 
-/* Does the result say that the file itself is damaged? */
+/* Does the result say that the file itself is damaged, or outdated? Then a new one takes its place.
+ */
 bool cache_database_is_damaged(int result);
 
 int cache_database_begin_reading(struct cache_database *database);
@@ -32,6 +36,10 @@ int cache_database_commit(struct cache_database *database);
 
 int cache_database_find_alias(struct cache_database *database, const struct content_id *key,
                               struct content_id *ret_id, bool *ret_damaged);
+
+/* `*ret_bytes` is the caller's to free. */
+int cache_database_find_note(struct cache_database *database, const struct content_id *key,
+                             void **ret_bytes, size_t *ret_size, bool *ret_damaged);
 
 /* `*ret_used`: seconds since 1970 at which it was last noted to be of use. */
 int cache_database_find_member(struct cache_database *database, const struct content_id *id,
@@ -49,18 +57,19 @@ int cache_database_read_stream(struct cache_database *database, const struct con
 /* These need cache_database_begin_writing. SQLITE_ABORT: `put->read` has failed. */
 int cache_database_put_alias(struct cache_database *database, const struct content_id *key,
                              const struct content_id *id, int64_t now);
+int cache_database_put_note(struct cache_database *database, const struct content_id *key,
+                            const void *bytes, size_t size, int64_t now);
 int cache_database_put_member(struct cache_database *database, const struct cache_put *put,
                               int64_t now);
 int cache_database_touch(struct cache_database *database, const struct content_id *id, int64_t now);
 int cache_database_drop(struct cache_database *database, const struct content_id *id);
 
 /*
- * Delete the least recently used members until no more than `limit` bytes of streams are left, and
- * aliases that were not made since `oldest`. Gives the room back to the disk.
+ * If the streams have more than `limit` bytes, delete the least recently used members until they
+ * have a tenth less; if the notes have more than an eighth of `limit`, delete the older half of
+ * them; and delete aliases and notes that were not made since `oldest`. Gives the room back to the
+ * disk.
  */
 int cache_database_evict(struct cache_database *database, uint64_t limit, int64_t oldest);
-
-/* The sum of all streams' sizes. */
-int cache_database_size(struct cache_database *database, uint64_t *ret_size);
 
 #endif

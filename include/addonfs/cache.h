@@ -5,6 +5,7 @@
  *
  *     the id of content + codec   ->  CRC-32, sizes, DEFLATE stream
  *     a file's fingerprint        ->  the id of its content, without reading it
+ *     any key                     ->  a note: bytes that took long to find out
  *
  * where the codec says which compressor made the stream, at which level: other bytes, another key.
  *
@@ -91,6 +92,14 @@ bool cache_read_stream(struct cache_reader *reader, const struct content_id *id,
                        const struct cache_member *member,
                        int (*take)(void *context, uint64_t offset, const void *bytes, size_t size),
                        void *context);
+
+/* The note of that key: `*ret_bytes` is the caller's to free. */
+bool cache_find_note(struct cache_reader *reader, const struct content_id *key, void **ret_bytes,
+                     size_t *ret_size);
+
+/* Remember a note (copied), in place of the one that the key has. */
+void cache_put_note(struct cache *cache, const struct content_id *key, const void *bytes,
+                    size_t size);
 
 /* Remember what a fingerprint's content is. */
 void cache_put_alias(struct cache *cache, const struct content_id *key,

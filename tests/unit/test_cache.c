@@ -174,6 +174,86 @@ static void a_fingerprint_leads_to_an_id(void **state)
     cache_reader_end(reader);
 }
 
+static void run_sql(const char *text)
+{
+    char path[64];
+    sqlite3 *handle = NULL;
+
+    database_path(path);
+    assert_int_equal(sqlite3_open(path, &handle), SQLITE_OK);
+    sqlite3_busy_timeout(handle, 10000);
+    assert_int_equal(sqlite3_exec(handle, text, NULL, NULL, NULL), SQLITE_OK);
+    sqlite3_close(handle);
+}
+
+/* Is the note of key `n` this text? NULL: there is none. */
+static void expect_note(struct cache *cache, uint32_t n, const char *text)
+{
+    cleanup_cache_reader struct cache_reader *reader = cache_reader_begin(cache);
+    cleanup_free char *bytes = NULL;
+    struct content_id key = id_of(n);
+    size_t size = 0;
+
+    assert_int_equal(cache_find_note(reader, &key, (void **)&bytes, &size), text != NULL);
+    if (text) {
+        assert_int_equal(size, strlen(text));
+        assert_memory_equal(bytes, text, size);
+    }
+}
+
+static void a_note_is_kept_until_there_is_another(void **state)
+{
+    struct content_id key = id_of(1);
+
+    (void)state;
+    struct cache *cache = open_good(CACHE_SIZE_DEFAULT);
+    expect_note(cache, 1, NULL);
+    cache_put_note(cache, &key, "first", 5);
+    cache_settle(cache);
+    expect_note(cache, 1, "first");
+    cache_put_note(cache, &key, "other", 5);
+    cache_close(cache);
+    cache = open_good(CACHE_SIZE_DEFAULT);
+    expect_note(cache, 1, "other");
+    expect_note(cache, 2, NULL);
+    cache_close(cache);
+    /* One that is damaged is none. */
+    run_sql("UPDATE note SET data = 'wrong'");
+    cache = open_good(CACHE_SIZE_DEFAULT);
+    expect_note(cache, 1, NULL);
+    cache_close(cache);
+}
+
+static void notes_take_no_more_than_their_share(void **state)
+{
+    char text[1000] = "";
+
+    (void)state;
+    memset(text, 'n', sizeof(text) - 1);
+    struct cache *cache = open_good(80000);
+    for (uint32_t n = 0; n < 100; n++) {
+        struct content_id key = id_of(n);
+        cache_put_note(cache, &key, text, sizeof(text) - 1);
+        cache_settle(cache);
+        /* The oldest half goes; they are all of one second, so any may. */
+        run_sql("UPDATE note SET made = made - 1000");
+    }
+    cache_settle(cache);
+    put(cache, 1, 20000);
+    cache_close(cache);
+    cache = open_good(80000);
+    int left = 0;
+    for (uint32_t n = 0; n < 100; n++) {
+        cleanup_cache_reader struct cache_reader *reader = cache_reader_begin(cache);
+        cleanup_free void *bytes = NULL;
+        struct content_id key = id_of(n);
+        size_t size = 0;
+        left += cache_find_note(reader, &key, &bytes, &size);
+    }
+    assert_in_range(left, 5, 20);
+    cache_close(cache);
+}
+
 static void another_codec_is_another_key(void **state)
 {
     (void)state;
@@ -203,18 +283,6 @@ static void no_cache_is_no_trouble(void **state)
     cache_settle(NULL);
     assert_null(cache_fault(NULL));
     cache_close(NULL);
-}
-
-static void run_sql(const char *text)
-{
-    char path[64];
-    sqlite3 *handle = NULL;
-
-    database_path(path);
-    assert_int_equal(sqlite3_open(path, &handle), SQLITE_OK);
-    sqlite3_busy_timeout(handle, 10000);
-    assert_int_equal(sqlite3_exec(handle, text, NULL, NULL, NULL), SQLITE_OK);
-    sqlite3_close(handle);
 }
 
 static void the_least_recently_used_goes_first(void **state)
@@ -400,6 +468,13 @@ static void files_of_any_other_kind_are_set_aside_or_left_alone(void **state)
     cache_close(cache);
     run_sql("PRAGMA application_id = 1094993491");
     cache_close(open_good(1000));
+    /* Nor is what a later addonfs has made; what an earlier one has is begun anew. */
+    run_sql("PRAGMA user_version = 1000");
+    cache = cache_open(folder, CACHE_SIZE_DEFAULT, "test/1");
+    assert_non_null(strstr(cache_fault(cache), "is not a cache of this version"));
+    cache_close(cache);
+    run_sql("PRAGMA user_version = 1");
+    fill(0);
 }
 
 static void a_folder_that_others_could_write_is_refused(void **state)
@@ -448,6 +523,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(what_is_put_is_found_here_and_later),
         TEST(a_fingerprint_leads_to_an_id),
+        TEST(a_note_is_kept_until_there_is_another),
+        TEST(notes_take_no_more_than_their_share),
         TEST(another_codec_is_another_key),
         TEST(no_cache_is_no_trouble),
         TEST(the_least_recently_used_goes_first),

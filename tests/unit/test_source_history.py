@@ -1,0 +1,126 @@
+"""source_history against git: when a path was last changed is what `git log -1 -- PATH` says."""
+
+import os
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from repository import Repository  # noqa: E402
+
+PROGRAM = os.environ.get("ADDONFS_SOURCE_HISTORY_CLI")
+NAMES = ["a", "a-b", "a.py", "b/c", "b/d", "b/e/f", "b/e/g", "b-e", "z/y/x/w"]
+
+
+@pytest.fixture(autouse=True)
+def program():
+    if not PROGRAM:
+        pytest.skip("source_history_cli (environment variable ADDONFS_SOURCE_HISTORY_CLI)")
+
+
+def random_history(path, seed, commits):
+    """A repository of `commits` commits with merges, deletions, mode changes, and clocks that jump."""
+    chance = random.Random(seed)
+    repo = Repository(path, bare=True)
+    trees = []
+    stream = []
+    for number in range(commits):
+        parents = chance.sample(range(number), min(number, chance.choice([1, 1, 1, 2, 3])))
+        if number and chance.random() < 0.7:
+            parents = [number - 1, *[p for p in parents if p != number - 1]]
+        tree = dict(trees[parents[0]]) if parents else {}
+        for parent in parents[1:]:
+            tree.update(chance.sample(sorted(trees[parent].items()), len(trees[parent]) // 2))
+        for _ in range(chance.choice([0, 1, 1, 2])):
+            name = chance.choice(NAMES)
+            if name in tree and chance.random() < 0.3:
+                del tree[name]
+            else:
+                tree[name] = (chance.choice(["100644", "100755"]), chance.randrange(4))
+        trees.append(tree)
+        date = 1_600_000_000 + number * 60 + chance.randrange(-300, 300)
+        stream.append(f"commit refs/heads/c{number}\nmark :{number + 1}\n"
+                      f"author A <a@example.com> {date - 9} +0000\n"
+                      f"committer A <a@example.com> {date} +0000\ndata 0\n")
+        stream += [f"{'merge' if i else 'from'} :{p + 1}\n" for i, p in enumerate(parents)]
+        stream.append("deleteall\n")
+        for name, (mode, value) in tree.items():
+            text = f"{value}\n"
+            stream.append(f"M {mode} inline {name}\ndata {len(text)}\n{text}\n")
+    repo.git("fast-import", "--quiet", data="".join(stream).encode())
+    return repo
+
+
+def expected(repo, commit):
+    paths = repo.git("ls-tree", "-r", "-t", "--name-only", "-z", commit).decode().split("\0")[:-1]
+    return {path: int(repo.git("log", "-1", "--format=%ct", commit, "--", path)) for path in paths}
+
+
+def found(repo, cache, *commits, paths=()):
+    text = subprocess.run([PROGRAM, repo.path, cache, *commits], check=True, capture_output=True,
+                          input="".join(f"{p}\n" for p in paths).encode(), timeout=120).stdout
+    answers = {commit: {} for commit in commits}
+    for line in text.decode().splitlines():
+        commit, time, path = line.split(" ", 2)
+        answers[commit][path] = int(time)
+    return answers
+
+
+def some_commits(repo, seed, count):
+    everything = repo.git("rev-list", "--all").decode().split()
+    return random.Random(seed).sample(everything, count)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_times_are_those_of_git_log(folder, seed):
+    repo = random_history(folder / "repo", seed, 60)
+    commits = some_commits(repo, seed, 6)
+    right = {commit: expected(repo, commit) for commit in commits}
+    assert found(repo, "none", *commits) == right
+    for _ in range(2):  # the second time from the cache
+        assert found(repo, folder / "cache", *commits) == right
+
+
+def test_what_is_remembered_of_some_paths_helps_with_others(folder):
+    repo = random_history(folder / "repo", 99, 80)
+    commits = some_commits(repo, 1, 4)
+    right = {commit: expected(repo, commit) for commit in commits}
+    for commit in commits:
+        half = sorted(right[commit], key=os.fsencode)[::2]
+        assert found(repo, folder / "cache", commit, paths=half)[commit] == {
+            path: right[commit][path] for path in half}
+    assert found(repo, folder / "cache", *commits, *commits[::-1]) == right
+
+
+def test_a_shallow_boundary_counts_as_the_change(folder):
+    repo = random_history(folder / "repo", 7, 40)
+    full = found(repo, folder / "cache", repo.git("rev-parse", "c39").decode().strip())
+    for depth in (1, 3, 8):
+        clone = folder / f"depth{depth}"
+        subprocess.run(["git", "clone", "-q", "--bare", f"--depth={depth}", "-b", "c39",
+                        f"file://{repo.path}", clone], check=True)
+        shallow = Repository.__new__(Repository)
+        shallow.path = clone
+        commit = shallow.git("rev-parse", "HEAD").decode().strip()
+        answers = found(shallow, folder / "cache", commit)
+        assert answers[commit] == expected(shallow, commit)
+    # The cache told the histories apart.
+    assert found(repo, folder / "cache", commit) == full
+
+
+def test_times_that_are_damaged_in_the_cache_are_found_out_again(folder):
+    repo = random_history(folder / "repo", 5, 30)
+    commits = some_commits(repo, 2, 3)
+    right = found(repo, folder / "cache", *commits)
+    database = folder / "cache" / "members.sqlite"
+    pristine = database.read_bytes()
+    where = [at for at in range(0, len(pristine), 61) if pristine[at]]
+    for at in random.Random(3).sample(where, min(40, len(where))):
+        damaged = bytearray(pristine)
+        damaged[at] ^= 0x10
+        database.write_bytes(damaged)
+        assert found(repo, folder / "cache", *commits) == right
