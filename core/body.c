@@ -90,7 +90,7 @@ int body_of_file(struct file *file, const struct origin *origin, uint64_t number
     if (!body)
         return error_errno(error, -ENOMEM, "%s", file->path);
     body->file = file_ref(file);
-    int r = source_measure(origin->source, file, origin->spool, &body->size, &why);
+    int r = source_measure(file, origin->spool, &body->size, &why);
     return conclude(body, r, &why, ret_body, error);
 }
 
@@ -127,8 +127,7 @@ const char *body_failure(const struct body *body)
 static int capture(struct body *body, const struct origin *origin, struct error *error)
 {
     cleanup_content struct content *content = NULL;
-    int r = source_read(origin->source, body->file, origin->spool, CONTENT_MEMORY_LIMIT, &content,
-                        error);
+    int r = source_read(body->file, origin->spool, CONTENT_MEMORY_LIMIT, &content, error);
 
     if (r < 0)
         return r;

@@ -56,7 +56,7 @@ static int compress(const struct work *work, struct tools *tools, struct file *f
         return error_errno(error, -ENOMEM, "cannot compress");
     /* Asked before the bytes are read. */
     bool has_key = file_has_settled(file) && file_key(file, &key);
-    int r = source_read(origin->source, file, origin->spool, DEFLATE_WHOLE_LIMIT, &content, error);
+    int r = source_read(file, origin->spool, DEFLATE_WHOLE_LIMIT, &content, error);
     if (r < 0)
         return r;
     /* It may be known under its id: another file with these bytes, another stamp. */
@@ -108,7 +108,7 @@ static int secure(struct work *work, struct tools *tools, struct file *file, str
         return r;
     if (!tools->deflate && !(tools->deflate = deflate_new(origin->level)))
         return error_errno(error, -ENOMEM, "cannot compress");
-    r = source_read(origin->source, file, origin->spool, DEFLATE_WHOLE_LIMIT, &content, error);
+    r = source_read(file, origin->spool, DEFLATE_WHOLE_LIMIT, &content, error);
     if (r == 0 && !content_id_equal(&content->id, &member->id))
         r = error_set(error, -ESTALE, "%s: has changed meanwhile", file->path);
     return r == 0 ? members_compress(origin->members, tools->deflate, content, &again, error) : r;

@@ -338,8 +338,7 @@ static int read_version(const struct origin *origin, const struct recipe_addon *
         r = error_set(&why, -EIO, "%s: %s", addon->version_file,
                       found->reason ? found->reason : "is not a file");
     if (r == 0)
-        r = source_read(origin->source, found->file, origin->spool, CONTENT_MEMORY_LIMIT, &content,
-                        &why);
+        r = source_read(found->file, origin->spool, CONTENT_MEMORY_LIMIT, &content, &why);
     if (r == 0 && content->size > CONTENT_MEMORY_LIMIT)
         r = error_set(&why, -EFBIG, "%s: too large to hold a version", addon->version_file);
     if (r == 0) {
@@ -387,7 +386,7 @@ static int drop_unreadable(const struct origin *origin, struct package *package,
         if (r == 0 && child->failure)
             readable = error_set(&why, -EIO, "%s: %s", child->path, child->failure);
         else if (r == 0 && child->kind == ENTRY_FILE)
-            readable = source_measure(origin->source, child->file, origin->spool, &size, &why);
+            readable = source_measure(child->file, origin->spool, &size, &why);
         if (readable < 0 && error_is_transient(readable))
             r = readable;
         if (r == 0 && readable < 0) {

@@ -10,103 +10,6 @@
 #include <stdio.h>
 #include <string.h>
 
-struct file *file_new(const char *path, const char *real)
-{
-    struct file *file = calloc(1, sizeof(*file));
-
-    if (!file)
-        return NULL;
-    atomic_init(&file->references, 1);
-    atomic_init(&file->measured, UINT64_MAX);
-    file->path = strdup(path);
-    file->real = strcmp(path, real) == 0 ? file->path : strdup(real);
-    if (!file->path || !file->real) {
-        file_unref(file);
-        return NULL;
-    }
-    return file;
-}
-
-struct file *file_ref(struct file *file)
-{
-    atomic_fetch_add(&file->references, 1);
-    return file;
-}
-
-void file_unref(struct file *file)
-{
-    if (!file || atomic_fetch_sub(&file->references, 1) > 1)
-        return;
-    member_unref(atomic_load(&file->member));
-    if (file->real != file->path)
-        free(file->real);
-    free(file->path);
-    free(file->failure);
-    free(file);
-}
-
-bool file_key(const struct file *file, struct content_id *ret_key)
-{
-    static const unsigned char no_object[sizeof(file->identity.object)];
-    const struct file_identity *identity = &file->identity;
-    cleanup_sha256 struct sha256 *sha256 = NULL;
-
-    if (file->failure)
-        return false;
-    bool is_blob = memcmp(identity->object, no_object, sizeof(no_object)) != 0;
-    sha256 = sha256_new();
-    if (!sha256)
-        return false;
-    if (is_blob) {
-        sha256_update(sha256, "blob", sizeof("blob"));
-        sha256_update(sha256, identity->object, sizeof(identity->object));
-        sha256_update(sha256, identity->attributes.bytes, sizeof(identity->attributes.bytes));
-        sha256_update(sha256, file->real, strlen(file->real));
-    } else {
-        /* No padding may get into the digest: each on its own. */
-        const int64_t stat[] = {
-            (int64_t)identity->device, (int64_t)identity->inode, (int64_t)file->size,
-            file->mtime.tv_sec,        file->mtime.tv_nsec,      identity->change.tv_sec,
-            identity->change.tv_nsec,
-        };
-        sha256_update(sha256, "stat", sizeof("stat"));
-        sha256_update(sha256, stat, sizeof(stat));
-    }
-    sha256_final(sha256, ret_key);
-    return true;
-}
-
-bool file_has_settled(const struct file *file)
-{
-    return file->identity.inode == 0 || file_stamp_is_old(file->identity.change);
-}
-
-static bool same_time(struct timespec a, struct timespec b)
-{
-    return a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec;
-}
-
-bool file_equal(const struct file *a, const struct file *b)
-{
-    static const unsigned char no_object[sizeof(a->identity.object)];
-
-    if (a == b)
-        return true;
-    if (!a || !b || a->failure || b->failure || strcmp(a->path, b->path) != 0 ||
-        strcmp(a->real, b->real) != 0 || a->owner.mode != b->owner.mode ||
-        a->owner.uid != b->owner.uid || a->owner.gid != b->owner.gid)
-        return false;
-    const struct file_identity *left = &a->identity;
-    const struct file_identity *right = &b->identity;
-    if (memcmp(left->object, no_object, sizeof(no_object)) != 0)
-        return memcmp(left->object, right->object, sizeof(no_object)) == 0 &&
-               content_id_equal(&left->attributes, &right->attributes);
-    return left->device == right->device && left->inode == right->inode && a->size == b->size &&
-           same_time(a->mtime, b->mtime) && same_time(left->change, right->change) &&
-           ((left->trusted && right->trusted) ||
-            (a->id_known && b->id_known && content_id_equal(&a->id, &b->id)));
-}
-
 void source_entry_forget(struct source_entry *entry)
 {
     file_unref(entry->file);
@@ -221,6 +124,7 @@ static void folder_free(void *pointer)
     source_entries_free(folder->entries, folder->count);
     free(folder->path);
     free(folder->real);
+    free(folder->link);
     free(folder->error);
     free(folder);
 }
@@ -233,53 +137,82 @@ static int compare_folders(const void *a, const void *b)
     return strcmp(left->path, right->path);
 }
 
-int source_open(const struct source_options *options, struct source **ret_source,
-                struct error *error)
+/* `repository` is taken over, even on failure; `revision` is NULL for the worktree. */
+static int open_on(struct repository *repository, const char *revision, bool poll,
+                   struct source **ret_source, struct error *error)
 {
     cleanup_source struct source *source = calloc(1, sizeof(*source));
-    bool bare = false;
+    const char *path = repository->path;
 
-    if (!source)
-        return error_errno(error, -ENOMEM, "%s", options->path);
-    git_libgit2_init();
-    source->path = realpath(options->path, NULL);
-    if (!source->path)
-        return error_errno(error, -errno, "%s", options->path);
-    int r = source_repository_open(source, &bare, error);
-    if (r < 0)
+    if (!source) {
+        int r = error_errno(error, -ENOMEM, "%s", path);
+        repository_unref(repository);
         return r;
-    if (options->revision || bare) {
-        source->revision = strdup(options->revision ? options->revision : "HEAD");
-        if (!source->revision)
-            return error_errno(error, -ENOMEM, "%s", options->path);
     }
-    source->poll = options->poll;
-    source->backend = source->revision ? &source_revision_backend : &source_worktree;
-    r = source->revision ? source_revision_open(source, error)
-                         : source_worktree_open(source, error);
+    atomic_init(&source->references, 1);
+    source->repository = repository;
+    source->revision = revision ? strdup(revision) : NULL;
+    if (revision && !source->revision)
+        return error_errno(error, -ENOMEM, "%s", path);
+    source->poll = poll;
+    source->backend = revision ? &source_revision_backend : &source_worktree;
+    int r = revision ? source_revision_open(source, error) : source_worktree_open(source, error);
     if (r < 0)
         return r;
     *ret_source = steal_pointer(&source);
     return 0;
 }
 
-void source_close(struct source *source)
+int source_open(const struct source_options *options, struct source **ret_source,
+                struct error *error)
 {
-    if (!source)
+    struct repository *repository = NULL;
+    const char *revision = options->revision;
+
+    int r = repository_open(options->path, &repository, error);
+    if (r < 0)
+        return r;
+    if (!revision && repository->bare)
+        revision = "HEAD";
+    return open_on(repository, revision, options->poll, ret_source, error);
+}
+
+int source_open_revision(const struct source *of, const char *revision, struct source **ret_source,
+                         struct error *error)
+{
+    return open_on(repository_ref(of->repository), revision, false, ret_source, error);
+}
+
+struct source *source_ref(struct source *source)
+{
+    atomic_fetch_add(&source->references, 1);
+    return source;
+}
+
+void source_unref(struct source *source)
+{
+    if (!source || atomic_fetch_sub(&source->references, 1) > 1)
         return;
-    tdestroy(source->folders, folder_free);
     if (source->backend)
         source->backend->close(source);
-    git_repository_free(source->repository);
-    git_libgit2_shutdown();
-    free(source->path);
+    repository_unref(source->repository);
     free(source->revision);
     free(source);
 }
 
+void source_close(struct source *source)
+{
+    if (!source)
+        return;
+    /* They hold files, which hold the source. */
+    tdestroy(source->folders, folder_free);
+    source->folders = NULL;
+    source_unref(source);
+}
+
 const char *source_path(const struct source *source)
 {
-    return source->path;
+    return source->repository->path;
 }
 
 const char *source_revision(const struct source *source)
@@ -442,12 +375,48 @@ void source_settle(struct source *source)
     }
 }
 
-static int real_path(struct source *source, const char *path, char **ret_real, struct error *error);
+static int real_path(struct source *source, const char *path, char **ret_real, char **ret_link,
+                     struct error *error);
 
-/* The folder at `path`, made if need be and compared in this look. */
-static int folder_get(struct source *source, const char *path, const char *real,
+/* Where a folder is: `link` is the last link on the way, or NULL. */
+struct place {
+    const char *path;
+    const char *real;
+    const char *link;
+};
+
+static bool same_text(const char *a, const char *b)
+{
+    return a == b || (a && b && strcmp(a, b) == 0);
+}
+
+/* The folder is there now: nothing that was known of it counts any more. */
+static int folder_move(struct source *source, struct source_folder *folder,
+                       const struct place *place, struct error *error)
+{
+    char *real = strdup(place->real);
+    char *link = place->link ? strdup(place->link) : NULL;
+
+    if (!real || (place->link && !link)) {
+        free(real);
+        free(link);
+        return error_errno(error, -ENOMEM, "%s", place->path);
+    }
+    free(folder->real);
+    free(folder->link);
+    folder->real = real;
+    folder->link = link;
+    folder->identity.trusted = false;
+    folder->checked = 0;
+    folder->changed = folder->changed ? source->look : 0;
+    return 0;
+}
+
+/* The folder at a place, made if need be and compared in this look. */
+static int folder_get(struct source *source, const struct place *place,
                       struct source_folder **ret_folder, struct error *error)
 {
+    const char *path = place->path;
     struct source_folder wanted = {.path = (char *)(uintptr_t)path};
     struct source_folder *const *found = tfind(&wanted, &source->folders, compare_folders);
     struct source_folder *folder = found ? *found : NULL;
@@ -462,14 +431,10 @@ static int folder_get(struct source *source, const char *path, const char *real,
             return error_errno(error, -ENOMEM, "%s", path);
         }
     }
-    if (!folder->real || strcmp(folder->real, real) != 0) {
-        free(folder->real);
-        folder->real = strdup(real);
-        if (!folder->real)
-            return error_errno(error, -ENOMEM, "%s", path);
-        folder->identity.trusted = false;
-        folder->checked = 0;
-        folder->changed = folder->changed ? source->look : 0;
+    if (!same_text(folder->real, place->real) || !same_text(folder->link, place->link)) {
+        int r = folder_move(source, folder, place, error);
+        if (r < 0)
+            return r;
     }
     folder->asked = source->look;
     *ret_folder = folder;
@@ -477,12 +442,12 @@ static int folder_get(struct source *source, const char *path, const char *real,
 }
 
 /* The same, or why it cannot be listed. */
-static int folder_list(struct source *source, const char *path, const char *real,
+static int folder_list(struct source *source, const struct place *place,
                        struct source_folder **ret_folder, struct error *error)
 {
     struct source_folder *folder = NULL;
 
-    int r = folder_get(source, path, real, &folder, error);
+    int r = folder_get(source, place, &folder, error);
     if (r < 0)
         return r;
     if (folder->failure) {
@@ -498,11 +463,19 @@ int source_list(struct source *source, const char *path, struct source_folder **
                 struct error *error)
 {
     cleanup_free char *real = NULL;
+    cleanup_free char *link = NULL;
 
     if (source->broken.code)
         return error_set(error, -EIO, "%s", source->broken.text);
-    int r = real_path(source, path, &real, error);
-    return r < 0 ? r : folder_list(source, path, real, ret_folder, error);
+    int r = real_path(source, path, &real, &link, error);
+    const struct place place = {path, real, link};
+    return r < 0 ? r : folder_list(source, &place, ret_folder, error);
+}
+
+/* "folder/name" in `path`, which has room for PATH_MAX bytes; false if it is too long. */
+static bool join(const char *folder, const char *name, char path[static PATH_MAX])
+{
+    return snprintf(path, PATH_MAX, "%s%s%s", folder, *folder ? "/" : "", name) < PATH_MAX;
 }
 
 int source_list_below(struct source *source, const struct source_folder *parent,
@@ -511,13 +484,12 @@ int source_list_below(struct source *source, const struct source_folder *parent,
 {
     char path[PATH_MAX];
     char real[PATH_MAX];
-    const char *slash = *parent->path ? "/" : "";
-    const char *real_slash = *parent->real ? "/" : "";
 
-    if (snprintf(path, sizeof(path), "%s%s%s", parent->path, slash, entry->name) >= PATH_MAX ||
-        snprintf(real, sizeof(real), "%s%s%s", parent->real, real_slash, entry->name) >= PATH_MAX)
+    if (!join(parent->path, entry->name, path) || !join(parent->real, entry->name, real))
         return error_errno(error, -ENAMETOOLONG, "%s/%s", parent->path, entry->name);
-    return folder_list(source, path, entry->real ? entry->real : real, ret_folder, error);
+    const struct place place = {path, entry->real ? entry->real : real,
+                                entry->real ? real : parent->link};
+    return folder_list(source, &place, ret_folder, error);
 }
 
 int source_look(struct source *source, struct source_folder *folder, struct source_entry *entry,
@@ -558,10 +530,12 @@ int source_find(struct source *source, const char *path, struct source_folder **
 }
 
 /* The path of a folder without links: its parent's, and its own name or where its link leads. */
-static int real_path(struct source *source, const char *path, char **ret_real, struct error *error)
+static int real_path(struct source *source, const char *path, char **ret_real, char **ret_link,
+                     struct error *error)
 {
     struct source_folder *parent = NULL;
     struct source_entry *entry = NULL;
+    cleanup_free char *real = NULL;
 
     if (*path == '\0') {
         *ret_real = strdup("");
@@ -574,19 +548,41 @@ static int real_path(struct source *source, const char *path, char **ret_real, s
         return error_set(error, -EIO, "%s: %s", path, entry->reason);
     if (entry->kind != SOURCE_FOLDER && entry->kind != SOURCE_GITLINK)
         return error_errno(error, -ENOTDIR, "%s", path);
-    *ret_real = entry->real ? strdup(entry->real) : path_join(parent->real, entry->name);
-    return *ret_real ? 0 : error_errno(error, -ENOMEM, "%s", path);
+    real = path_join(parent->real, entry->name);
+    if (!real)
+        return error_errno(error, -ENOMEM, "%s", path);
+    if (entry->real) {
+        *ret_link = steal_pointer(&real);
+        real = strdup(entry->real);
+    } else if (parent->link) {
+        *ret_link = strdup(parent->link);
+    }
+    if (!real || ((entry->real || parent->link) && !*ret_link))
+        return error_errno(error, -ENOMEM, "%s", path);
+    *ret_real = steal_pointer(&real);
+    return 0;
 }
 
-int source_read(struct source *source, const struct file *file, struct spool *spool,
-                size_t memory_limit, struct content **ret_content, struct error *error)
+int source_times(struct source *source, struct cache *cache, const char *const *paths, size_t count,
+                 int64_t *ret_times, struct error *error)
+{
+    git_oid commit;
+
+    if (git_oid_fromstr(&commit, source->commit) < 0)
+        return error_set(error, -EIO, "%s: a worktree has no history", source_path(source));
+    return history_times(source->repository->history, cache, &commit, paths, count, ret_times,
+                         error);
+}
+
+int source_read(const struct file *file, struct spool *spool, size_t memory_limit,
+                struct content **ret_content, struct error *error)
 {
     cleanup_content struct content *content = NULL;
     char start[SOURCE_LFS_POINTER_LIMIT];
 
     if (file->failure)
         return error_set(error, -EIO, "%s: %s", file->path, file->failure);
-    int r = source->backend->read(source, file, spool, memory_limit, &content, error);
+    int r = file->source->backend->read(file->source, file, spool, memory_limit, &content, error);
     if (r < 0)
         return r;
     if (content->size < sizeof(start)) {
@@ -599,8 +595,7 @@ int source_read(struct source *source, const struct file *file, struct spool *sp
     return 0;
 }
 
-int source_measure(struct source *source, struct file *file, struct spool *spool,
-                   uint64_t *ret_size, struct error *error)
+int source_measure(struct file *file, struct spool *spool, uint64_t *ret_size, struct error *error)
 {
     cleanup_content struct content *content = NULL;
     uint64_t size = file->size;
@@ -610,7 +605,7 @@ int source_measure(struct source *source, struct file *file, struct spool *spool
     if (size == UINT64_MAX)
         size = atomic_load(&file->measured);
     if (size == UINT64_MAX) {
-        int r = source_read(source, file, spool, CONTENT_MEMORY_LIMIT, &content, error);
+        int r = source_read(file, spool, CONTENT_MEMORY_LIMIT, &content, error);
         if (r < 0)
             return r;
         size = content->size;

@@ -6,9 +6,9 @@
 #ifndef ADDONFS_SOURCE_BACKEND_H
 #define ADDONFS_SOURCE_BACKEND_H
 
-#include <addonfs/source.h>
+#include "source_repository.h"
 
-struct git_repository;
+#include <addonfs/source.h>
 
 struct source_backend {
     /* Find out what there is to look at (a revision's commit). Sets source->renewed if it moved. */
@@ -27,12 +27,13 @@ struct source_backend {
                 size_t memory_limit, struct content **ret_content, struct error *error);
     /* The folder is about to be freed; or NULL. */
     void (*forget)(struct source *source, struct source_folder *folder);
+    /* Free source->state: nothing will be asked any more. */
     void (*close)(struct source *source);
 };
 
 struct source {
+    _Atomic unsigned references; /* one of its own, until source_close; the others are files' */
     const struct source_backend *backend;
-    char *path;
     char *revision;
     char commit[41]; /* "" for a worktree */
     uint64_t look;   /* number of the current look */
@@ -45,12 +46,9 @@ struct source {
     struct error broken;           /* why the current look can answer nothing; code 0: it can */
     void *folders;                 /* tsearch(3) tree of struct source_folder by path; owns them */
 
-    struct git_repository *repository;
+    struct repository *repository;
     void *state; /* the backend's */
 };
-
-/* Open the repository at source->path into source->repository; `*ret_bare`: it has no worktree. */
-int source_repository_open(struct source *source, bool *ret_bare, struct error *error);
 
 /*
  * Every folder at or below `path` (without links: `real`) is to be compared. With the root for both
@@ -60,9 +58,6 @@ void source_mark(struct source *source, const char *path, const char *real);
 
 /* Must the folder be compared at every look? */
 void source_set_unsure(struct source *source, struct source_folder *folder, bool unsure);
-
-/* What libgit2 said last, for a message. */
-const char *source_git_message(void);
 
 extern const struct source_backend source_worktree;
 extern const struct source_backend source_revision_backend;
@@ -92,8 +87,14 @@ void source_entry_forget(struct source_entry *entry);
 int source_entry_reject(struct source_entry *entry, struct error *error, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* A file with one reference, its path and real path copied. NULL without memory. */
-struct file *file_new(const char *path, const char *real);
+/*
+ * A file of `source` with one reference; all strings are copied, `link` may be NULL. NULL without
+ * memory.
+ */
+struct file *file_new(struct source *source, const char *path, const char *real, const char *link);
+
+struct source *source_ref(struct source *source);
+void source_unref(struct source *source);
 
 /* The beginning of a Git LFS pointer file (git-lfs, docs/spec.md), and the size they stay below. */
 bool source_is_lfs_pointer(const void *bytes, uint64_t size);

@@ -1,5 +1,5 @@
 #include "source_checkout.h"
-#include "source_backend.h"
+#include "source_repository.h"
 
 #include <addonfs/cleanup.h>
 #include <errno.h>
@@ -9,21 +9,15 @@
 #include <string.h>
 #include <strings.h>
 
-struct checkout {
-    git_repository *plain; /* objects only: no folder, no configuration */
-};
-
 CLEANUP(blob, git_blob *, git_blob_free)
-CLEANUP(odb, git_odb *, git_odb_free)
 CLEANUP(config, git_config *, git_config_free)
 
-struct checkout *checkout_new(git_repository *repository)
+struct checkout *checkout_new(git_odb *objects)
 {
-    __attribute__((cleanup(cleanup_odb_scope))) git_odb *objects = NULL;
     __attribute__((cleanup(cleanup_config_scope))) git_config *nothing = NULL;
     struct checkout *checkout = calloc(1, sizeof(*checkout));
 
-    if (!checkout || git_repository_odb(&objects, repository) < 0 || git_config_new(&nothing) < 0 ||
+    if (!checkout || git_config_new(&nothing) < 0 ||
         git_repository_wrap_odb(&checkout->plain, objects) < 0 ||
         git_repository_set_config(checkout->plain, nothing) < 0) {
         checkout_free(checkout);

@@ -14,10 +14,14 @@
 #include <addonfs/error.h>
 #include <git2.h>
 
-struct checkout;
+/* A handle for one thread at a time. */
+struct checkout {
+    git_repository *plain; /* objects only: no folder, no configuration */
+    struct checkout *next; /* its owner's */
+};
 
-/* NULL without memory. `repository` is used only here. */
-struct checkout *checkout_new(git_repository *repository);
+/* Around `objects`, which is referenced. NULL without memory. */
+struct checkout *checkout_new(git_odb *objects);
 void checkout_free(struct checkout *checkout);
 
 /*

@@ -124,10 +124,10 @@ static int fail(struct file *file, int code, const char *reason)
     return file->failure ? 0 : -ENOMEM;
 }
 
-int file_take(const struct resolve_root *root, const char *path, const char *real,
-              struct file **ret_file, struct error *error)
+int file_take(struct source *source, const struct resolve_root *root, const char *path,
+              const char *real, struct file **ret_file, struct error *error)
 {
-    cleanup_file struct file *file = file_new(path, real);
+    cleanup_file struct file *file = file_new(source, path, real, NULL);
     /* Non-blocking: what was a regular file when it was listed may be a FIFO by now. */
     cleanup_fd int fd = resolve_open(root, real, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
     char start[SOURCE_LFS_POINTER_LIMIT];

@@ -12,8 +12,8 @@
  * tried here, once for each state of the file, so that a stat can already tell. -ENOMEM and other
  * failures of the moment are returned.
  */
-int file_take(const struct resolve_root *root, const char *path, const char *real,
-              struct file **ret_file, struct error *error);
+int file_take(struct source *source, const struct resolve_root *root, const char *path,
+              const char *real, struct file **ret_file, struct error *error);
 
 /*
  * Is the file still what it was, now that a stat says `status`? Looks at the bytes only where the

@@ -1,5 +1,5 @@
 #include "source_history.h"
-#include "source_backend.h"
+#include "source_repository.h"
 
 #include <endian.h>
 #include <errno.h>
@@ -32,7 +32,6 @@ struct answers {
 };
 
 struct history {
-    struct cache *cache;
     char *shallow_path;
     pthread_mutex_t lock; /* guards the rest; held for a whole walk */
     git_repository *objects;
@@ -52,6 +51,7 @@ struct group {
 
 struct walk {
     struct history *history;
+    struct cache *cache;
     struct cache_reader *reader;
     const char *const *paths;
     int64_t *times;
@@ -194,12 +194,12 @@ static struct answers *recall(struct history *history, struct cache_reader *read
     return answers;
 }
 
-static void write_note(struct history *history, const struct answers *answers)
+static void write_note(const struct walk *walk, const struct answers *answers)
 {
     struct content_id key;
     cleanup_free char *bytes = NULL;
     size_t size = 0;
-    FILE *stream = history->cache ? open_memstream(&bytes, &size) : NULL;
+    FILE *stream = walk->cache ? open_memstream(&bytes, &size) : NULL;
 
     if (!stream)
         return;
@@ -208,8 +208,8 @@ static void write_note(struct history *history, const struct answers *answers)
         fwrite(&time, sizeof(time), 1, stream);
         fwrite(answers->paths[i], strlen(answers->paths[i]) + 1, 1, stream);
     }
-    if (fclose(stream) == 0 && make_key(history, &answers->commit, &key) == 0)
-        cache_put_note(history->cache, &key, bytes, size);
+    if (fclose(stream) == 0 && make_key(walk->history, &answers->commit, &key) == 0)
+        cache_put_note(walk->cache, &key, bytes, size);
 }
 
 /* Remember the answers of a walk from `commit`, with those that were known of it. */
@@ -240,7 +240,7 @@ static int remember(struct walk *walk, const git_oid *commit, size_t count)
     else
         known = make_place(history);
     *known = all;
-    write_note(history, known);
+    write_note(walk, known);
     return 0;
 }
 
@@ -559,11 +559,11 @@ static int read_shallow(struct history *history)
     return 0;
 }
 
-int history_times(struct history *history, const git_oid *commit, const char *const *paths,
-                  size_t count, int64_t *ret_times, struct error *error)
+int history_times(struct history *history, struct cache *cache, const git_oid *commit,
+                  const char *const *paths, size_t count, int64_t *ret_times, struct error *error)
 {
     cleanup_lock(&history->lock);
-    struct walk walk = {.history = history, .paths = paths, .times = ret_times};
+    struct walk walk = {.history = history, .cache = cache, .paths = paths, .times = ret_times};
     struct content_id before = history->shallow_id;
 
     if (count == 0)
@@ -572,7 +572,7 @@ int history_times(struct history *history, const git_oid *commit, const char *co
     for (size_t i = 0; i < REMEMBERED && !content_id_equal(&before, &history->shallow_id); i++)
         answers_clear(&history->remembered[i]);
     walk.is_same = r == 0 ? calloc(count, sizeof(*walk.is_same)) : NULL;
-    walk.reader = cache_reader_begin(history->cache);
+    walk.reader = cache_reader_begin(cache);
     if (r == 0)
         r = walk.is_same ? walk_all(&walk, commit, count) : -ENOMEM;
     if (r == 0 && !walk.truncated)
@@ -588,14 +588,13 @@ int history_times(struct history *history, const git_oid *commit, const char *co
     return r < 0 ? error_errno(error, r, "the history of commit %s", git_oid_tostr_s(commit)) : 0;
 }
 
-struct history *history_new(git_odb *objects, const char *common_dir, struct cache *cache)
+struct history *history_new(git_odb *objects, const char *common_dir)
 {
     struct history *history = calloc(1, sizeof(*history));
 
     if (!history)
         return NULL;
     pthread_mutex_init(&history->lock, NULL);
-    history->cache = cache;
     if (asprintf(&history->shallow_path, "%s/shallow", common_dir) < 0)
         history->shallow_path = NULL;
     if (!history->shallow_path || git_repository_wrap_odb(&history->objects, objects) < 0) {

@@ -19,19 +19,19 @@
 struct history;
 
 /*
- * A history of what `objects` (referenced) holds. `common_dir` is where Git keeps `shallow`;
- * `cache` (or NULL) must outlive it. NULL without memory.
+ * A history of what `objects` (referenced) holds. `common_dir` is where Git keeps `shallow`. NULL
+ * without memory.
  */
-struct history *history_new(git_odb *objects, const char *common_dir, struct cache *cache);
+struct history *history_new(git_odb *objects, const char *common_dir);
 void history_free(struct history *history);
 
 /*
  * When each of the `count` paths (sorted by bytes, each once; files or folders that `commit` has)
  * was last changed, in seconds since 1970 as the committer's clock had it. A path that the commit
- * has not is as old as the history. -EIO: an object is missing or damaged; -ENOMEM. Thread-safe,
- * one walk at a time.
+ * has not is as old as the history. `cache` remembers the answers, or is NULL. -EIO: an object is
+ * missing or damaged; -ENOMEM. Thread-safe, one walk at a time.
  */
-int history_times(struct history *history, const git_oid *commit, const char *const *paths,
-                  size_t count, int64_t *ret_times, struct error *error);
+int history_times(struct history *history, struct cache *cache, const git_oid *commit,
+                  const char *const *paths, size_t count, int64_t *ret_times, struct error *error);
 
 #endif

@@ -1,11 +1,15 @@
-/* Opening the repository, for both backends; the only place that reads its configuration. */
-#include "source_backend.h"
+#include "source_repository.h"
 
 #include <errno.h>
-#include <git2.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+
+CLEANUP(object, git_object *, git_object_free)
+CLEANUP(reference, git_reference *, git_reference_free)
+#define cleanup_object __attribute__((cleanup(cleanup_object_scope)))
+#define cleanup_reference __attribute__((cleanup(cleanup_reference_scope)))
 
 const char *source_git_message(void)
 {
@@ -14,63 +18,211 @@ const char *source_git_message(void)
     return last && last->message ? last->message : "unknown error of libgit2";
 }
 
-static int explain_owner(const struct source *source, struct error *error)
+static int explain_owner(const char *path, struct error *error)
 {
     struct stat status = {0};
 
-    (void)stat(source->path, &status);
+    (void)stat(path, &status);
     return error_set(
         error, -EPERM,
         "%s: the repository belongs to another user (uid %u): run addonfs as that user "
         "or as root, or allow it with: git config --global --add safe.directory '%s'",
-        source->path, (unsigned)status.st_uid, source->path);
+        path, (unsigned)status.st_uid, path);
 }
 
 /* A folder inside a clone: say which folder to give. */
-static int explain_not_found(const struct source *source, struct error *error)
+static int explain_not_found(const char *path, struct error *error)
 {
     __attribute__((cleanup(git_buf_dispose))) git_buf found = {0};
 
-    if (git_repository_discover(&found, source->path, 0, NULL) < 0)
+    if (git_repository_discover(&found, path, 0, NULL) < 0)
         return error_set(error, -ENOTSUP,
                          "%s: not a Git repository: give the root of a clone or a bare repository",
-                         source->path);
+                         path);
     size_t length = found.size;
     if (length > 6 && strcmp(found.ptr + length - 6, "/.git/") == 0)
         length -= 6;
     else if (length > 1 && found.ptr[length - 1] == '/')
         length--;
     /* libgit2 says "not found" of another user's repository if there is no user configuration. */
-    if (strlen(source->path) == length && memcmp(source->path, found.ptr, length) == 0)
-        return explain_owner(source, error);
+    if (strlen(path) == length && memcmp(path, found.ptr, length) == 0)
+        return explain_owner(path, error);
     return error_set(error, -ENOTSUP,
                      "%s: a folder inside the Git repository %.*s: give the repository's root",
-                     source->path, (int)length, found.ptr);
+                     path, (int)length, found.ptr);
 }
 
-int source_repository_open(struct source *source, bool *ret_bare, struct error *error)
+/* The handle, and whose it is. */
+static int open_handle(struct repository *repository, struct error *error)
 {
+    const char *path = repository->path;
     cleanup_free char *dot_git = NULL;
     struct stat status;
 
-    if (stat(source->path, &status) < 0)
-        return error_errno(error, -errno, "%s", source->path);
+    if (stat(path, &status) < 0)
+        return error_errno(error, -errno, "%s", path);
     if (!S_ISDIR(status.st_mode))
-        return error_errno(error, -ENOTDIR, "%s", source->path);
-    int r = git_repository_open_ext(&source->repository, source->path,
-                                    GIT_REPOSITORY_OPEN_NO_SEARCH, NULL);
+        return error_errno(error, -ENOTDIR, "%s", path);
+    int r = git_repository_open_ext(&repository->handle, path, GIT_REPOSITORY_OPEN_NO_SEARCH, NULL);
     if (r == GIT_ENOTFOUND)
-        return explain_not_found(source, error);
+        return explain_not_found(path, error);
     if (r == GIT_EOWNER)
-        return explain_owner(source, error);
+        return explain_owner(path, error);
     if (r < 0)
-        return error_set(error, -ENOTSUP, "%s: cannot open the Git repository: %s", source->path,
+        return error_set(error, -ENOTSUP, "%s: cannot open the Git repository: %s", path,
                          source_git_message());
-    if (asprintf(&dot_git, "%s/.git", source->path) < 0) {
+    if (asprintf(&dot_git, "%s/.git", path) < 0) {
         dot_git = NULL;
-        return error_errno(error, -ENOMEM, "%s", source->path);
+        return error_errno(error, -ENOMEM, "%s", path);
     }
     /* Not git_repository_is_bare: SOURCE is the root, whatever core.worktree and core.bare say. */
-    *ret_bare = lstat(dot_git, &status) < 0;
+    repository->bare = lstat(dot_git, &status) < 0;
+    return 0;
+}
+
+/*
+ * Trees are what is read again and again: those of folders with many files are larger than what
+ * libgit2 keeps by default (4 KiB), and all that it keeps (256 MiB) is more than we may have.
+ */
+static void limit_libgit2(void)
+{
+    enum { TREE_LIMIT = 1 << 16, ALL_LIMIT = 8 << 20 };
+
+    (void)git_libgit2_opts(GIT_OPT_SET_CACHE_OBJECT_LIMIT, GIT_OBJECT_TREE, (size_t)TREE_LIMIT);
+    (void)git_libgit2_opts(GIT_OPT_SET_CACHE_MAX_SIZE, (ssize_t)ALL_LIMIT);
+}
+
+int repository_open(const char *path, struct repository **ret_repository, struct error *error)
+{
+    cleanup_repository struct repository *repository = calloc(1, sizeof(*repository));
+
+    if (!repository)
+        return error_errno(error, -ENOMEM, "%s", path);
+    git_libgit2_init();
+    limit_libgit2();
+    atomic_init(&repository->references, 1);
+    pthread_mutex_init(&repository->lock, NULL);
+    repository->path = realpath(path, NULL);
+    if (!repository->path)
+        return error_errno(error, -errno, "%s", path);
+    int r = open_handle(repository, error);
+    if (r < 0)
+        return r;
+    repository->git_dir = strdup(git_repository_path(repository->handle));
+    repository->common_dir = strdup(git_repository_commondir(repository->handle));
+    if (!repository->git_dir || !repository->common_dir)
+        return error_errno(error, -ENOMEM, "%s", path);
+    if (git_repository_odb(&repository->objects, repository->handle) < 0)
+        return error_set(error, -ENOTSUP, "%s: cannot open the object database: %s", path,
+                         source_git_message());
+    repository->history = history_new(repository->objects, repository->common_dir);
+    if (!repository->history)
+        return error_errno(error, -ENOMEM, "%s", path);
+    *ret_repository = steal_pointer(&repository);
+    return 0;
+}
+
+struct repository *repository_ref(struct repository *repository)
+{
+    atomic_fetch_add(&repository->references, 1);
+    return repository;
+}
+
+void repository_unref(struct repository *repository)
+{
+    if (!repository || atomic_fetch_sub(&repository->references, 1) > 1)
+        return;
+    while (repository->idle) {
+        struct checkout *checkout = repository->idle;
+        repository->idle = checkout->next;
+        checkout_free(checkout);
+    }
+    history_free(repository->history);
+    git_odb_free(repository->objects);
+    git_repository_free(repository->handle);
+    git_libgit2_shutdown();
+    pthread_mutex_destroy(&repository->lock);
+    free(repository->path);
+    free(repository->git_dir);
+    free(repository->common_dir);
+    free(repository);
+}
+
+struct checkout *repository_borrow(struct repository *repository)
+{
+    {
+        cleanup_lock(&repository->lock);
+        struct checkout *checkout = repository->idle;
+        if (checkout) {
+            repository->idle = checkout->next;
+            return checkout;
+        }
+    }
+    return checkout_new(repository->objects);
+}
+
+void repository_give_back(struct repository *repository, struct checkout *checkout)
+{
+    cleanup_lock(&repository->lock);
+
+    checkout->next = repository->idle;
+    repository->idle = checkout;
+}
+
+/* --- Revisions ----------------------------------------------------------------------------------
+ */
+
+static const char hexadecimal[] = "0123456789abcdefABCDEF";
+
+/* Does it end as `git describe` ends a name: -g and an object's abbreviated id? */
+static bool is_described(const char *name)
+{
+    const char *g = strrchr(name, 'g'); /* no hexadecimal digit */
+
+    return g && g > name && g[-1] == '-' && g[1] && g[1 + strspn(g + 1, hexadecimal)] == '\0';
+}
+
+/*
+ * git_revparse_single, which every look may need. That one is not asked for a plain name that may
+ * be missing: its last try, a name of `git describe`, leaks 20 KB when the name is none (libgit2
+ * 1.5, git_regexp_match).
+ */
+static int find_object(git_repository *repository, const char *name, git_object **ret_object)
+{
+    cleanup_reference git_reference *reference = NULL;
+    size_t length = strlen(name);
+    bool is_id = strspn(name, hexadecimal) == length && length <= GIT_OID_HEXSZ;
+    int r = GIT_ENOTFOUND;
+    git_oid id;
+
+    if (strpbrk(name, "^~:@") || is_described(name))
+        return git_revparse_single(ret_object, repository, name);
+    if (is_id && length == GIT_OID_HEXSZ && git_oid_fromstr(&id, name) == 0)
+        r = git_object_lookup(ret_object, repository, &id, GIT_OBJECT_ANY);
+    if (r == GIT_ENOTFOUND)
+        r = git_reference_dwim(&reference, repository, name);
+    if (r == 0 && reference)
+        return git_reference_peel(ret_object, reference, GIT_OBJECT_COMMIT);
+    if (r == GIT_ENOTFOUND && is_id && length >= GIT_OID_MINPREFIXLEN &&
+        git_oid_fromstrn(&id, name, length) == 0)
+        r = git_object_lookup_prefix(ret_object, repository, &id, length, GIT_OBJECT_ANY);
+    return r;
+}
+
+int repository_resolve(struct repository *repository, const char *revision, git_oid *ret_commit,
+                       struct error *error)
+{
+    cleanup_lock(&repository->lock);
+    cleanup_object git_object *object = NULL;
+    cleanup_object git_object *peeled = NULL;
+
+    int r = find_object(repository->handle, revision, &object);
+    if (r < 0)
+        return error_set(error, r == GIT_ENOTFOUND ? -ENOENT : -EINVAL, "%s: no revision %s: %s",
+                         repository->path, revision, source_git_message());
+    if (git_object_peel(&peeled, object, GIT_OBJECT_COMMIT) < 0)
+        return error_set(error, -EINVAL, "%s: revision %s is not a commit", repository->path,
+                         revision);
+    *ret_commit = *git_object_id(peeled);
     return 0;
 }

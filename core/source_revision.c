@@ -19,99 +19,52 @@
 enum { LINK_LIMIT = 40 };
 
 struct revision {
-    struct checkout *checkout;
-    pthread_mutex_t lock; /* around every call of libgit2: its handles belong to one thread */
+    struct checkout *objects; /* for trees and links */
+    pthread_mutex_t lock;     /* around every use of `objects` and what was read through it */
     git_oid commit;
     git_tree *root;
     struct timespec time; /* of the commit */
     bool resolved;
 };
 
-CLEANUP(object, git_object *, git_object_free)
 CLEANUP(commit, git_commit *, git_commit_free)
 CLEANUP(tree, git_tree *, git_tree_free)
 CLEANUP(tree_entry, git_tree_entry *, git_tree_entry_free)
 CLEANUP(link, git_blob *, git_blob_free)
-CLEANUP(reference, git_reference *, git_reference_free)
-#define cleanup_object __attribute__((cleanup(cleanup_object_scope)))
 #define cleanup_commit __attribute__((cleanup(cleanup_commit_scope)))
 #define cleanup_tree __attribute__((cleanup(cleanup_tree_scope)))
 #define cleanup_tree_entry __attribute__((cleanup(cleanup_tree_entry_scope)))
 #define cleanup_link __attribute__((cleanup(cleanup_link_scope)))
-#define cleanup_reference __attribute__((cleanup(cleanup_reference_scope)))
 
 static struct revision *revision_of(const struct source *source)
 {
     return source->state;
 }
 
-static const char hexadecimal[] = "0123456789abcdefABCDEF";
-
-/* Does it end as `git describe` ends a name: -g and an object's abbreviated id? */
-static bool is_described(const char *name)
-{
-    const char *g = strrchr(name, 'g'); /* no hexadecimal digit */
-
-    return g && g > name && g[-1] == '-' && g[1] && g[1 + strspn(g + 1, hexadecimal)] == '\0';
-}
-
-/*
- * git_revparse_single, which every look may need. That one is not asked for a plain name that may
- * be missing: its last try, a name of `git describe`, leaks 20 KB when the name is none (libgit2
- * 1.5, git_regexp_match).
- */
-static int find_object(git_repository *repository, const char *name, git_object **ret_object)
-{
-    cleanup_reference git_reference *reference = NULL;
-    size_t length = strlen(name);
-    bool is_id = strspn(name, hexadecimal) == length && length <= GIT_OID_HEXSZ;
-    int r = GIT_ENOTFOUND;
-    git_oid id;
-
-    if (strpbrk(name, "^~:@") || is_described(name))
-        return git_revparse_single(ret_object, repository, name);
-    if (is_id && length == GIT_OID_HEXSZ && git_oid_fromstr(&id, name) == 0)
-        r = git_object_lookup(ret_object, repository, &id, GIT_OBJECT_ANY);
-    if (r == GIT_ENOTFOUND)
-        r = git_reference_dwim(&reference, repository, name);
-    if (r == 0 && reference)
-        return git_reference_peel(ret_object, reference, GIT_OBJECT_COMMIT);
-    if (r == GIT_ENOTFOUND && is_id && length >= GIT_OID_MINPREFIXLEN &&
-        git_oid_fromstrn(&id, name, length) == 0)
-        r = git_object_lookup_prefix(ret_object, repository, &id, length, GIT_OBJECT_ANY);
-    return r;
-}
-
 /* Find out which commit the revision names now. */
 static int begin(struct source *source, struct error *error)
 {
     struct revision *revision = revision_of(source);
-    cleanup_lock(&revision->lock);
-    cleanup_object git_object *object = NULL;
-    cleanup_object git_object *peeled = NULL;
+    cleanup_commit git_commit *commit = NULL;
     git_tree *tree = NULL;
+    git_oid id;
 
-    int r = find_object(source->repository, source->revision, &object);
+    int r = repository_resolve(source->repository, source->revision, &id, error);
     if (r < 0)
-        return error_set(error, r == GIT_ENOTFOUND ? -ENOENT : -EINVAL, "%s: no revision %s: %s",
-                         source->path, source->revision, source_git_message());
-    if (git_object_peel(&peeled, object, GIT_OBJECT_COMMIT) < 0)
-        return error_set(error, -EINVAL, "%s: revision %s is not a commit", source->path,
-                         source->revision);
-    const git_oid *id = git_object_id(peeled);
-    if (revision->resolved && git_oid_equal(id, &revision->commit))
+        return r;
+    cleanup_lock(&revision->lock);
+    if (revision->resolved && git_oid_equal(&id, &revision->commit))
         return 0;
-
-    const git_commit *commit = (const git_commit *)peeled;
-    if (git_commit_tree(&tree, commit) < 0)
-        return error_set(error, -EIO, "%s: the tree of commit %s cannot be read: %s", source->path,
-                         git_oid_tostr_s(id), source_git_message());
+    if (git_commit_lookup(&commit, revision->objects->plain, &id) < 0 ||
+        git_commit_tree(&tree, commit) < 0)
+        return error_set(error, -EIO, "%s: the tree of commit %s cannot be read: %s",
+                         source_path(source), git_oid_tostr_s(&id), source_git_message());
     git_tree_free(revision->root);
     revision->root = tree;
     revision->time.tv_sec = (time_t)git_commit_time(commit);
-    revision->commit = *id;
+    revision->commit = id;
     revision->resolved = true;
-    git_oid_tostr(source->commit, sizeof(source->commit), id);
+    git_oid_tostr(source->commit, sizeof(source->commit), &id);
     source->renewed = true;
     return 0;
 }
@@ -378,7 +331,10 @@ static int look_at_blob(struct source *source, struct source_folder *folder,
 {
     struct revision *revision = revision_of(source);
     cleanup_free char *path = path_join(folder->path, entry->name);
-    struct file *file = path ? file_new(path, real) : NULL;
+    cleanup_free char *link = entry->linked ? path_join(folder->real, entry->name) : NULL;
+    struct file *file = path && (link || !entry->linked)
+                            ? file_new(source, path, real, entry->linked ? link : folder->link)
+                            : NULL;
 
     if (!file)
         return error_errno(error, -ENOMEM, "%s", entry->name);
@@ -469,6 +425,7 @@ static git_oid attributes_commit(struct revision *revision, const struct file *f
     git_oid commit;
 
     memcpy(commit.id, file->identity.commit, GIT_OID_RAWSZ);
+    cleanup_lock(&revision->lock);
     if (git_oid_equal(&commit, &revision->commit) || !folder ||
         find_tree(revision, folder, &tree, &attributes) < 0 ||
         !content_id_equal(&attributes, &file->identity.attributes))
@@ -480,13 +437,17 @@ static int read_blob(struct source *source, const struct file *file, struct spoo
                      size_t memory_limit, struct content **ret_content, struct error *error)
 {
     struct revision *revision = revision_of(source);
-    cleanup_lock(&revision->lock);
     git_oid commit = attributes_commit(revision, file);
     git_oid object;
+    struct checkout *checkout = repository_borrow(source->repository);
 
+    if (!checkout)
+        return error_errno(error, -ENOMEM, "%s", file->path);
     memcpy(object.id, file->identity.object, GIT_OID_RAWSZ);
-    return checkout_blob(revision->checkout, &object, &commit, file->real, spool, memory_limit,
-                         ret_content, error);
+    int r = checkout_blob(checkout, &object, &commit, file->real, spool, memory_limit, ret_content,
+                          error);
+    repository_give_back(source->repository, checkout);
+    return r;
 }
 
 static void close_revision(struct source *source)
@@ -496,7 +457,7 @@ static void close_revision(struct source *source)
     if (!revision)
         return;
     git_tree_free(revision->root);
-    checkout_free(revision->checkout);
+    checkout_free(revision->objects);
     pthread_mutex_destroy(&revision->lock);
     free(revision);
 }
@@ -506,11 +467,11 @@ int source_revision_open(struct source *source, struct error *error)
     struct revision *revision = calloc(1, sizeof(*revision));
 
     if (!revision)
-        return error_errno(error, -ENOMEM, "%s", source->path);
+        return error_errno(error, -ENOMEM, "%s", source_path(source));
     source->state = revision;
     pthread_mutex_init(&revision->lock, NULL);
-    revision->checkout = checkout_new(source->repository);
-    return revision->checkout ? 0 : error_errno(error, -ENOMEM, "%s", source->path);
+    revision->objects = checkout_new(source->repository->objects);
+    return revision->objects ? 0 : error_errno(error, -ENOMEM, "%s", source_path(source));
 }
 
 const struct source_backend source_revision_backend = {

@@ -5,7 +5,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <git2.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
@@ -58,7 +57,7 @@ static int look_at_file(struct source *source, struct source_folder *folder,
         return 0;
     if (!path)
         return error_errno(error, -ENOMEM, "%s", entry->name);
-    int r = file_take(&worktree_of(source)->root, path, real, &file, error);
+    int r = file_take(source, &worktree_of(source)->root, path, real, &file, error);
     if (r < 0)
         return r;
     /* What it failed for may pass without the folder changing. */
@@ -347,7 +346,7 @@ static int load(struct source *source, struct source_folder *folder, bool *ret_c
     else if (r == -EPERM)
         error_set(&why, r, "%s: Git's own folder, which is never shown", folder->path);
     else
-        error_errno(&why, r, "%s", *folder->path ? folder->path : source->path);
+        error_errno(&why, r, "%s", *folder->path ? folder->path : source_path(source));
     if (folder_fail(folder, r, &why))
         *ret_changed = true;
     return 0;
@@ -367,7 +366,7 @@ static int begin(struct source *source, struct error *error)
         return 0;
     int r = watch_drain(worktree->watch, &report);
     if (r == -ENOMEM)
-        return error_errno(error, r, "%s", source->path);
+        return error_errno(error, r, "%s", source_path(source));
     if (r < 0)
         watch_no_more(source, "inotify does not work here: changes are looked for by comparing "
                               "all files at every look");
@@ -411,20 +410,20 @@ int source_worktree_open(struct source *source, struct error *error)
     struct worktree *worktree = calloc(1, sizeof(*worktree));
 
     if (!worktree)
-        return error_errno(error, -ENOMEM, "%s", source->path);
+        return error_errno(error, -ENOMEM, "%s", source_path(source));
     source->state = worktree;
-    worktree->root.fd = open(source->path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    worktree->root.fd = open(source_path(source), O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (worktree->root.fd < 0)
-        return error_errno(error, -errno, "%s", source->path);
-    int r = remember_git(&worktree->root, git_repository_path(source->repository), error);
+        return error_errno(error, -errno, "%s", source_path(source));
+    int r = remember_git(&worktree->root, source->repository->git_dir, error);
     if (r == 0)
-        r = remember_git(&worktree->root, git_repository_commondir(source->repository), error);
+        r = remember_git(&worktree->root, source->repository->common_dir, error);
     if (r < 0)
         return r;
     cleanup_fd int test = resolve_open(&worktree->root, "", O_PATH | O_DIRECTORY);
     if (test == -ENOSYS || test == -EPERM)
         return error_errno(error, test, "%s: openat2 is not allowed here (Linux 5.6 or later)",
-                           source->path);
+                           source_path(source));
     if (!source->poll && test >= 0)
         worktree->watch = watch_new(test);
     source->poll = worktree->watch == NULL;

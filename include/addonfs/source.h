@@ -8,16 +8,15 @@
  *     bool changed;
  *     r = source_refresh(source, &changed, &error);
  *     r = source_find(source, "openpype/version.py", &entry, &error);
- *     r = source_read(source, entry->file, spool, CONTENT_MEMORY_LIMIT, &content, &error);
+ *     r = source_read(entry->file, spool, CONTENT_MEMORY_LIMIT, &content, &error);
  *
  * Only what is asked for is touched: a worktree's other files are neither opened nor stat'ed. What
  * was asked for is remembered, names that were absent included (they are absent from a folder that
  * was listed), so it is exactly what the next refresh has to compare, and what a change feed has to
  * watch.
  *
- * A `struct file` is one file at one moment: path, attributes, identity. It is immutable and
- * shared; as long as nothing about a file changes, every look answers the same one. `source_read`
- * gives the bytes of just that moment, or -ESTALE.
+ * As long as nothing about a file changes, every look answers the same `struct file`. `source_read`
+ * gives the bytes of just the moment of its look, or -ESTALE.
  *
  * Links are followed inside the tree only. Nothing outside the tree is ever answered, nor anything
  * of Git's own: see source_resolve.h for how.
@@ -31,7 +30,7 @@
 #include <addonfs/cleanup.h>
 #include <addonfs/content.h>
 #include <addonfs/error.h>
-#include <addonfs/member.h>
+#include <addonfs/file.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -53,36 +52,6 @@ enum source_kind {
     SOURCE_OTHER,   /* what can be neither read nor entered; `reason` says why */
 };
 
-struct source_owner {
-    mode_t mode; /* permission bits */
-    uid_t uid;
-    gid_t gid;
-};
-
-struct file {
-    _Atomic unsigned references;
-    char *path; /* as it was asked for, from the root */
-    char *real; /* the same without links */
-    struct source_owner owner;
-    struct timespec mtime;
-    uint64_t size; /* bytes; of a revision's file: UINT64_MAX, ask source_measure */
-    char *failure; /* why it cannot be read, or NULL */
-    bool id_known;
-    struct content_id id; /* of a worktree file whose time stamps are too young to tell */
-    /* The compressed form, once there is one: set at most once, given back with the file. */
-    _Atomic(struct member *) member;
-    _Atomic uint64_t measured; /* of a revision's file: its size, or UINT64_MAX */
-    struct file_identity {     /* the source's own */
-        dev_t device;          /* worktree */
-        ino_t inode;
-        struct timespec change;
-        _Atomic bool trusted;         /* see source_file.c */
-        unsigned char object[20];     /* revision: the blob */
-        struct content_id attributes; /* revision: of all .gitattributes that may apply */
-        unsigned char commit[20];     /* revision: whose attributes apply */
-    } identity;
-};
-
 /* One name in a folder. Valid until the next refresh. */
 struct source_entry {
     char *name;
@@ -99,6 +68,7 @@ struct source_entry {
 struct source_folder {
     char *path;
     char *real;
+    char *link; /* the last link on the way, itself without links; or NULL */
     struct source_owner owner;
     size_t count;
     struct source_entry *entries;     /* sorted by name bytes; Git's own names are not among them */
@@ -131,6 +101,12 @@ struct source_folder {
  */
 int source_open(const struct source_options *options, struct source **ret_source,
                 struct error *error);
+
+/* Another source of the same repository: `revision`. Errors as those of a look. */
+int source_open_revision(const struct source *of, const char *revision, struct source **ret_source,
+                         struct error *error);
+
+/* Forget what is known of folders. Files live on, and can still be read. NULL is allowed. */
 void source_close(struct source *source);
 
 /* The source's path without links, absolute. */
@@ -145,6 +121,14 @@ const char *source_warning(const struct source *source);
 /* The commit that is shown, 40 hexadecimal digits, or NULL for a worktree. Valid until the next
  * refresh. */
 const char *source_commit(const struct source *source);
+
+/*
+ * When each of the `count` paths (sorted by bytes, each once; files or folders of the commit that is
+ * shown) was last changed, in seconds since 1970, as `git log -1 -- PATH` says. Only for a revision.
+ * `cache` remembers it, or is NULL. -EIO, -ENOMEM. Thread-safe.
+ */
+int source_times(struct source *source, struct cache *cache, const char *const *paths, size_t count,
+                 int64_t *ret_times, struct error *error);
 
 /*
  * Begin a look. `*ret_changed`: something that was asked for is no longer as it was. An error means
@@ -192,41 +176,19 @@ int source_find(struct source *source, const char *path, struct source_folder **
 
 /*
  * Take the bytes of `file`. -ESTALE: the file is no longer what it was at its look. -EIO, -EACCES,
- * …: it cannot be read; the error starts with the path. -ENOSPC, -ENOMEM: no room.
+ * …: it cannot be read; the error starts with the path. -ENOSPC, -ENOMEM: no room. Its source may
+ * have been closed meanwhile.
  */
-int source_read(struct source *source, const struct file *file, struct spool *spool,
-                size_t memory_limit, struct content **ret_content, struct error *error);
+int source_read(const struct file *file, struct spool *spool, size_t memory_limit,
+                struct content **ret_content, struct error *error);
 
 /* Bytes of `file`, and whether it can be read: errors as source_read. Reads only what it must. */
-int source_measure(struct source *source, struct file *file, struct spool *spool,
-                   uint64_t *ret_size, struct error *error);
+int source_measure(struct file *file, struct spool *spool, uint64_t *ret_size, struct error *error);
 
 /* The version of libgit2. */
 const char *source_library_version(void);
 
-/*
- * A key that tells the bytes of `file` without reading them: from its stat, or from its blob and
- * the attributes that apply. False: nothing does. A key is good for looking bytes up that were read
- * when the file had settled.
- */
-bool file_key(const struct file *file, struct content_id *ret_key);
-
-/* Is what will be read of it from now on tied to its key? Not while its time stamps are young. */
-bool file_has_settled(const struct file *file);
-
-/*
- * Do two looks' files hold the same bytes for certain, under the same paths and with the same
- * owner? (A file that was forgotten meanwhile is taken anew.) NULL equals NULL only. Under the
- * view's lock.
- */
-bool file_equal(const struct file *a, const struct file *b);
-
-struct file *file_ref(struct file *file);
-void file_unref(struct file *file);
-
 CLEANUP(source, struct source *, source_close)
 #define cleanup_source __attribute__((cleanup(cleanup_source_scope)))
-CLEANUP(file, struct file *, file_unref)
-#define cleanup_file __attribute__((cleanup(cleanup_file_scope)))
 
 #endif

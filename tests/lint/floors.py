@@ -21,7 +21,7 @@ from pathlib import Path, PurePosixPath
 FLOORS = [
     "error cleanup checked path sha256 buffer problem",
     "deflate pylit match spool content member cache",
-    "source worktree revision resolve recipe layouts",
+    "file source worktree revision resolve recipe layouts",
     "zip bundle body entry package",
     "view watch",
     "status export identity",

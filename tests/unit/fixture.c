@@ -198,8 +198,7 @@ void fixture_expect(const struct fixture *fixture, struct file *file, const char
     char bytes[1024];
     struct error error = {0};
 
-    if (source_read(fixture->origin.source, file, fixture->origin.spool, CONTENT_MEMORY_LIMIT,
-                    &content, &error) < 0)
+    if (source_read(file, fixture->origin.spool, CONTENT_MEMORY_LIMIT, &content, &error) < 0)
         fail_msg("%s", error.text);
     assert_int_equal(content->size, strlen(text));
     assert_int_equal(content_read(content, 0, bytes, sizeof(bytes)), content->size);

@@ -43,8 +43,8 @@ static void list_clear(struct list *list)
     free(list->paths);
 }
 
-static int ask(git_repository *repository, struct history *history, const char *name,
-               const struct list *given)
+static int ask(git_repository *repository, struct history *history, struct cache *cache,
+               const char *name, const struct list *given)
 {
     git_commit *commit = NULL;
     git_tree *tree = NULL;
@@ -63,7 +63,8 @@ static int ask(git_repository *repository, struct history *history, const char *
         qsort(list.paths, list.count, sizeof(char *), compare);
     }
     int64_t *times = calloc(list.count + 1, sizeof(*times));
-    int r = history_times(history, &id, (const char *const *)list.paths, list.count, times, &error);
+    int r = history_times(history, cache, &id, (const char *const *)list.paths, list.count, times,
+                          &error);
     if (r < 0)
         fprintf(stderr, "%s\n", error.text);
     for (size_t i = 0; r == 0 && i < list.count; i++)
@@ -95,9 +96,9 @@ int main(int count, char **arguments)
     }
     struct cache *cache =
         strcmp(arguments[2], "none") == 0 ? NULL : cache_open(arguments[2], 1 << 30, "test");
-    struct history *history = history_new(objects, git_repository_commondir(repository), cache);
+    struct history *history = history_new(objects, git_repository_commondir(repository));
     for (int i = 3; i < count && r == 0; i++)
-        r = ask(repository, history, arguments[i], &given);
+        r = ask(repository, history, cache, arguments[i], &given);
     history_free(history);
     cache_close(cache);
     list_clear(&given);

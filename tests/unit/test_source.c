@@ -74,9 +74,7 @@ static void a_file_is_the_same_one_until_it_changes(void **state)
 
     cleanup_content struct content *content = NULL;
     struct error error = {0};
-    assert_int_equal(
-        source_read(fixture->origin.source, before, fixture->origin.spool, 100, &content, &error),
-        -ESTALE);
+    assert_int_equal(source_read(before, fixture->origin.spool, 100, &content, &error), -ESTALE);
     assert_int_equal(strncmp(error.text, "openpype/lib/tools.py: ", 23), 0);
 }
 
@@ -175,12 +173,9 @@ static void an_lfs_pointer_is_no_content(void **state)
     fixture_refresh(fixture);
     cleanup_content struct content *content = NULL;
     struct file *file = fixture_file(fixture, "openpype/big.bin");
-    assert_int_equal(
-        source_read(fixture->origin.source, file, fixture->origin.spool, 100, &content, &error),
-        -EIO);
+    assert_int_equal(source_read(file, fixture->origin.spool, 100, &content, &error), -EIO);
     assert_non_null(strstr(error.text, "LFS"));
-    assert_int_equal(
-        source_measure(fixture->origin.source, file, fixture->origin.spool, &size, NULL), -EIO);
+    assert_int_equal(source_measure(file, fixture->origin.spool, &size, NULL), -EIO);
 }
 
 static void a_revision_shows_its_commit_and_moves_with_its_branch(void **state)
@@ -210,7 +205,7 @@ static void a_revision_shows_its_commit_and_moves_with_its_branch(void **state)
     assert_ptr_equal(fixture_file(&revision, "openpype/lib/tools.py"), same);
     /* What a revision held can be had for ever. */
     fixture_expect(&revision, before, "__version__ = \"3.15.12\"\n");
-    assert_int_equal(source_measure(source, before, fixture->origin.spool, &size, NULL), 0);
+    assert_int_equal(source_measure(before, fixture->origin.spool, &size, NULL), 0);
     assert_int_equal(size, 24);
 }
 

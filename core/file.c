@@ -1,0 +1,107 @@
+#include <addonfs/file.h>
+
+#include "source_file.h"
+
+#include <stdatomic.h>
+#include <string.h>
+
+struct file *file_new(struct source *source, const char *path, const char *real, const char *link)
+{
+    struct file *file = calloc(1, sizeof(*file));
+
+    if (!file)
+        return NULL;
+    atomic_init(&file->references, 1);
+    atomic_init(&file->measured, UINT64_MAX);
+    file->source = source_ref(source);
+    file->path = strdup(path);
+    file->real = strcmp(path, real) == 0 ? file->path : strdup(real);
+    file->link = link ? strdup(link) : NULL;
+    if (!file->path || !file->real || (link && !file->link)) {
+        file_unref(file);
+        return NULL;
+    }
+    return file;
+}
+
+struct file *file_ref(struct file *file)
+{
+    atomic_fetch_add(&file->references, 1);
+    return file;
+}
+
+void file_unref(struct file *file)
+{
+    if (!file || atomic_fetch_sub(&file->references, 1) > 1)
+        return;
+    member_unref(atomic_load(&file->member));
+    if (file->real != file->path)
+        free(file->real);
+    free(file->path);
+    free(file->link);
+    free(file->failure);
+    source_unref(file->source);
+    free(file);
+}
+
+bool file_key(const struct file *file, struct content_id *ret_key)
+{
+    static const unsigned char no_object[sizeof(file->identity.object)];
+    const struct file_identity *identity = &file->identity;
+    cleanup_sha256 struct sha256 *sha256 = NULL;
+
+    if (file->failure)
+        return false;
+    bool is_blob = memcmp(identity->object, no_object, sizeof(no_object)) != 0;
+    sha256 = sha256_new();
+    if (!sha256)
+        return false;
+    if (is_blob) {
+        sha256_update(sha256, "blob", sizeof("blob"));
+        sha256_update(sha256, identity->object, sizeof(identity->object));
+        sha256_update(sha256, identity->attributes.bytes, sizeof(identity->attributes.bytes));
+        sha256_update(sha256, file->real, strlen(file->real));
+    } else {
+        /* No padding may get into the digest: each on its own. */
+        const int64_t stat[] = {
+            (int64_t)identity->device, (int64_t)identity->inode, (int64_t)file->size,
+            file->mtime.tv_sec,        file->mtime.tv_nsec,      identity->change.tv_sec,
+            identity->change.tv_nsec,
+        };
+        sha256_update(sha256, "stat", sizeof("stat"));
+        sha256_update(sha256, stat, sizeof(stat));
+    }
+    sha256_final(sha256, ret_key);
+    return true;
+}
+
+bool file_has_settled(const struct file *file)
+{
+    return file->identity.inode == 0 || file_stamp_is_old(file->identity.change);
+}
+
+static bool same_time(struct timespec a, struct timespec b)
+{
+    return a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec;
+}
+
+bool file_equal(const struct file *a, const struct file *b)
+{
+    static const unsigned char no_object[sizeof(a->identity.object)];
+
+    if (a == b)
+        return true;
+    if (!a || !b || a->failure || b->failure || strcmp(a->path, b->path) != 0 ||
+        strcmp(a->real, b->real) != 0 || a->owner.mode != b->owner.mode ||
+        a->owner.uid != b->owner.uid || a->owner.gid != b->owner.gid)
+        return false;
+    const struct file_identity *left = &a->identity;
+    const struct file_identity *right = &b->identity;
+    if (memcmp(left->object, no_object, sizeof(no_object)) != 0)
+        return memcmp(left->object, right->object, sizeof(no_object)) == 0 &&
+               content_id_equal(&left->attributes, &right->attributes);
+    return left->device == right->device && left->inode == right->inode && a->size == b->size &&
+           same_time(a->mtime, b->mtime) && same_time(left->change, right->change) &&
+           ((left->trusted && right->trusted) ||
+            (a->id_known && b->id_known && content_id_equal(&a->id, &b->id)));
+}

@@ -1,0 +1,77 @@
+/*
+ * file: one file of a source at one moment.
+ *
+ * Path, attributes, identity: immutable and shared. As long as nothing about a file changes, every
+ * look at its source answers the same one, so the same pointer means the same bytes. It holds on to
+ * its source, from which source_read has the bytes; and its compressed form hangs on it, so that a
+ * file which did not change is never read again.
+ */
+#ifndef ADDONFS_FILE_H
+#define ADDONFS_FILE_H
+
+#include <addonfs/cleanup.h>
+#include <addonfs/member.h>
+#include <addonfs/sha256.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <time.h>
+
+struct source;
+
+struct source_owner {
+    mode_t mode; /* permission bits */
+    uid_t uid;
+    gid_t gid;
+};
+
+struct file {
+    _Atomic unsigned references;
+    struct source *source; /* where its bytes come from; referenced */
+    char *path;            /* as it was asked for, from the root */
+    char *real;            /* the same without links */
+    char *link;            /* the last link on the way, itself without links; or NULL */
+    struct source_owner owner;
+    struct timespec mtime;
+    uint64_t size; /* bytes; of a revision's file: UINT64_MAX, ask source_measure */
+    char *failure; /* why it cannot be read, or NULL */
+    bool id_known;
+    struct content_id id; /* of a worktree file whose time stamps are too young to tell */
+    /* The compressed form, once there is one: set at most once, given back with the file. */
+    _Atomic(struct member *) member;
+    _Atomic uint64_t measured; /* of a revision's file: its size, or UINT64_MAX */
+    struct file_identity {     /* the source's own */
+        dev_t device;          /* worktree */
+        ino_t inode;
+        struct timespec change;
+        _Atomic bool trusted;         /* see source_file.c */
+        unsigned char object[20];     /* revision: the blob */
+        struct content_id attributes; /* revision: of all .gitattributes that may apply */
+        unsigned char commit[20];     /* revision: whose attributes apply */
+    } identity;
+};
+
+/*
+ * A key that tells the bytes of `file` without reading them: from its stat, or from its blob and
+ * the attributes that apply. False: nothing does. A key is good for looking bytes up that were read
+ * when the file had settled.
+ */
+bool file_key(const struct file *file, struct content_id *ret_key);
+
+/* Is what will be read of it from now on tied to its key? Not while its time stamps are young. */
+bool file_has_settled(const struct file *file);
+
+/*
+ * Do two looks' files hold the same bytes for certain, under the same paths and with the same
+ * owner? (A file that was forgotten meanwhile is taken anew.) NULL equals NULL only. Under the
+ * view's lock.
+ */
+bool file_equal(const struct file *a, const struct file *b);
+
+struct file *file_ref(struct file *file);
+void file_unref(struct file *file);
+
+CLEANUP(file, struct file *, file_unref)
+#define cleanup_file __attribute__((cleanup(cleanup_file_scope)))
+
+#endif
