@@ -119,6 +119,14 @@ uint64_t body_size(const struct body *body)
     return body->size;
 }
 
+void body_id(struct body *body, struct content_id *ret_id)
+{
+    if (body->bundle)
+        bundle_id(body->bundle, ret_id);
+    else
+        *ret_id = body->content->id;
+}
+
 const char *body_failure(const struct body *body)
 {
     return body->failure;

@@ -13,6 +13,7 @@ struct bundle {
     pthread_mutex_t lock;          /* held while composing; guards the rest */
     char **faults;                 /* for each member: why it could not be read, or NULL */
     _Atomic(struct zip *) zip;     /* set once; read without the lock */
+    struct content_id id;          /* set before `zip` */
     _Atomic bool secured;          /* every member's stream is in the spool */
 };
 
@@ -118,6 +119,12 @@ size_t bundle_count(const struct bundle *bundle)
     return bundle->count;
 }
 
+const struct bundle_member *bundle_members(const struct bundle *bundle, size_t *ret_count)
+{
+    *ret_count = bundle->count;
+    return bundle->members;
+}
+
 static bool same_text(const char *a, const char *b)
 {
     return a == b || (a && b && strcmp(a, b) == 0);
@@ -155,9 +162,10 @@ struct timespec bundle_mtime(const struct bundle *bundle)
 static int lay_out(struct bundle *bundle, struct zip **ret_zip, struct error *error)
 {
     cleanup_free struct zip_member *laid = calloc(bundle->count + 1, sizeof(*laid));
+    cleanup_sha256 struct sha256 *sha256 = sha256_new();
     size_t count = 0;
 
-    if (!laid)
+    if (!laid || !sha256)
         return error_errno(error, -ENOMEM, "cannot compose a zip");
     for (size_t i = 0; i < bundle->count; i++) {
         const struct bundle_member *member = &bundle->members[i];
@@ -173,7 +181,11 @@ static int lay_out(struct bundle *bundle, struct zip **ret_zip, struct error *er
             .method = stream->deflated ? ZIP_DEFLATED : ZIP_STORED,
             .mode = member->executable ? 0100755 : 0100644,
         };
+        sha256_update(sha256, member->name, strlen(member->name) + 1);
+        sha256_update(sha256, member->executable ? "x" : "-", 1);
+        sha256_update(sha256, stream->id.bytes, sizeof(stream->id.bytes));
     }
+    sha256_final(sha256, &bundle->id);
     return zip_new(laid, count, ret_zip, error);
 }
 
@@ -237,6 +249,11 @@ bool bundle_heals(struct bundle *bundle, const struct origin *origin)
         free(fault);
     }
     return heals;
+}
+
+void bundle_id(const struct bundle *bundle, struct content_id *ret_id)
+{
+    *ret_id = bundle->id;
 }
 
 uint64_t bundle_size(const struct bundle *bundle)

@@ -1,3 +1,4 @@
+#include "package_times.h"
 #include "package_walk.h"
 
 #include <addonfs/path.h>
@@ -435,6 +436,11 @@ int package_build(const struct origin *origin, const struct recipe_addon *addon,
             return error_errno(error, -ENOMEM, "%s", addon->name);
         }
         r = drop_unreadable(origin, package, package->folder, affects, error);
+        if (r < 0)
+            return r;
+    }
+    if (package->version && source_commit(origin->source)) {
+        r = package_set_times(origin, package, error);
         if (r < 0)
             return r;
     }

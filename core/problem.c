@@ -66,6 +66,21 @@ int problems_add(struct problems *problems, const char *path, const char *reason
     return affects ? affect(problem, affects) : 0;
 }
 
+int problems_add_all(struct problems *problems, const struct problems *more)
+{
+    int r = 0;
+
+    for (size_t i = 0; i < more->count && r == 0; i++) {
+        const struct problem *problem = &more->items[i];
+        if (problem->affects_count == 0)
+            r = problems_add(problems, problem->path, problem->reason, problem->warning, NULL);
+        for (size_t j = 0; j < problem->affects_count && r == 0; j++)
+            r = problems_add(problems, problem->path, problem->reason, problem->warning,
+                             problem->affects[j]);
+    }
+    return r;
+}
+
 void problems_clear(struct problems *problems)
 {
     for (size_t i = 0; i < problems->count; i++) {

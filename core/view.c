@@ -1,7 +1,5 @@
-#include "view_share.h"
+#include "view_parts.h"
 
-#include <addonfs/package.h>
-#include <addonfs/view.h>
 #include <errno.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -11,188 +9,10 @@
  */
 enum { ATTEMPTS = 64 };
 
-struct view {
-    struct origin origin;
-    struct source *source;
-    struct spool *spool;
-    struct members *members;
-    struct cache *cache;
-    _Atomic uint64_t next_number;
-    _Atomic bool stop;
-    pthread_t preparation;
-    bool prepares;
-
-    pthread_mutex_t lock; /* around looks: the source's folders, and the rest */
-    struct generation *current;
-    bool outdated; /* the last look did not end, or left something out that may be there now */
-};
-
-struct generation *generation_ref(struct generation *generation)
+/* Serials count on from the present, so that those of two mounts differ. */
+static uint64_t first_serial(const struct view *view)
 {
-    atomic_fetch_add(&generation->references, 1);
-    return generation;
-}
-
-void generation_unref(struct generation *generation)
-{
-    if (!generation || atomic_fetch_sub(&generation->references, 1) > 1)
-        return;
-    entry_unref(generation->root);
-    problems_clear(&generation->problems);
-    for (size_t i = 0; i < generation->addon_count; i++) {
-        free(generation->addons[i].name);
-        free(generation->addons[i].version);
-    }
-    free(generation->addons);
-    free(generation->commit);
-    free(generation);
-}
-
-static struct source_owner ours(void)
-{
-    return (struct source_owner){0555, geteuid(), getegid()};
-}
-
-/* What stops the whole of `package/`. */
-static int fail_all(struct generation *generation, const struct view *view, const struct error *why,
-                    struct error *error)
-{
-    const char *path = source_path(view->source);
-    const char *reason = error_reason(why->text, path);
-
-    struct entry *failed = entry_new_failed(ENTRY_FOLDER, "package", path, reason);
-    if (!failed || entry_insert(generation->root, failed) < 0 ||
-        problems_add(&generation->problems, path, reason, false, "package") < 0)
-        return error_errno(error, -ENOMEM, "%s", path);
-    return 0;
-}
-
-static int add_problems(struct generation *generation, const struct problems *problems)
-{
-    for (size_t i = 0; i < problems->count; i++) {
-        const struct problem *problem = &problems->items[i];
-        for (size_t j = 0; j < problem->affects_count; j++) {
-            if (problems_add(&generation->problems, problem->path, problem->reason,
-                             problem->warning, problem->affects[j]) < 0)
-                return -ENOMEM;
-        }
-    }
-    return 0;
-}
-
-/* What a folder was when it could be listed. */
-static struct entry *healthy(struct entry *folder)
-{
-    return folder && folder->before ? folder->before : folder;
-}
-
-/* The package's folder in the last generation, if that was made by the same recipe; or NULL. */
-static struct entry *last_package(const struct view *view, const struct generation *generation,
-                                  const char *addon)
-{
-    const struct generation *last = view->current;
-    struct entry *folder = NULL;
-
-    if (last && last->recipe == generation->recipe) {
-        folder = healthy(entry_child(last->root, "package"));
-        folder = folder ? healthy(entry_child(folder, addon)) : NULL;
-    }
-    return folder && folder->count == 1 ? healthy(folder->children[0]) : NULL;
-}
-
-/* Put one addon's package, or what is known of it, under `package/`. */
-static int add_addon(struct view *view, struct generation *generation, struct entry *packages,
-                     const struct recipe_addon *recipe, struct error *error)
-{
-    cleanup_package struct package *package = NULL;
-    struct generation_addon *addon = &generation->addons[generation->addon_count];
-    cleanup_free char *affects = NULL;
-    struct entry *folder;
-
-    int r = package_build(&view->origin, recipe, last_package(view, generation, recipe->name),
-                          &package, error);
-    if (r < 0)
-        return r;
-    view->outdated = view->outdated || package->retry;
-    addon->name = strdup(recipe->name);
-    if (!addon->name)
-        return error_errno(error, -ENOMEM, "%s", recipe->name);
-    generation->addon_count++;
-    if (package->version && !(addon->version = strdup(package->version)))
-        return error_errno(error, -ENOMEM, "%s", recipe->name);
-    if (!package->failure) {
-        folder = entry_new_folder(recipe->name, ours());
-        if (folder && entry_insert(folder, entry_ref(package->folder)) < 0) {
-            entry_unref(folder);
-            folder = NULL;
-        }
-    } else {
-        folder =
-            entry_new_failed(ENTRY_FOLDER, recipe->name, package->failure_path, package->failure);
-        if (asprintf(&affects, "package/%s", recipe->name) < 0)
-            affects = NULL;
-        if (!affects || problems_add(&generation->problems, package->failure_path, package->failure,
-                                     false, affects) < 0) {
-            entry_unref(folder);
-            folder = NULL;
-        }
-    }
-    if (!folder || entry_insert(packages, folder) < 0 ||
-        add_problems(generation, &package->problems) < 0)
-        return error_errno(error, -ENOMEM, "%s", recipe->name);
-    return 0;
-}
-
-static int add_addons(struct view *view, struct generation *generation, struct error *error)
-{
-    const struct recipe *recipe = NULL;
-    struct error why = {0};
-    struct entry *packages;
-
-    int r = recipe_detect(view->source, &recipe, &why);
-    if (r < 0 && error_is_transient(r)) {
-        if (error)
-            *error = why;
-        return r;
-    }
-    if (r < 0)
-        return fail_all(generation, view, &why, error);
-    generation->recipe = recipe;
-    generation->layout = recipe->layout;
-    generation->addons = calloc(recipe->addon_count, sizeof(*generation->addons));
-    packages = entry_new_folder("package", ours());
-    if (!generation->addons || !packages || entry_insert(generation->root, packages) < 0)
-        return error_errno(error, -ENOMEM, "%s", source_path(view->source));
-    for (size_t i = 0; i < recipe->addon_count; i++) {
-        r = add_addon(view, generation, packages, &recipe->addons[i], error);
-        if (r < 0)
-            return r;
-    }
-    return 0;
-}
-
-/* Make the next generation out of what the source holds. */
-static int build(struct view *view, struct generation **ret_generation, struct error *error)
-{
-    cleanup_generation struct generation *generation = calloc(1, sizeof(*generation));
-    struct generation *last = view->current;
-
-    if (!generation)
-        return error_errno(error, -ENOMEM, "%s", source_path(view->source));
-    atomic_init(&generation->references, 1);
-    generation->serial = last ? last->serial + 1 : 1;
-    generation->root = entry_new_folder("", ours());
-    if (!generation->root)
-        return error_errno(error, -ENOMEM, "%s", source_path(view->source));
-    int r = add_addons(view, generation, error);
-    if (r < 0)
-        return r;
-    if (source_commit(view->source) && !(generation->commit = strdup(source_commit(view->source))))
-        return error_errno(error, -ENOMEM, "%s", source_path(view->source));
-    generation->root =
-        view_share(last ? last->root : NULL, generation->root, &view->origin, &view->next_number);
-    *ret_generation = steal_pointer(&generation);
-    return 0;
+    return (uint64_t)view->opened.tv_sec * 1000000 + (uint64_t)view->opened.tv_nsec / 1000;
 }
 
 static bool heals(const struct entry *entry, const struct origin *origin)
@@ -221,13 +41,18 @@ static int look(struct view *view, struct error *error)
     if (!changed && !view->outdated && view->current &&
         !(view->origin.skip_problems && heals(view->current->root, &view->origin)))
         return 0;
-    view->outdated = false;
-    r = build(view, &next, error);
-    if (r < 0) {
-        view->outdated = true;
+    r = generation_build(&view->origin, view->current,
+                         view->current ? view->current->serial + 1 : first_serial(view),
+                         &view->next_number, &next, error);
+    view->outdated = r < 0 || next->retry;
+    if (r < 0)
         return r;
-    }
     source_settle(view->source);
+    /* What nobody can tell apart is the same generation. */
+    if (view->current && next->root == view->current->root)
+        next->serial = view->current->serial;
+    else
+        pthread_cond_broadcast(&view->advanced);
     generation_unref(view->current);
     view->current = next;
     return 0;
@@ -312,7 +137,7 @@ int view_problems(struct view *view, struct generation **ret_generation, struct 
             return r;
         r = examine(view, generation->root, "", &known.problems, error);
         if (r == 0)
-            r = add_problems(&known, &generation->problems);
+            r = problems_add_all(&known.problems, &generation->problems);
         const char *warning;
         for (size_t j = 0; r == 0 && (warning = view_warning(view, j)); j++)
             r = problems_add(&known.problems, "", warning, true, NULL);
@@ -335,6 +160,14 @@ static int refuse_failed(const struct generation *generation, struct error *erro
         return error_set(error, -EINVAL, "%s: %s", problem->path, problem->reason);
     }
     return 0;
+}
+
+void view_on_dropped(struct view *view,
+                     void (*dropped)(void *context, const char *folder, const char *id),
+                     void *context)
+{
+    view->commits.dropped = view->snapshots.dropped = dropped;
+    view->commits.dropped_context = view->snapshots.dropped_context = context;
 }
 
 static void *prepare(void *argument)
@@ -400,6 +233,12 @@ int view_open(const struct view_options *options, struct view **ret_view, struct
     if (!view)
         return error_errno(error, -ENOMEM, "%s", options->source.path);
     pthread_mutex_init(&view->lock, NULL);
+    pthread_cond_init(&view->advanced, NULL);
+    pthread_mutex_init(&view->names_lock, NULL);
+    pthread_mutex_init(&view->commit_lock, NULL);
+    frozen_table_init(&view->commits, "commits", KEPT_COMMITS);
+    frozen_table_init(&view->snapshots, "snapshots", KEPT_SNAPSHOTS);
+    clock_gettime(CLOCK_REALTIME, &view->opened);
     atomic_init(&view->next_number, VIEW_FIRST_NUMBER);
     int r = source_open(&options->source, &view->source, error);
     if (r < 0)
@@ -424,11 +263,16 @@ void view_close(struct view *view)
     if (view->prepares)
         pthread_join(view->preparation, NULL);
     generation_unref(view->current);
+    frozen_table_clear(&view->commits);
+    frozen_table_clear(&view->snapshots);
+    view_forget_names(view);
     source_close(view->source);
     /* What it still has to write it reads from members. */
     cache_close(view->cache);
     members_free(view->members);
     spool_free(view->spool);
+    pthread_mutex_destroy(&view->commit_lock);
+    pthread_cond_destroy(&view->advanced);
     pthread_mutex_destroy(&view->lock);
     free(view);
 }

@@ -60,6 +60,9 @@ const char *bundle_member_path(const struct bundle_member *member);
 
 size_t bundle_count(const struct bundle *bundle);
 
+/* Its members, which live as long as it does. */
+const struct bundle_member *bundle_members(const struct bundle *bundle, size_t *ret_count);
+
 /* The same names, files (file_equal), modes and failures. */
 bool bundle_equal(const struct bundle *a, const struct bundle *b);
 
@@ -78,6 +81,9 @@ int bundle_compose(struct bundle *bundle, const struct origin *origin, struct er
  * one must be made again, and its file has changed; -ENOSPC, -EIO, …
  */
 int bundle_secure(struct bundle *bundle, const struct origin *origin, struct error *error);
+
+/* What tells its members' names, modes and bytes from others. Only after bundle_compose. */
+void bundle_id(const struct bundle *bundle, struct content_id *ret_id);
 
 /* Bytes of the archive. Only after bundle_compose has answered 0. */
 uint64_t bundle_size(const struct bundle *bundle);

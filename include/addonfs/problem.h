@@ -27,6 +27,9 @@ struct problems {
 int problems_add(struct problems *problems, const char *path, const char *reason, bool warning,
                  const char *affects);
 
+/* Add all of `more`. 0 or -ENOMEM. */
+int problems_add_all(struct problems *problems, const struct problems *more);
+
 /* Forget them all. */
 void problems_clear(struct problems *problems);
 

@@ -123,9 +123,9 @@ const char *source_warning(const struct source *source);
 const char *source_commit(const struct source *source);
 
 /*
- * When each of the `count` paths (sorted by bytes, each once; files or folders of the commit that is
- * shown) was last changed, in seconds since 1970, as `git log -1 -- PATH` says. Only for a revision.
- * `cache` remembers it, or is NULL. -EIO, -ENOMEM. Thread-safe.
+ * When each of the `count` paths (sorted by bytes, each once; files or folders of the commit that
+ * is shown) was last changed, in seconds since 1970, as `git log -1 -- PATH` says. Only for a
+ * revision. `cache` remembers it, or is NULL. -EIO, -ENOMEM. Thread-safe.
  */
 int source_times(struct source *source, struct cache *cache, const char *const *paths, size_t count,
                  int64_t *ret_times, struct error *error);

@@ -7,26 +7,15 @@
  *     …
  *     generation_unref(generation);
  *
- * A generation is one state of the source as a tree of entries: immutable, reference-counted,
- * numbered. `view_look` finds out whether the source is still in the state of the current
- * generation and otherwise makes the next one: what had been changed before the call is in what it
- * answers. Generations share all entries that did not change; so an entry that is the same pointer
- * is the same content, and a path that leads to another pointer has changed.
- *
- * What cannot be computed is in the tree as a failed entry: absence is a statement, so a folder
- * whose content is not known is never an empty one.
+ * `view_look` finds out whether the source is still in the state of the current generation and
+ * otherwise makes the next one: what had been changed before the call is in what it answers.
  *
  * Thread-safe throughout.
  */
 #ifndef ADDONFS_VIEW_H
 #define ADDONFS_VIEW_H
 
-#include <addonfs/bundle.h>
-#include <addonfs/cleanup.h>
-#include <addonfs/entry.h>
-#include <addonfs/error.h>
-#include <addonfs/problem.h>
-#include <addonfs/recipe.h>
+#include <addonfs/generation.h>
 #include <stdint.h>
 
 struct view;
@@ -42,23 +31,6 @@ struct view_options {
 
 /* Inode numbers below this one are for the file system's own use; numbers are never used twice. */
 #define VIEW_FIRST_NUMBER 64
-
-struct generation_addon {
-    char *name;
-    char *version; /* NULL: cannot be had */
-};
-
-struct generation {
-    _Atomic unsigned references;
-    uint64_t serial;             /* counts up from 1 */
-    struct entry *root;          /* holds `package` */
-    const struct recipe *recipe; /* or NULL */
-    const char *layout;          /* or NULL */
-    char *commit;                /* of a revision, 40 hexadecimal digits; else NULL */
-    size_t addon_count;
-    struct generation_addon *addons;
-    struct problems problems; /* those known without reading content */
-};
 
 /*
  * Open a source and look at it. Besides the errors of source_open: no layout is recognised, a
@@ -97,6 +69,62 @@ int view_open_body(struct view *view, struct body *body, struct error *error);
 uint64_t view_number(struct view *view);
 
 /*
+ * The names beside the live tree. A folder of names is a path:
+ *
+ *     ""                  HEAD, branches, tags, commits, snapshots (and what a generation's root
+ * holds) "branches", "tags"  refs; below them ("branches/feature") those with slashes "commits"
+ * trees of commits: every commit can be found, listed are HEAD and those that were looked up
+ *     "snapshots"         frozen copies of the live tree, and a link `current` to that of now
+ *
+ * Links and ref folders may change at any time. A frozen tree never does, unless it is unhealthy.
+ */
+enum view_kind {
+    VIEW_FOLDER, /* of names */
+    VIEW_LINK,
+    VIEW_FROZEN, /* the root of a frozen tree */
+};
+
+struct view_name {
+    enum view_kind kind;
+    uint64_t number; /* of a frozen tree: its root's */
+    char *target;    /* of a link */
+    struct timespec mtime;
+    struct generation *frozen; /* a reference */
+};
+
+struct view_names {
+    size_t count;
+    struct view_listed {
+        char *name;
+        enum view_kind kind;
+        uint64_t number; /* 0: not known before it is looked up */
+    } * items;
+};
+
+/* Find a name. -ENOENT; -EIO: it is there, but cannot be had; others as view_look. */
+int view_find(struct view *view, const char *folder, const char *name, struct view_name *ret_name,
+              struct error *error);
+void view_name_clear(struct view_name *name);
+#define cleanup_view_name __attribute__((cleanup(view_name_clear)))
+
+/* What is in a folder of names, sorted. -ENOENT: there is no such folder (any more). */
+int view_list(struct view *view, const char *folder, struct view_names *ret_names,
+              struct error *error);
+void view_names_clear(struct view_names *names);
+
+/* Attributes of a folder of names that is known to have been there. */
+void view_folder(struct view *view, const char *folder, struct view_name *ret_name);
+
+/*
+ * Tell when a frozen tree is kept no more by the view: `folder` and `id` name it. Whoever has
+ * cached that name may let it go. Called from any thread, with no lock of the view held. To be set
+ * before the first request.
+ */
+void view_on_dropped(struct view *view,
+                     void (*dropped)(void *context, const char *folder, const char *id),
+                     void *context);
+
+/*
  * Everything that is wrong now: looks, composes every zip, and adds up. `*ret_generation` is the
  * state that was examined.
  */
@@ -106,12 +134,7 @@ int view_problems(struct view *view, struct generation **ret_generation, struct 
 /* The source; only its constant properties (path, revision) may be asked. */
 const struct source *view_source(const struct view *view);
 
-struct generation *generation_ref(struct generation *generation);
-void generation_unref(struct generation *generation);
-
 CLEANUP(view, struct view *, view_close)
 #define cleanup_view __attribute__((cleanup(cleanup_view_scope)))
-CLEANUP(generation, struct generation *, generation_unref)
-#define cleanup_generation __attribute__((cleanup(cleanup_generation_scope)))
 
 #endif

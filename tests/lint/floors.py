@@ -19,11 +19,11 @@ from pathlib import Path, PurePosixPath
 
 # From the lowest floor to the highest. A new module of core is added here.
 FLOORS = [
-    "error cleanup checked path sha256 buffer problem",
+    "error cleanup checked map path sha256 buffer problem",
     "deflate pylit match spool content member cache",
-    "file source worktree revision resolve recipe layouts",
+    "file refs source worktree revision resolve recipe layouts",
     "zip bundle body entry package",
-    "view watch",
+    "generation view watch",
     "status export identity",
 ]
 FLOOR = {module: floor for floor, names in enumerate(FLOORS, 1) for module in names.split()}
@@ -32,7 +32,7 @@ FS_FLOOR = len(FLOORS) + 1
 # Headers of a library, and the only files that include them.
 LIBRARIES = [
     ("FUSE", r"(linux/)?fuse", ["fs/*"]),
-    ("libgit2", r"git2\.h|git2/", ["core/source*", "core/revision*"]),
+    ("libgit2", r"git2\.h|git2/", ["core/source*", "core/refs*"]),
     ("SQLite", r"sqlite3", ["core/cache*"]),
     ("cJSON", r"(cjson/)?cJSON\.h|cjson/", ["core/recipe_json*", "core/status*", "core/json*"]),
     ("libarchive", r"archive\.h|archive_entry\.h", ["core/export*", "core/archive*"]),

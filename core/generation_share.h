@@ -1,8 +1,9 @@
 /*
- * view_share: the next tree, with everything taken over from the last one that did not change.
+ * generation_share: the next tree, with everything taken over from the last one that did not
+ * change.
  */
-#ifndef ADDONFS_VIEW_SHARE_H
-#define ADDONFS_VIEW_SHARE_H
+#ifndef ADDONFS_GENERATION_SHARE_H
+#define ADDONFS_GENERATION_SHARE_H
 
 #include <addonfs/entry.h>
 
@@ -11,7 +12,7 @@
  * path, and set the times that hang on what changed. Returns the tree to use: `last` again, with
  * one more reference, if nothing differs; or `next`, which then shares what did not change.
  */
-struct entry *view_share(struct entry *last, struct entry *next, const struct origin *origin,
-                         _Atomic uint64_t *next_number);
+struct entry *generation_share(struct entry *last, struct entry *next, const struct origin *origin,
+                               _Atomic uint64_t *next_number);
 
 #endif

@@ -1,4 +1,4 @@
-#include "view_share.h"
+#include "generation_share.h"
 
 #include <stdatomic.h>
 #include <string.h>
@@ -67,8 +67,8 @@ static void set_folder_time(const struct entry *last, struct entry *next)
     next->mtime = now;
 }
 
-struct entry *view_share(struct entry *last, struct entry *next, const struct origin *origin,
-                         _Atomic uint64_t *next_number)
+struct entry *generation_share(struct entry *last, struct entry *next, const struct origin *origin,
+                               _Atomic uint64_t *next_number)
 {
     /* Taken from the last generation as it is. */
     if (next == last) {
@@ -82,7 +82,7 @@ struct entry *view_share(struct entry *last, struct entry *next, const struct or
 
     for (size_t i = 0; i < next->count; i++) {
         struct entry *before = both_folders ? entry_child(healthy, next->children[i]->name) : NULL;
-        next->children[i] = view_share(before, next->children[i], origin, next_number);
+        next->children[i] = generation_share(before, next->children[i], origin, next_number);
         same = same && next->children[i] == before;
     }
     if (same) {

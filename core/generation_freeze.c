@@ -1,0 +1,165 @@
+#include <addonfs/generation.h>
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+
+/*
+ * The id
+ *
+ * A snapshot's id is the SHA-256 (its first 20 bytes, as long as a commit's id) of its tree,
+ * written down in the order of names: for each entry its kind, exec bit and name, and then, of a
+ * folder, its entries and an end; of a file, the id of its bytes; of a zip, the id of its members'
+ * names, modes and contents; of what cannot be read, the reason. Times and owners are not in it:
+ * the same content has the same id on every host.
+ */
+
+struct freeze {
+    const struct origin *origin;
+    _Atomic uint64_t *next_number;
+    struct generation *frozen;
+    size_t capacity; /* of frozen->held */
+    struct sha256 *sha256;
+    struct error *error;
+};
+
+static void digest_text(struct freeze *freeze, const char *text)
+{
+    sha256_update(freeze->sha256, text, strlen(text) + 1);
+}
+
+/* Hold the open body (taken over, and closed on failure) as long as the frozen generation lives. */
+static int hold(struct freeze *freeze, struct body *body)
+{
+    struct generation *frozen = freeze->frozen;
+
+    if (frozen->held_count == freeze->capacity) {
+        size_t capacity = freeze->capacity ? 2 * freeze->capacity : 16;
+        struct body **held = reallocarray(frozen->held, capacity, sizeof(struct body *));
+        if (!held) {
+            body_close(body);
+            body_unref(body);
+            return error_errno(freeze->error, -ENOMEM, "snapshot");
+        }
+        frozen->held = held;
+        freeze->capacity = capacity;
+    }
+    frozen->held[frozen->held_count++] = body;
+    return 0;
+}
+
+static int freeze_file(struct freeze *freeze, struct entry *entry)
+{
+    cleanup_body struct body *body = NULL;
+    struct content_id id;
+
+    int r = entry_body(entry, freeze->origin, freeze->next_number, &body, freeze->error);
+    if (r < 0)
+        return r;
+    if (body_failure(body)) {
+        freeze->frozen->unreadable = true;
+        digest_text(freeze, "unreadable");
+        digest_text(freeze, body_failure(body));
+        return 0;
+    }
+    r = body_open(body, freeze->origin, freeze->error);
+    if (r < 0)
+        return r;
+    body_id(body, &id);
+    sha256_update(freeze->sha256, id.bytes, sizeof(id.bytes));
+    return hold(freeze, steal_pointer(&body));
+}
+
+static int freeze_entry(struct freeze *freeze, struct entry *entry, struct entry **ret_copy);
+
+static int freeze_folder(struct freeze *freeze, struct entry *entry, struct entry **ret_copy)
+{
+    cleanup_entry struct entry *copy = entry_copy_folder(entry);
+
+    if (!copy)
+        return error_errno(freeze->error, -ENOMEM, "snapshot");
+    copy->number = atomic_fetch_add(freeze->next_number, 1);
+    for (size_t i = 0; i < copy->count; i++) {
+        struct entry *child = NULL;
+        int r = freeze_entry(freeze, copy->children[i], &child);
+        if (r < 0)
+            return r;
+        entry_unref(copy->children[i]);
+        copy->children[i] = child;
+    }
+    digest_text(freeze, "end");
+    *ret_copy = steal_pointer(&copy);
+    return 0;
+}
+
+static int freeze_entry(struct freeze *freeze, struct entry *entry, struct entry **ret_copy)
+{
+    static const char *const kinds[] = {
+        [ENTRY_FOLDER] = "folder", [ENTRY_FILE] = "file", [ENTRY_ZIP] = "zip"};
+    bool executable = entry->kind == ENTRY_FILE && entry->file && entry->owner.mode & 0111;
+
+    digest_text(freeze, kinds[entry->kind]);
+    digest_text(freeze, executable ? "executable" : "");
+    digest_text(freeze, entry->name);
+    if (entry->failure) {
+        freeze->frozen->unreadable = true;
+        digest_text(freeze, "failed");
+        digest_text(freeze, entry->failure);
+    } else if (entry->kind == ENTRY_FOLDER) {
+        return freeze_folder(freeze, entry, ret_copy);
+    } else {
+        int r = freeze_file(freeze, entry);
+        if (r < 0)
+            return r;
+    }
+    *ret_copy = entry_ref(entry);
+    return 0;
+}
+
+static int copy_addons(const struct generation *from, struct generation *to)
+{
+    to->addons = calloc(from->addon_count + 1, sizeof(*to->addons));
+    if (!to->addons)
+        return -ENOMEM;
+    for (; to->addon_count < from->addon_count; to->addon_count++) {
+        const struct generation_addon *addon = &from->addons[to->addon_count];
+        struct generation_addon *copy = &to->addons[to->addon_count];
+        copy->name = strdup(addon->name);
+        copy->version = addon->version ? strdup(addon->version) : NULL;
+        if (!copy->name || (addon->version && !copy->version)) {
+            free(copy->name);
+            free(copy->version);
+            return -ENOMEM;
+        }
+    }
+    return problems_add_all(&to->problems, &from->problems);
+}
+
+int generation_freeze(const struct generation *generation, const struct origin *origin,
+                      _Atomic uint64_t *next_number, struct generation **ret_frozen,
+                      struct error *error)
+{
+    cleanup_generation struct generation *frozen = calloc(1, sizeof(*frozen));
+    cleanup_sha256 struct sha256 *sha256 = sha256_new();
+    struct freeze freeze = {origin, next_number, frozen, .sha256 = sha256, .error = error};
+    struct content_id id;
+
+    if (!frozen || !sha256)
+        return error_errno(error, -ENOMEM, "snapshot");
+    atomic_init(&frozen->references, 1);
+    frozen->serial = generation->serial;
+    frozen->recipe = generation->recipe;
+    frozen->layout = generation->layout;
+    frozen->unhealthy = generation->unhealthy;
+    frozen->commit = generation->commit ? strdup(generation->commit) : NULL;
+    if ((generation->commit && !frozen->commit) || copy_addons(generation, frozen) < 0)
+        return error_errno(error, -ENOMEM, "snapshot");
+    int r = freeze_folder(&freeze, generation->root, &frozen->root);
+    if (r < 0)
+        return r;
+    sha256_final(sha256, &id);
+    for (size_t i = 0; i < 20; i++)
+        snprintf(frozen->id + 2 * i, 3, "%02x", id.bytes[i]);
+    *ret_frozen = steal_pointer(&frozen);
+    return 0;
+}

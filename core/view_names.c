@@ -1,0 +1,404 @@
+#include "view_parts.h"
+
+#include <addonfs/path.h>
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+
+static const char *const top_names[] = {"HEAD", "branches", "commits", "snapshots", "tags"};
+enum { TOP_COUNT = sizeof(top_names) / sizeof(top_names[0]) };
+
+static const char current_name[] = "current";
+
+/* Commits whose ids are remembered for the listing; looking one up never depends on that. */
+enum { SEEN_LIMIT = 100000 };
+
+/* --- Numbers ------------------------------------------------------------------------------------
+ */
+
+/* The number of a name that comes and goes: the same as long as it leads to the same. */
+struct name_number {
+    char *target; /* of a link, or NULL */
+    uint64_t number;
+};
+
+static void number_free(void *pointer)
+{
+    struct name_number *number = pointer;
+
+    free(number->target);
+    free(number);
+}
+
+static bool same_text(const char *a, const char *b)
+{
+    return a == b || (a && b && strcmp(a, b) == 0);
+}
+
+/* The entry of `path`, made if need be; or NULL without memory. The lock is held. */
+static struct name_number *number_of(struct view *view, const char *path)
+{
+    struct name_number *number = map_find(&view->numbers, path);
+
+    if (number)
+        return number;
+    number = calloc(1, sizeof(*number));
+    if (number && map_put(&view->numbers, path, number) < 0) {
+        free(number);
+        number = NULL;
+    }
+    return number;
+}
+
+/* Numbers are never used twice: a link that leads elsewhere is another inode. 0 without memory. */
+static uint64_t give_number(struct view *view, const char *folder, const char *name,
+                            const char *target)
+{
+    cleanup_free char *path = path_join(folder, name);
+    cleanup_lock(&view->names_lock);
+    struct name_number *known = path ? number_of(view, path) : NULL;
+
+    if (!known)
+        return 0;
+    if (known->number == 0 || !same_text(known->target, target)) {
+        char *copy = target ? strdup(target) : NULL;
+        if (target && !copy)
+            return 0;
+        free(known->target);
+        known->target = copy;
+        known->number = atomic_fetch_add(&view->next_number, 1);
+    }
+    return known->number;
+}
+
+/* --- Commits that were looked up ----------------------------------------------------------------
+ */
+
+static void see_commit(struct view *view, const char *id)
+{
+    cleanup_lock(&view->names_lock);
+
+    if (view->seen_commits.count < SEEN_LIMIT)
+        (void)map_put(&view->seen_commits, id, view);
+}
+
+void view_forget_names(struct view *view)
+{
+    map_clear(&view->numbers, number_free);
+    map_clear(&view->seen_commits, NULL);
+    pthread_mutex_destroy(&view->names_lock);
+}
+
+/* --- Finding ------------------------------------------------------------------------------------
+ */
+
+void view_name_clear(struct view_name *name)
+{
+    free(name->target);
+    generation_unref(name->frozen);
+    *name = (struct view_name){.target = NULL};
+}
+
+/* `target` is taken over. */
+static int answer_link(struct view *view, const char *folder, const char *name, char *target,
+                       int64_t time, struct view_name *ret_name, struct error *error)
+{
+    uint64_t number = target ? give_number(view, folder, name, target) : 0;
+
+    if (number == 0) {
+        free(target);
+        return error_errno(error, -ENOMEM, "%s", name);
+    }
+    *ret_name = (struct view_name){
+        .kind = VIEW_LINK,
+        .number = number,
+        .target = target,
+        .mtime = {.tv_sec = (time_t)time},
+    };
+    return 0;
+}
+
+/* A link from `folder` to the tree of a commit. */
+static int answer_ref(struct view *view, const char *folder, const char *name,
+                      const struct ref *ref, struct view_name *ret_name, struct error *error)
+{
+    char *target = NULL;
+    size_t used = 0;
+
+    if (*folder == '\0') {
+        if (asprintf(&target, "commits/%s", ref->commit) < 0)
+            target = NULL;
+        return answer_link(view, folder, name, target, ref->time, ret_name, error);
+    }
+    size_t depth = 1;
+    for (const char *at = folder; *at; at++)
+        depth += *at == '/';
+    size_t room = 3 * depth + sizeof("commits/") + sizeof(ref->commit);
+    target = malloc(room);
+    for (size_t i = 0; target && i < depth; i++, used += 3)
+        memcpy(target + used, "../", 3);
+    if (target)
+        snprintf(target + used, room - used, "commits/%s", ref->commit);
+    return answer_link(view, folder, name, target, ref->time, ret_name, error);
+}
+
+/* A folder, the same as long as there is one. */
+static int answer_folder(struct view *view, const char *folder, const char *name,
+                         struct view_name *ret_name, struct error *error)
+{
+    uint64_t number = give_number(view, folder, name, NULL);
+
+    *ret_name = (struct view_name){
+        .kind = VIEW_FOLDER,
+        .number = number,
+        .mtime = view->opened,
+    };
+    return number ? 0 : error_errno(error, -ENOMEM, "%s", name);
+}
+
+static void answer_frozen(struct generation *frozen, struct view_name *ret_name)
+{
+    *ret_name = (struct view_name){
+        .kind = VIEW_FROZEN,
+        .number = frozen->root->number,
+        .mtime = frozen->root->mtime,
+        .frozen = frozen,
+    };
+}
+
+void view_folder(struct view *view, const char *folder, struct view_name *ret_name)
+{
+    (void)answer_folder(view, "", folder, ret_name, NULL);
+}
+
+static int find_top(struct view *view, const char *name, struct view_name *ret_name,
+                    struct error *error)
+{
+    struct ref head;
+
+    if (strcmp(name, "HEAD") == 0) {
+        int r = refs_head(view->source, &head, error);
+        return r < 0 ? r : answer_ref(view, "", name, &head, ret_name, error);
+    }
+    for (size_t i = 0; i < TOP_COUNT; i++) {
+        if (strcmp(name, top_names[i]) == 0)
+            return answer_folder(view, "", name, ret_name, error);
+    }
+    return error_errno(error, -ENOENT, "%s", name);
+}
+
+static int find_ref(struct view *view, enum refs_kind kind, const char *folder, const char *below,
+                    const char *name, struct view_name *ret_name, struct error *error)
+{
+    cleanup_free char *path = path_join(below, name);
+    struct ref ref;
+
+    if (!path)
+        return error_errno(error, -ENOMEM, "%s", name);
+    int r = refs_find(view->source, kind, path, &ref, error);
+    if (r < 0)
+        return r;
+    return ref.is_folder ? answer_folder(view, folder, name, ret_name, error)
+                         : answer_ref(view, folder, name, &ref, ret_name, error);
+}
+
+static int find_commit(struct view *view, const char *name, struct view_name *ret_name,
+                       struct error *error)
+{
+    struct generation *frozen = NULL;
+    struct ref ref;
+
+    int r = refs_commit(view->source, name, &ref, error);
+    if (r < 0)
+        return r;
+    if (strcmp(name, ref.commit) != 0)
+        return answer_link(view, "commits", name, strdup(ref.commit), ref.time, ret_name, error);
+    r = view_commit(view, ref.commit, &frozen, error);
+    if (r < 0)
+        return r;
+    see_commit(view, ref.commit);
+    answer_frozen(frozen, ret_name);
+    return 0;
+}
+
+static int find_snapshot(struct view *view, const char *name, struct view_name *ret_name,
+                         struct error *error)
+{
+    struct generation *frozen = NULL;
+
+    if (strcmp(name, current_name) == 0) {
+        cleanup_generation struct generation *now = NULL;
+        int r = view_snapshot(view, &now, error);
+        return r < 0 ? r
+                     : answer_link(view, "snapshots", name, strdup(now->id),
+                                   now->root->mtime.tv_sec, ret_name, error);
+    }
+    frozen = frozen_table_find(&view->snapshots, name);
+    if (!frozen)
+        return error_errno(error, -ENOENT, "snapshots/%s", name);
+    answer_frozen(frozen, ret_name);
+    return 0;
+}
+
+/* What of `folder` is below `top`: "" or "feature"; NULL if it is not there. */
+static const char *below(const char *folder, const char *top)
+{
+    size_t length = strlen(top);
+
+    if (!path_is_within(folder, top))
+        return NULL;
+    return folder[length] == '/' ? folder + length + 1 : folder + length;
+}
+
+int view_find(struct view *view, const char *folder, const char *name, struct view_name *ret_name,
+              struct error *error)
+{
+    const char *rest;
+
+    if (*folder == '\0')
+        return find_top(view, name, ret_name, error);
+    if ((rest = below(folder, "branches")))
+        return find_ref(view, REFS_BRANCHES, folder, rest, name, ret_name, error);
+    if ((rest = below(folder, "tags")))
+        return find_ref(view, REFS_TAGS, folder, rest, name, ret_name, error);
+    if (strcmp(folder, "commits") == 0)
+        return find_commit(view, name, ret_name, error);
+    if (strcmp(folder, "snapshots") == 0)
+        return find_snapshot(view, name, ret_name, error);
+    return error_errno(error, -ENOENT, "%s/%s", folder, name);
+}
+
+/* --- Listing ------------------------------------------------------------------------------------
+ */
+
+void view_names_clear(struct view_names *names)
+{
+    for (size_t i = 0; i < names->count; i++)
+        free(names->items[i].name);
+    free(names->items);
+    *names = (struct view_names){0};
+}
+
+static int add(struct view_names *names, const char *name, enum view_kind kind, uint64_t number)
+{
+    struct view_listed *items = reallocarray(names->items, names->count + 1, sizeof(*names->items));
+
+    if (!items)
+        return -ENOMEM;
+    names->items = items;
+    char *copy = strdup(name);
+    if (!copy)
+        return -ENOMEM;
+    items[names->count++] = (struct view_listed){copy, kind, number};
+    return 0;
+}
+
+static int list_top(struct view *view, struct view_names *names)
+{
+    struct view_name found;
+    struct ref head;
+    int r = 0;
+
+    for (size_t i = 0; r == 0 && i < TOP_COUNT; i++) {
+        if (strcmp(top_names[i], "HEAD") == 0) {
+            if (refs_head(view->source, &head, NULL) != -ENOENT)
+                r = add(names, top_names[i], VIEW_LINK, 0);
+            continue;
+        }
+        r = answer_folder(view, "", top_names[i], &found, NULL);
+        if (r == 0)
+            r = add(names, top_names[i], VIEW_FOLDER, found.number);
+    }
+    return r;
+}
+
+static int list_refs(struct view *view, enum refs_kind kind, const char *folder, const char *below,
+                     struct view_names *names, struct error *error)
+{
+    cleanup_ref_names struct ref_names refs = {0};
+    struct view_name found;
+
+    int r = refs_list(view->source, kind, below, &refs, error);
+    /* A folder of refs is there as long as there are refs in it. */
+    if (r == 0 && refs.count == 0 && *below)
+        r = error_errno(error, -ENOENT, "%s", folder);
+    for (size_t i = 0; r == 0 && i < refs.count; i++) {
+        if (!refs.items[i].is_folder) {
+            r = add(names, refs.items[i].name, VIEW_LINK, 0);
+            continue;
+        }
+        r = answer_folder(view, folder, refs.items[i].name, &found, error);
+        if (r == 0)
+            r = add(names, refs.items[i].name, VIEW_FOLDER, found.number);
+    }
+    return r;
+}
+
+struct listing {
+    struct view_names *names;
+    const char *head; /* not listed yet, or NULL */
+};
+
+static int list_seen(void *context, const char *id, void *value)
+{
+    struct listing *listing = context;
+    int order = listing->head ? strcmp(listing->head, id) : 1;
+    int r = 0;
+
+    (void)value;
+    if (order < 0)
+        r = add(listing->names, listing->head, VIEW_FROZEN, 0);
+    if (order <= 0)
+        listing->head = NULL;
+    return r < 0 ? r : add(listing->names, id, VIEW_FROZEN, 0);
+}
+
+static int list_commits(struct view *view, struct view_names *names)
+{
+    struct ref head;
+    struct listing listing = {.names = names};
+    cleanup_lock(&view->names_lock);
+
+    if (refs_head(view->source, &head, NULL) == 0)
+        listing.head = head.commit;
+    int r = map_each(&view->seen_commits, list_seen, &listing);
+    return r == 0 && listing.head ? add(names, listing.head, VIEW_FROZEN, 0) : r;
+}
+
+static int list_snapshots(struct view *view, struct view_names *names)
+{
+    cleanup_ref_names struct ref_names ids = {0};
+    int r = frozen_table_list(&view->snapshots, &ids);
+
+    for (size_t i = 0; r == 0 && i < ids.count; i++)
+        r = add(names, ids.items[i].name, VIEW_FROZEN, 0);
+    return r < 0 ? r : add(names, current_name, VIEW_LINK, 0);
+}
+
+int view_list(struct view *view, const char *folder, struct view_names *ret_names,
+              struct error *error)
+{
+    struct view_names names = {0};
+    const char *rest;
+    int r;
+
+    if (*folder == '\0')
+        r = list_top(view, &names);
+    else if ((rest = below(folder, "branches")))
+        r = list_refs(view, REFS_BRANCHES, folder, rest, &names, error);
+    else if ((rest = below(folder, "tags")))
+        r = list_refs(view, REFS_TAGS, folder, rest, &names, error);
+    else if (strcmp(folder, "commits") == 0)
+        r = list_commits(view, &names);
+    else if (strcmp(folder, "snapshots") == 0)
+        r = list_snapshots(view, &names);
+    else
+        r = -ENOENT;
+    if (r < 0) {
+        view_names_clear(&names);
+        return r == -ENOMEM || r == -ENOENT ? error_errno(error, r, "%s", folder) : r;
+    }
+    *ret_names = names;
+    return 0;
+}
