@@ -343,6 +343,28 @@ void source_set_unsure(struct source *source, struct source_folder *folder, bool
     folder->unsure = unsure;
 }
 
+int source_wait_open(struct source *source, struct source_wait *ret_wait, struct error *error)
+{
+    struct source_wait wait = {-1, -1, true};
+
+    int r = source->backend->wait(source, &wait);
+    if (r < 0) {
+        source_wait_close(&wait);
+        return error_errno(error, r, "%s: cannot wait for changes", source_path(source));
+    }
+    *ret_wait = wait;
+    return 0;
+}
+
+void source_wait_close(struct source_wait *wait)
+{
+    if (wait->fd >= 0)
+        close(wait->fd);
+    if (wait->inner >= 0)
+        close(wait->inner);
+    wait->fd = wait->inner = -1;
+}
+
 struct settle {
     struct source *source;
     struct source_folder *unasked;

@@ -25,6 +25,8 @@ struct source_backend {
                 struct error *error);
     int (*read)(struct source *source, const struct file *file, struct spool *spool,
                 size_t memory_limit, struct content **ret_content, struct error *error);
+    /* source_wait_open. */
+    int (*wait)(struct source *source, struct source_wait *ret_wait);
     /* The folder is about to be freed; or NULL. */
     void (*forget)(struct source *source, struct source_folder *folder);
     /* Free source->state: nothing will be asked any more. */

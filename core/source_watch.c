@@ -1,5 +1,6 @@
 #include "source_watch.h"
 
+#include <addonfs/cleanup.h>
 #include <addonfs/path.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -9,6 +10,7 @@
 #include <search.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/inotify.h>
 #include <sys/vfs.h>
 
@@ -198,6 +200,21 @@ static int apply(struct watch *watch, const struct inotify_event *event,
     if (event->mask & IN_IGNORED)
         forget(watch, watched);
     return r;
+}
+
+int watch_descriptor(const struct watch *watch, int *ret_mounts)
+{
+    /* One of its own: asking a descriptor of this file takes the news away (proc(5)). */
+    cleanup_fd int mounts = open("/proc/self/mountinfo", O_RDONLY | O_CLOEXEC);
+    cleanup_fd int both = epoll_create1(EPOLL_CLOEXEC);
+    struct epoll_event readable = {.events = EPOLLIN};
+    struct epoll_event changed = {.events = EPOLLPRI | EPOLLERR};
+
+    if (both < 0 || epoll_ctl(both, EPOLL_CTL_ADD, watch->fd, &readable) < 0 ||
+        (mounts >= 0 && epoll_ctl(both, EPOLL_CTL_ADD, mounts, &changed) < 0))
+        return -errno;
+    *ret_mounts = steal_fd(&mounts);
+    return steal_fd(&both);
 }
 
 /* What is mounted over a folder hides it without any event. */

@@ -376,6 +376,17 @@ static int begin(struct source *source, struct error *error)
     return 0;
 }
 
+static int await(struct source *source, struct source_wait *ret_wait)
+{
+    const struct worktree *worktree = worktree_of(source);
+
+    if (!worktree->watch)
+        return 0;
+    ret_wait->timer = source->unsure > 0;
+    ret_wait->fd = watch_descriptor(worktree->watch, &ret_wait->inner);
+    return ret_wait->fd < 0 ? ret_wait->fd : 0;
+}
+
 static int read_file(struct source *source, const struct file *file, struct spool *spool,
                      size_t memory_limit, struct content **ret_content, struct error *error)
 {
@@ -435,6 +446,7 @@ const struct source_backend source_worktree = {
     .load = load,
     .look = look,
     .read = read_file,
+    .wait = await,
     .forget = unwatch,
     .close = close_worktree,
 };

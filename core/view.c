@@ -24,8 +24,8 @@ static bool heals(const struct entry *entry, const struct origin *origin)
     return found;
 }
 
-/* One attempt; the lock is held. */
-static int look(struct view *view, struct error *error)
+/* One attempt; the lock is held. `*ret_gone`: the generation that was, for the caller to unref. */
+static int look(struct view *view, struct generation **ret_gone, struct error *error)
 {
     struct generation *next = NULL;
     struct error why = {0};
@@ -51,22 +51,31 @@ static int look(struct view *view, struct error *error)
     /* What nobody can tell apart is the same generation. */
     if (view->current && next->root == view->current->root)
         next->serial = view->current->serial;
-    else
-        pthread_cond_broadcast(&view->advanced);
-    generation_unref(view->current);
+    *ret_gone = view->current;
     view->current = next;
     return 0;
 }
 
 int view_look(struct view *view, struct generation **ret_generation, struct error *error)
 {
-    cleanup_lock(&view->lock);
+    struct generation *gone = NULL;
+    uint64_t before;
+    uint64_t after;
     int r = -ESTALE;
-
-    for (int i = 0; r == -ESTALE && i < ATTEMPTS; i++)
-        r = look(view, error);
-    if (r == 0)
-        *ret_generation = generation_ref(view->current);
+    {
+        cleanup_lock(&view->lock);
+        before = after = view->current ? view->current->serial : 0;
+        for (int i = 0; r == -ESTALE && i < ATTEMPTS; i++)
+            r = look(view, &gone, error);
+        if (r == 0) {
+            *ret_generation = generation_ref(view->current);
+            after = view->current->serial;
+        }
+    }
+    /* Without the lock: freeing an archive takes its time. */
+    generation_unref(gone);
+    if (before != after && view->advanced)
+        view->advanced(view->advanced_context);
     return r;
 }
 
@@ -162,6 +171,12 @@ static int refuse_failed(const struct generation *generation, struct error *erro
     return 0;
 }
 
+void view_on_advanced(struct view *view, void (*advanced)(void *context), void *context)
+{
+    view->advanced = advanced;
+    view->advanced_context = context;
+}
+
 void view_on_dropped(struct view *view,
                      void (*dropped)(void *context, const char *folder, const char *id),
                      void *context)
@@ -233,7 +248,7 @@ int view_open(const struct view_options *options, struct view **ret_view, struct
     if (!view)
         return error_errno(error, -ENOMEM, "%s", options->source.path);
     pthread_mutex_init(&view->lock, NULL);
-    pthread_cond_init(&view->advanced, NULL);
+    view_watcher_init(view);
     pthread_mutex_init(&view->names_lock, NULL);
     pthread_mutex_init(&view->commit_lock, NULL);
     frozen_table_init(&view->commits, "commits", KEPT_COMMITS);
@@ -259,6 +274,7 @@ void view_close(struct view *view)
 {
     if (!view)
         return;
+    view_watcher_end(view);
     atomic_store(&view->stop, true);
     if (view->prepares)
         pthread_join(view->preparation, NULL);
@@ -272,7 +288,6 @@ void view_close(struct view *view)
     members_free(view->members);
     spool_free(view->spool);
     pthread_mutex_destroy(&view->commit_lock);
-    pthread_cond_destroy(&view->advanced);
     pthread_mutex_destroy(&view->lock);
     free(view);
 }

@@ -50,7 +50,18 @@ struct view {
     pthread_mutex_t lock; /* around looks: the source's folders, and the rest */
     struct generation *current;
     bool outdated; /* the last look did not end, or left something out that may be there now */
-    pthread_cond_t advanced; /* `current` has another serial */
+    void (*advanced)(void *context); /* see view_on_advanced */
+    void *advanced_context;
+
+    struct watcher {
+        pthread_mutex_t lock; /* guards the rest */
+        pthread_cond_t wake;
+        pthread_t thread;
+        bool started;
+        bool ending;
+        size_t count; /* who watches */
+        int bell;     /* eventfd(2): rung when `count` falls to 0, and at the end */
+    } watcher;
 };
 
 void frozen_table_init(struct frozen_table *table, const char *folder, size_t kept_limit);
@@ -76,6 +87,10 @@ int view_commit(struct view *view, const char *id, struct generation **ret_gener
 
 /* The live view as it is now, frozen. Errors as view_look, and -ENOSPC. */
 int view_snapshot(struct view *view, struct generation **ret_generation, struct error *error);
+
+/* End the thread of view_watcher.c, if there is one. */
+void view_watcher_init(struct view *view);
+void view_watcher_end(struct view *view);
 
 /* Free what view_names.c keeps. */
 void view_forget_names(struct view *view);

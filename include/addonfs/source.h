@@ -137,6 +137,20 @@ int source_times(struct source *source, struct cache *cache, const char *const *
  */
 int source_refresh(struct source *source, bool *ret_changed, struct error *error);
 
+/*
+ * Something to sleep on: `fd` becomes readable (poll(2)) when what was asked for may have changed
+ * since the wait was opened. `timer`: not all changes are told, so look every now and then. To be
+ * opened before the look whose end one sleeps after. -EMFILE, -ENOMEM, … One thread at a time with
+ * the source; the descriptors are the caller's, who closes the wait in any thread.
+ */
+struct source_wait {
+    int fd;    /* or -1: nothing is told */
+    int inner; /* or -1 */
+    bool timer;
+};
+int source_wait_open(struct source *source, struct source_wait *ret_wait, struct error *error);
+void source_wait_close(struct source_wait *wait);
+
 /* Forget what this look did not ask for. Call it when a look that found changes is complete. */
 void source_settle(struct source *source);
 

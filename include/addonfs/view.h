@@ -116,6 +116,19 @@ void view_names_clear(struct view_names *names);
 void view_folder(struct view *view, const char *folder, struct view_name *ret_name);
 
 /*
+ * Tell when the live view has another generation: `advanced` is called in any thread, with no lock
+ * of the view held, after a look has found that. To be set before the first request.
+ */
+void view_on_advanced(struct view *view, void (*advanced)(void *context), void *context);
+
+/*
+ * As long as anyone watches (each begin needs its end), a thread looks as soon as something may
+ * have changed; it sleeps in between. -EAGAIN, -ENOMEM: there can be no such thread.
+ */
+int view_watch_begin(struct view *view, struct error *error);
+void view_watch_end(struct view *view);
+
+/*
  * Tell when a frozen tree is kept no more by the view: `folder` and `id` name it. Whoever has
  * cached that name may let it go. Called from any thread, with no lock of the view held. To be set
  * before the first request.
