@@ -12,8 +12,10 @@ struct body {
     char *failure;         /* or NULL */
     struct file *file;     /* of a plain file */
     struct bundle *bundle; /* of a zip */
+    struct timespec mtime;
 
     pthread_mutex_t lock; /* guards the rest; held while the file is captured */
+    struct bundle *twin;  /* a later zip of the same bytes, or NULL */
     unsigned opens;
     struct content *content; /* the file's bytes, while it is open */
 };
@@ -43,6 +45,7 @@ void body_unref(struct body *body)
     content_unref(body->content);
     file_unref(body->file);
     bundle_unref(body->bundle);
+    bundle_unref(body->twin);
     free(body->failure);
     pthread_mutex_destroy(&body->lock);
     free(body);
@@ -109,6 +112,33 @@ int body_of_zip(struct bundle *bundle, const struct origin *origin, uint64_t num
     return conclude(body, r, &why, ret_body, error);
 }
 
+void body_set_mtime(struct body *body, struct timespec mtime)
+{
+    body->mtime = mtime;
+}
+
+struct timespec body_mtime(const struct body *body)
+{
+    return body->mtime;
+}
+
+bool body_renew(struct body *body, const struct body *other)
+{
+    struct content_id one;
+    struct content_id two;
+
+    if (!body->bundle || !other->bundle || body->failure || other->failure)
+        return false;
+    bundle_id(body->bundle, &one);
+    bundle_id(other->bundle, &two);
+    if (!content_id_equal(&one, &two))
+        return false;
+    cleanup_lock(&body->lock);
+    bundle_unref(body->twin);
+    body->twin = bundle_ref(other->bundle);
+    return true;
+}
+
 uint64_t body_number(const struct body *body)
 {
     return body->number;
@@ -145,12 +175,31 @@ static int capture(struct body *body, const struct origin *origin, struct error 
     return 0;
 }
 
+static int secure(struct body *body, const struct origin *origin, struct error *error)
+{
+    struct bundle *twin = NULL;
+    int r = bundle_secure(body->bundle, origin, error);
+
+    if (r != -ESTALE)
+        return r;
+    {
+        cleanup_lock(&body->lock);
+        if (body->twin)
+            twin = bundle_ref(body->twin);
+    }
+    /* They share all members: what is secured for one is so for the other. */
+    if (twin)
+        r = bundle_secure(twin, origin, error);
+    bundle_unref(twin);
+    return r == 0 ? bundle_secure(body->bundle, origin, error) : r;
+}
+
 int body_open(struct body *body, const struct origin *origin, struct error *error)
 {
     if (body->failure)
         return error_set(error, body->code, "%s", body->failure);
     if (body->bundle)
-        return bundle_secure(body->bundle, origin, error);
+        return secure(body, origin, error);
     cleanup_lock(&body->lock);
     if (!body->content) {
         int r = capture(body, origin, error);

@@ -146,19 +146,6 @@ bool bundle_equal(const struct bundle *a, const struct bundle *b)
     return true;
 }
 
-struct timespec bundle_mtime(const struct bundle *bundle)
-{
-    struct timespec newest = {0};
-
-    for (size_t i = 0; i < bundle->count; i++) {
-        const struct file *file = bundle->members[i].file;
-        if (file && (file->mtime.tv_sec > newest.tv_sec ||
-                     (file->mtime.tv_sec == newest.tv_sec && file->mtime.tv_nsec > newest.tv_nsec)))
-            newest = file->mtime;
-    }
-    return newest;
-}
-
 static int lay_out(struct bundle *bundle, struct zip **ret_zip, struct error *error)
 {
     cleanup_free struct zip_member *laid = calloc(bundle->count + 1, sizeof(*laid));

@@ -75,7 +75,15 @@ struct flatten {
     bool mixed_uid;
     bool mixed_gid;
     struct source_owner owner; /* the most private of all */
+    struct timespec newest;    /* of files and folders */
 };
+
+static void take_later(struct flatten *flatten, struct timespec time)
+{
+    if (time.tv_sec > flatten->newest.tv_sec ||
+        (time.tv_sec == flatten->newest.tv_sec && time.tv_nsec > flatten->newest.tv_nsec))
+        flatten->newest = time;
+}
 
 static void make_private(struct flatten *flatten, const struct source_owner *owner)
 {
@@ -151,6 +159,7 @@ static int append(struct flatten *flatten, const struct entry *entry)
         /* Git's rule for the bit, and not that of the folders above. */
         member->executable = (entry->file->owner.mode & S_IXUSR) != 0;
         make_private(flatten, &entry->owner);
+        take_later(flatten, entry->file->mtime);
     }
     flatten->count++;
     if (!member->file && (!member->path || !member->failure))
@@ -197,6 +206,8 @@ static int flatten_folder(struct flatten *flatten, const struct entry *folder)
     size_t count = 0;
     int r = waiting ? 0 : -ENOMEM;
 
+    /* A name that has gone, or is another one, moves nothing but the time of its folder. */
+    take_later(flatten, folder->mtime);
     for (size_t i = 0; r == 0 && i <= folder->count; i++) {
         const struct entry *child = i < folder->count ? folder->children[i] : NULL;
         while (r == 0 && count > 0 && (!child || comes_first(waiting[count - 1]->name, child)))
@@ -246,10 +257,14 @@ static int make_zip(const struct origin *origin, const struct recipe_rule *rule,
         zip = entry_new_failed(ENTRY_FILE, name, (*entry)->path, (*entry)->failure);
     } else if (last && last->tree == *entry && !bundle_heals(last->bundle, origin)) {
         zip = entry_new_zip(name, last->bundle, last->owner);
+        if (zip)
+            zip->mtime = last->mtime;
     } else {
         bundle = make_bundle(&flatten, *entry, rule->prefix);
         if (bundle)
             zip = entry_new_zip(name, bundle, zip_owner(&flatten));
+        if (zip)
+            zip->mtime = flatten.newest;
     }
     if (!zip || (!zip->path && !(zip->path = strdup(rule->source)))) {
         entry_unref(zip);

@@ -257,6 +257,7 @@ static int renew_level(struct walk *walk, struct source_folder *folder, struct l
             return error_errno(error, -ENOMEM, "%s", folder->path);
     }
     if (renewed) {
+        renewed->mtime = folder->identity.modification;
         renewed->look = source_look_number(walk->origin->source);
         renewed->whole = true;
     }
@@ -281,6 +282,7 @@ static int walk_level(struct walk *walk, struct source_folder *folder, const cha
     entry = entry_new_folder(name, owner);
     if (!entry || !(entry->path = strdup(folder->path)))
         return error_errno(error, -ENOMEM, "%s", folder->path);
+    entry->mtime = folder->identity.modification;
     for (size_t i = 0; i < folder->count; i++) {
         r = walk_entry(walk, folder, &folder->entries[i], level, chain, entry, error);
         if (r < 0)

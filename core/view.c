@@ -43,7 +43,7 @@ static int look(struct view *view, struct generation **ret_gone, struct error *e
         return 0;
     r = generation_build(&view->origin, view->current,
                          view->current ? view->current->serial + 1 : first_serial(view),
-                         &view->next_number, &next, error);
+                         &view->next_number, &view->vanished, &next, error);
     view->outdated = r < 0 || next->retry;
     if (r < 0)
         return r;
@@ -282,6 +282,7 @@ void view_close(struct view *view)
     frozen_table_clear(&view->commits);
     frozen_table_clear(&view->snapshots);
     view_forget_names(view);
+    map_clear(&view->vanished, free);
     source_close(view->source);
     /* What it still has to write it reads from members. */
     cache_close(view->cache);

@@ -329,7 +329,8 @@ static int find_body(struct filesystem *filesystem, struct entry *entry, struct 
     if (!inode)
         return -ENOMEM;
     inode->body = body_ref(body);
-    set_attributes(filesystem, &inode->status, inode->number, S_IFREG, &entry->owner, entry->mtime);
+    set_attributes(filesystem, &inode->status, inode->number, S_IFREG, &entry->owner,
+                   body_mtime(body));
     set_size(&inode->status, body_failure(body) ? UNREADABLE_SIZE : body_size(body));
     found->inode = inode;
     return filesystem_status(filesystem, inode, &found->status, &found->status_lasts);
@@ -404,23 +405,53 @@ static int find_frozen(struct filesystem *filesystem, const struct inode *parent
     return r == -ESTALE ? -EIO : r;
 }
 
-static int find_link(struct filesystem *filesystem, struct view_name *name, struct found *found)
+static void link_status(const struct filesystem *filesystem, const struct view_name *name,
+                        struct stat *ret_status)
 {
-    static const struct source_owner any = {0777, 0, 0};
-    struct source_owner owner = {any.mode, geteuid(), getegid()};
-    struct inode *inode = inode_new(INODE_LINK, name->number);
+    struct source_owner owner = {0, geteuid(), getegid()};
 
-    if (!inode)
+    set_attributes(filesystem, ret_status, name->number, S_IFLNK, &owner, name->mtime);
+    ret_status->st_mode = S_IFLNK | 0777;
+    set_size(ret_status, strlen(name->target));
+}
+
+/* Where it leads is asked again each time. */
+static int find_link(struct filesystem *filesystem, const char *folder, const char *name,
+                     const struct view_name *named, struct found *found)
+{
+    cleanup_inode struct inode *inode = inode_new(INODE_LINK, named->number);
+
+    if (!inode || !(inode->path = strdup(folder)) || !(inode->text = strdup(name)))
         return -ENOMEM;
-    inode->text = steal_pointer(&name->target);
-    inode->text_size = strlen(inode->text);
-    set_attributes(filesystem, &inode->status, inode->number, S_IFLNK, &owner, name->mtime);
-    inode->status.st_mode = S_IFLNK | 0777;
-    set_size(&inode->status, inode->text_size);
-    found->inode = inode;
-    found->status = inode->status;
-    found->status_lasts = true;
+    link_status(filesystem, named, &found->status);
+    found->inode = steal_pointer(&inode);
     return 0;
+}
+
+/* The link as it is now. */
+static int ask_link(struct filesystem *filesystem, const struct inode *inode,
+                    struct view_name *ret_name)
+{
+    struct error error = {0};
+    int r = view_find(filesystem->view, inode->path, inode->text, ret_name, &error);
+
+    if (r == 0 && ret_name->kind != VIEW_LINK) {
+        view_name_clear(ret_name);
+        r = -ENOENT;
+    }
+    if (r < 0 && r != -ENOENT)
+        log_line(LOG_ERR, "%s", error.text);
+    return r == -ENOENT ? -ESTALE : r;
+}
+
+int filesystem_readlink(struct filesystem *filesystem, const struct inode *inode, char **ret_target)
+{
+    cleanup_view_name struct view_name name = {.target = NULL};
+    int r = inode->kind == INODE_LINK ? ask_link(filesystem, inode, &name) : -EINVAL;
+
+    if (r == 0)
+        *ret_target = steal_pointer(&name.target);
+    return r;
 }
 
 static void names_status(const struct filesystem *filesystem, uint64_t number,
@@ -461,7 +492,7 @@ static int find_name(struct filesystem *filesystem, const char *folder, const ch
     }
     switch (named.kind) {
     case VIEW_LINK:
-        return find_link(filesystem, &named, found);
+        return find_link(filesystem, folder, name, &named, found);
     case VIEW_FOLDER:
         return find_names(filesystem, folder, name, &named, found);
     case VIEW_FROZEN:
@@ -555,9 +586,17 @@ int filesystem_status(struct filesystem *filesystem, const struct inode *inode,
         if (!*ret_lasts)
             clock_gettime(CLOCK_REALTIME, &ret_status->st_mtim);
         return 0;
+    case INODE_LINK: {
+        cleanup_view_name struct view_name name = {.target = NULL};
+        int r = ask_link(filesystem, inode, &name);
+        if (r < 0)
+            return r;
+        *ret_lasts = false;
+        link_status(filesystem, &name, ret_status);
+        return 0;
+    }
     case INODE_FROZEN:
     case INODE_NAMES:
-    case INODE_LINK:
     case INODE_TEXT:
         *ret_status = inode->status;
         return 0;

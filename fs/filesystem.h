@@ -87,6 +87,10 @@ int filesystem_folder(struct filesystem *filesystem, const struct inode *inode,
 /* Does the root show more than what is live: refs, commits, snapshots, the control folder? */
 bool filesystem_shows_all(const struct filesystem *filesystem);
 
+/* Where a link leads now; the caller frees it. -EINVAL: no link; -ESTALE: it has gone. */
+int filesystem_readlink(struct filesystem *filesystem, const struct inode *inode,
+                        char **ret_target);
+
 /* The inode of a number that the kernel knows, with a reference, or NULL. */
 struct inode *filesystem_inode(struct filesystem *filesystem, uint64_t number);
 

@@ -9,7 +9,7 @@
  * time.
  * - A frozen folder is an entry of a frozen tree, which it holds. Nothing about it ever changes.
  * - A folder of names (branches, commits, …) is its path, and is asked of the view each time.
- * - A link is a name and where it leads; one that leads elsewhere is another inode.
+ * - A link is its name; where it leads is asked of the view each time.
  * - A body is the content of a file. It never changes: attributes and pages may be cached for ever.
  *   When the source changes, the name leads to another number; this one serves whoever still has
  * it.
@@ -51,11 +51,12 @@ struct inode {
     uint64_t number;
     uint64_t lookups;   /* under the table's lock */
     struct stat status; /* not of a live folder, which is asked for each time */
-    char *path;         /* live folder: in the view's tree; folder of names: as view_find has it */
+    char *
+        path; /* live folder: in the view's tree; folder of names, of a link: as view_find has it */
     struct generation *generation; /* frozen folder: the tree … */
     struct entry *entry;           /* … and what it is in it */
     struct body *body;
-    char *text; /* also where a link leads */
+    char *text; /* also the name of a link */
     size_t text_size;
 };
 

@@ -229,16 +229,16 @@ static bool listed(const struct filesystem *filesystem, const struct handle *han
     if (index < handle->names.count) {
         const struct view_listed *name = &handle->names.items[index];
         *ret_name = name->name;
-        ret_status->st_ino = name->number ? (ino_t)name->number : unknown;
+        ret_status->st_ino = name->number;
         ret_status->st_mode = types[name->kind];
         return true;
     }
     index -= handle->names.count;
     if (!handle->entry || index >= handle->entry->count)
         return false;
-    const struct entry *child = handle->entry->children[index];
+    struct entry *child = handle->entry->children[index];
     *ret_name = child->name;
-    ret_status->st_ino = child->number;
+    ret_status->st_ino = entry_number(child);
     ret_status->st_mode = child->kind == ENTRY_FOLDER ? S_IFDIR : S_IFREG;
     return true;
 }
@@ -379,14 +379,15 @@ static void on_statfs(fuse_req_t request, fuse_ino_t number)
 
 static void on_readlink(fuse_req_t request, fuse_ino_t number)
 {
-    cleanup_inode struct inode *inode = filesystem_inode(filesystem_of(request), number);
+    struct filesystem *filesystem = filesystem_of(request);
+    cleanup_inode struct inode *inode = filesystem_inode(filesystem, number);
+    cleanup_free char *target = NULL;
 
-    if (!inode)
-        reply_error(request, -ESTALE);
-    else if (inode->kind != INODE_LINK)
-        reply_error(request, -EINVAL);
+    int r = inode ? filesystem_readlink(filesystem, inode, &target) : -ESTALE;
+    if (r < 0)
+        reply_error(request, r);
     else
-        fuse_reply_readlink(request, inode->text);
+        fuse_reply_readlink(request, target);
 }
 
 static void on_getxattr(fuse_req_t request, fuse_ino_t number, const char *name, size_t size)

@@ -66,9 +66,6 @@ const struct bundle_member *bundle_members(const struct bundle *bundle, size_t *
 /* The same names, files (file_equal), modes and failures. */
 bool bundle_equal(const struct bundle *a, const struct bundle *b);
 
-/* The newest time of its files. */
-struct timespec bundle_mtime(const struct bundle *bundle);
-
 /*
  * Compose it, or wait for the thread that does. 0: bundle_size and bundle_read answer. -EIO:
  * members cannot be read, bundle_problems names them. -ESTALE: a file has changed since it was

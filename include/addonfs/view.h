@@ -86,7 +86,7 @@ enum view_kind {
 
 struct view_name {
     enum view_kind kind;
-    uint64_t number; /* of a frozen tree: its root's */
+    uint64_t number; /* the name's, whatever it leads to; of a frozen tree: its root's */
     char *target;    /* of a link */
     struct timespec mtime;
     struct generation *frozen; /* a reference */
@@ -97,7 +97,7 @@ struct view_names {
     struct view_listed {
         char *name;
         enum view_kind kind;
-        uint64_t number; /* 0: not known before it is looked up */
+        uint64_t number;
     } * items;
 };
 
