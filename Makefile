@@ -13,6 +13,8 @@ WERROR ?=
 SCOPE ?= build
 PYTHON ?= $(or $(wildcard /usr/bin/python3),python3)
 PYTEST_ARGS ?=
+RUNS ?= 5
+BENCH_ARGS ?=
 BUILD ?= build$(if $(SANITIZE),/$(SANITIZE))
 JOBS = $(shell nproc 2>/dev/null || echo 2)
 
@@ -94,7 +96,7 @@ link = $(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $(filter %.o %.a,$^) $(1) $(CORE
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: all deps run test check check-unit check-python lint format clean help \
+.PHONY: all deps run test bench check check-unit check-python lint format clean help \
     compile_commands FORCE
 
 all: $(PROGRAM) ## build build/addonfs (SANITIZE=address: build/address/addonfs)
@@ -151,7 +153,7 @@ $(BENCH_PROGRAMS): $(BUILD)/bench/%: $(BUILD)/obj/tests/bench/%.o
 
 # --- Use -----------------------------------------------------------------------------------------
 
-deps: ## install what is missing (SCOPE=build, test or lint; each includes the one before)
+deps: ## install what is missing (SCOPE=build, test, lint or bench; each includes those it needs)
 	@fs/dist/deps.sh $(SCOPE)
 
 # Packages first, then a make of its own: what it asks pkg-config may be there only now.
@@ -163,6 +165,12 @@ run: ## mount REPO at MNT and show it (default: a demo repository; RUN_OPTIONS='
 test: ## install what is missing, then build and run every test (PYTEST_ARGS, SANITIZE=address|thread)
 	@fs/dist/deps.sh test
 	@$(MAKE) --no-print-directory check
+
+bench: ## measure addonfs beside its peers, into tests/bench/results/ (REPO=, RUNS=5, BENCH_ARGS=--no-growth)
+	@fs/dist/deps.sh bench
+	@$(MAKE) --no-print-directory all $(BENCH_PROGRAMS)
+	@ADDONFS='$(abspath $(PROGRAM))' ADDONFS_BUILD='$(abspath $(BUILD))' PYTHONDONTWRITEBYTECODE=1 \
+	    $(PYTHON) tests/bench/bench.py --runs $(RUNS) $(if $(REPO),--repo '$(REPO)') $(BENCH_ARGS)
 
 # --- Checks --------------------------------------------------------------------------------------
 
