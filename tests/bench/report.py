@@ -44,7 +44,7 @@ READING = {
 
 MIB = 1 << 20
 LOOKUP = 35e-6  # seconds that a path component may take
-FLAT = MIB  # what a million lookups may add; a hundred bytes leaked in each would be 95 MiB
+FLAT = 4 * MIB  # what a million lookups may add: malloc's smallest piece in each would be 30 MiB
 
 
 def show(seconds):
