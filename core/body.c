@@ -10,6 +10,7 @@ struct body {
     uint64_t size;
     int code;              /* what opening it answers, if it is unreadable */
     char *failure;         /* or NULL */
+    _Atomic bool told;     /* see body_is_news */
     struct file *file;     /* of a plain file */
     struct bundle *bundle; /* of a zip */
     struct timespec mtime;
@@ -69,7 +70,7 @@ struct body *body_unreadable(uint64_t number, const char *failure)
 static int conclude(struct body *body, int result, const struct error *why, struct body **ret_body,
                     struct error *error)
 {
-    if (result == -ESTALE) {
+    if (result == -ESTALE || result == -EINTR || result == -ECANCELED) {
         if (error)
             *error = *why;
         return result;
@@ -160,6 +161,11 @@ void body_id(struct body *body, struct content_id *ret_id)
 const char *body_failure(const struct body *body)
 {
     return body->failure;
+}
+
+bool body_is_news(struct body *body)
+{
+    return !atomic_exchange(&body->told, true);
 }
 
 static int capture(struct body *body, const struct origin *origin, struct error *error)

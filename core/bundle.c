@@ -186,13 +186,38 @@ static size_t first_fault(const struct bundle *bundle)
     return i;
 }
 
-int bundle_compose(struct bundle *bundle, const struct origin *origin, struct error *error)
+int origin_check(const struct origin *origin)
+{
+    if (origin->stop && atomic_load(origin->stop))
+        return -ECANCELED;
+    return origin->interrupted && atomic_load(origin->interrupted) ? -EINTR : 0;
+}
+
+int origin_lock(const struct origin *origin, pthread_mutex_t *lock)
+{
+    enum { PATIENCE = 50000000 }; /* ns between two looks at what would end the wait */
+
+    for (;;) {
+        struct timespec end;
+        int r = origin_check(origin);
+        if (r < 0)
+            return r;
+        clock_gettime(CLOCK_MONOTONIC, &end);
+        end.tv_nsec += PATIENCE;
+        if (end.tv_nsec >= 1000000000) {
+            end.tv_nsec -= 1000000000;
+            end.tv_sec++;
+        }
+        r = pthread_mutex_clocklock(lock, CLOCK_MONOTONIC, &end);
+        if (r != ETIMEDOUT)
+            return -r;
+    }
+}
+
+static int compose(struct bundle *bundle, const struct origin *origin, struct error *error)
 {
     struct zip *zip = NULL;
 
-    if (atomic_load(&bundle->zip))
-        return 0;
-    cleanup_lock(&bundle->lock);
     if (atomic_load(&bundle->zip))
         return 0;
     int r = bundle_compress_all(bundle->members, bundle->faults, bundle->count, origin, error);
@@ -207,6 +232,18 @@ int bundle_compose(struct bundle *bundle, const struct origin *origin, struct er
     r = lay_out(bundle, &zip, error);
     if (r == 0)
         atomic_store(&bundle->zip, zip);
+    return r;
+}
+
+int bundle_compose(struct bundle *bundle, const struct origin *origin, struct error *error)
+{
+    if (atomic_load(&bundle->zip))
+        return 0;
+    int r = origin_lock(origin, &bundle->lock);
+    if (r < 0)
+        return error_errno(error, r, "cannot compose a zip");
+    r = compose(bundle, origin, error);
+    pthread_mutex_unlock(&bundle->lock);
     return r;
 }
 

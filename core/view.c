@@ -79,14 +79,22 @@ int view_look(struct view *view, struct generation **ret_generation, struct erro
     return r;
 }
 
-int view_body(struct view *view, struct entry *entry, struct body **ret_body, struct error *error)
+int view_body(struct view *view, struct entry *entry, const _Atomic bool *interrupted,
+              struct body **ret_body, struct error *error)
 {
-    return entry_body(entry, &view->origin, &view->next_number, ret_body, error);
+    struct origin origin = view->origin;
+
+    origin.interrupted = interrupted;
+    return entry_body(entry, &origin, &view->next_number, ret_body, error);
 }
 
-int view_open_body(struct view *view, struct body *body, struct error *error)
+int view_open_body(struct view *view, struct body *body, const _Atomic bool *interrupted,
+                   struct error *error)
 {
-    return body_open(body, &view->origin, error);
+    struct origin origin = view->origin;
+
+    origin.interrupted = interrupted;
+    return body_open(body, &origin, error);
 }
 
 uint64_t view_number(struct view *view)
@@ -121,7 +129,7 @@ static int examine(struct view *view, struct entry *entry, const char *path,
                    : 0;
     if (entry->kind == ENTRY_FOLDER)
         return 0;
-    int r = view_body(view, entry, &body, error);
+    int r = view_body(view, entry, NULL, &body, error);
     size_t known = problems->count;
     if (r == 0 && entry->kind == ENTRY_ZIP)
         r = bundle_problems(entry->bundle, &view->origin, path, problems);
@@ -270,12 +278,17 @@ int view_open(const struct view_options *options, struct view **ret_view, struct
     return 0;
 }
 
+void view_stop(struct view *view)
+{
+    atomic_store(&view->stop, true);
+}
+
 void view_close(struct view *view)
 {
     if (!view)
         return;
+    view_stop(view);
     view_watcher_end(view);
-    atomic_store(&view->stop, true);
     if (view->prepares)
         pthread_join(view->preparation, NULL);
     generation_unref(view->current);

@@ -64,6 +64,9 @@ void body_id(struct body *body, struct content_id *ret_id);
 /* Why it cannot be read, or NULL. */
 const char *body_failure(const struct body *body);
 
+/* Is this the first time that it is asked? So that what is wrong with it is told once. */
+bool body_is_news(struct body *body);
+
 /*
  * Secure the bytes. -EIO: unreadable, or no longer readable; -ESTALE: the source has changed and
  * the bytes cannot be had any more; -ENOSPC, -ENOMEM: no room. Opens nest; each needs its

@@ -125,10 +125,10 @@ static void a_body_of_an_outdated_entry_is_stale(void **state)
     struct entry *entry = fixture_entry(generation, "package/openpype/3.15.12/__init__.py");
     cleanup_body struct body *body = NULL;
 
-    assert_int_equal(view_body(view, entry, &body, NULL), 0);
+    assert_int_equal(view_body(view, entry, NULL, &body, NULL), 0);
     assert_int_equal(body_number(body), entry->number);
     fixture_write(fixture, "server_addon/server/__init__.py", "other bytes\n");
-    assert_int_equal(view_open_body(view, body, NULL), -ESTALE);
+    assert_int_equal(view_open_body(view, body, NULL, NULL), -ESTALE);
 }
 
 static void all_problems_are_found_on_demand(void **state)
