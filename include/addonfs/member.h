@@ -36,10 +36,10 @@ struct member {
     _Atomic unsigned references;
     struct members *members; /* where it is found; not owned */
     struct content_id id;
-    uint64_t size;                 /* bytes of the content */
-    uint64_t compressed_size;      /* bytes of the stream */
-    _Atomic uint64_t spool_offset; /* of the stream; UINT64_MAX: not there, but in the cache */
-    int64_t cached;                /* where the cache has the stream */
+    uint64_t size;            /* bytes of the content */
+    uint64_t compressed_size; /* bytes of the stream */
+    _Atomic uint64_t extent;  /* of the spool; SPOOL_NOWHERE: the stream is in the cache alone */
+    int64_t cached;           /* where the cache has the stream */
     uint32_t crc32;
     bool deflated; /* or stored as it is */
 };
