@@ -48,13 +48,16 @@ int content_append(struct content_writer *writer, const void *bytes, size_t size
                    struct error *error)
 {
     struct content *content = writer->content;
+    int r = spool_check_stop(content->spool, error);
 
+    if (r < 0)
+        return r;
     if (size > content->size - writer->used)
         return error_set(error, -ESTALE, "grew while it was read");
     if (content->bytes) {
         memcpy((char *)content->bytes + writer->used, bytes, size);
     } else {
-        int r = spool_write(content->spool, content->extent, writer->used, bytes, size, error);
+        r = spool_write(content->spool, content->extent, writer->used, bytes, size, error);
         if (r < 0)
             return r;
     }

@@ -276,7 +276,10 @@ static int transfer_read(void *context, uint64_t offset, void *bytes, size_t siz
 {
     struct transfer *transfer = context;
     ssize_t n = content_read(transfer->content, offset, bytes, size);
+    int r = spool_check_stop(transfer->member->members->spool, error);
 
+    if (r < 0)
+        return r;
     if (n < 0 || (size_t)n < size)
         return error_set(error, -EIO, "temporary file: cannot be read back");
     transfer->member->crc32 = deflate_crc32(transfer->member->crc32, bytes, size);

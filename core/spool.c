@@ -32,8 +32,9 @@ struct released {
 
 struct spool {
     char *folder;
-    pthread_mutex_t lock; /* guards the next two; held for moments */
-    uint64_t end;         /* no extent reaches beyond it */
+    const _Atomic bool *stop; /* or NULL */
+    pthread_mutex_t lock;     /* guards the next two; held for moments */
+    uint64_t end;             /* no extent reaches beyond it */
     struct released released[ORDER_MAX + 1];
     pthread_mutex_t open_lock; /* around making the file; `fd` is read without it */
     _Atomic int fd;            /* -1 until the first write */
@@ -72,6 +73,17 @@ void spool_free(struct spool *spool)
     pthread_mutex_destroy(&spool->lock);
     free(spool->folder);
     free(spool);
+}
+
+void spool_set_stop(struct spool *spool, const _Atomic bool *stop)
+{
+    spool->stop = stop;
+}
+
+int spool_check_stop(const struct spool *spool, struct error *error)
+{
+    return spool->stop && atomic_load(spool->stop) ? error_set(error, -ECANCELED, "is being ended")
+                                                   : 0;
 }
 
 static int order_of(uint64_t extent)

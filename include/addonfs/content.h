@@ -40,7 +40,10 @@ struct content_writer;
 int content_begin(struct spool *spool, uint64_t size, size_t memory_limit,
                   struct content_writer **ret_writer);
 
-/* Take more bytes in. -ESTALE: they are more than was said, the file has grown meanwhile. */
+/*
+ * Take more bytes in. -ESTALE: they are more than was said, the file has grown meanwhile.
+ * -ECANCELED: see spool_set_stop.
+ */
 int content_append(struct content_writer *writer, const void *bytes, size_t size,
                    struct error *error);
 

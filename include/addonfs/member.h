@@ -61,7 +61,8 @@ bool members_find(struct members *members, struct cache_reader *reader, const st
 /*
  * The member for `content`, its stream in the spool: the one that is there, or a new one, deflated,
  * or stored when deflate does not make it smaller. The caller owns one reference. -ENOSPC and other
- * spool errors, -ENOMEM.
+ * spool errors, -ENOMEM; -ECANCELED: see spool_set_stop, which ends the compression of large
+ * content.
  */
 int members_compress(struct members *members, struct deflate *deflate, struct content *content,
                      struct member **ret_member, struct error *error);

@@ -20,6 +20,7 @@
 
 #include <addonfs/cleanup.h>
 #include <addonfs/error.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 struct spool;
@@ -35,6 +36,15 @@ struct spool *spool_new(const char *folder);
 
 /* Ends the file and everything in it. NULL is allowed. */
 void spool_free(struct spool *spool);
+
+/*
+ * Once `*stop` is true, what fills the spool for long (content_append, members_compress) ends early
+ * with -ECANCELED. Reading goes on. `stop` is borrowed; set it before the spool is used.
+ */
+void spool_set_stop(struct spool *spool, const _Atomic bool *stop);
+
+/* 0, or -ECANCELED with the reason. */
+int spool_check_stop(const struct spool *spool, struct error *error);
 
 /*
  * Set `size` bytes aside: `*ret_extent` names them, and nothing else can be made of the number.
