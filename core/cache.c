@@ -27,6 +27,7 @@ void cache_set_fault(struct cache *cache, const char *path, const char *reason)
     cleanup_lock(&cache->lock);
 
     atomic_store(&cache->usable, false);
+    pthread_cond_signal(&cache->wake);
     if (cache->fault || asprintf(&text, "%s: %s: going on without the cache", path, reason) < 0)
         return;
     cache->fault = text;
@@ -42,16 +43,15 @@ const char *cache_fault(struct cache *cache)
 
 void cache_give_up(struct cache *cache, const struct cache_database *database, int result)
 {
+    const char *reason = cache_database_message(database);
+
     if (cache_database_is_damaged(result)) {
-        cleanup_fd int lock = cache_lock_folder(cache);
-        if (lock >= 0)
-            cache_set_aside(cache, &cache->file);
-        cache_set_fault(cache, cache->path, "the database is damaged and was set aside");
-        return;
+        reason = "the database is damaged and is set aside";
+        atomic_store(&cache->damaged, true);
+    } else if (result == CACHE_DATABASE_FOREIGN) {
+        reason = "is not a cache of this version of addonfs";
     }
-    cache_set_fault(cache, cache->path,
-                    result == CACHE_DATABASE_FOREIGN ? "is not a cache of this version of addonfs"
-                                                     : cache_database_message(database));
+    cache_set_fault(cache, cache->path, reason);
 }
 
 bool cache_is_busy(int result)
@@ -116,7 +116,7 @@ void cache_reader_end(struct cache_reader *reader)
     if (!reader)
         return;
     struct cache *cache = reader->cache;
-    if (cache_database_commit(reader->database) != SQLITE_OK) {
+    if (cache_database_commit(reader->database) != SQLITE_OK || !atomic_load(&cache->usable)) {
         reader_free(reader);
         return;
     }

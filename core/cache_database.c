@@ -240,3 +240,9 @@ int cache_database_commit(struct cache_database *database)
 {
     return database_run(database, COMMIT);
 }
+
+void cache_database_rollback(struct cache_database *database)
+{
+    if (!sqlite3_get_autocommit(database->handle))
+        (void)database_execute(database, "ROLLBACK");
+}

@@ -90,9 +90,5 @@ int cache_database_evict(struct cache_database *database, uint64_t limit, int64_
         r = database_run(database, HALF_OF_NOTES);
     if (r == SQLITE_OK)
         r = cache_database_commit(database);
-    if (r != SQLITE_OK) {
-        (void)database_execute(database, "ROLLBACK");
-        return r;
-    }
-    return database_execute(database, "PRAGMA incremental_vacuum");
+    return r == SQLITE_OK ? database_execute(database, "PRAGMA incremental_vacuum") : r;
 }

@@ -38,10 +38,11 @@ struct cache {
     struct stat file;              /* the database that we opened */
     pthread_t thread;
     bool has_thread;
-    _Atomic bool usable;
+    _Atomic bool usable;  /* becomes false under the lock */
+    _Atomic bool damaged; /* set before: the writer has a database to set aside */
 
     pthread_mutex_t lock; /* guards the rest; held for moments only */
-    pthread_cond_t wake;  /* there are jobs, or it ends */
+    pthread_cond_t wake;  /* there are jobs, or it ends, or is no longer usable */
     pthread_cond_t quiet; /* everything is written */
     struct job *first;
     struct job **last;
@@ -57,7 +58,10 @@ struct cache {
 /* End the use of the cache for this reason. The first one is kept: what follows comes of it. */
 void cache_set_fault(struct cache *cache, const char *path, const char *reason);
 
-/* A call has failed with `result`: end the use of the cache. */
+/*
+ * A call has failed with `result`: end the use of the cache. This waits for nothing, for it may be
+ * done within a request: the writer lets go of the database, and sets a damaged one aside.
+ */
 void cache_give_up(struct cache *cache, const struct cache_database *database, int result);
 
 /* A connection may wait for its turn in vain; that is no fault. */
@@ -69,7 +73,7 @@ bool cache_is_busy(int result);
 /* Let the writer do the job, which is copied; what it holds is taken over in any case. */
 void cache_enqueue(struct cache *cache, const struct job *job);
 
-/* The writer's thread, until the cache is ending. `argument` is the cache. */
+/* The writer's thread, until the cache is ending or not usable. `argument` is the cache. */
 void *cache_write_jobs(void *argument);
 
 void cache_free_jobs(struct job *job);

@@ -12,22 +12,43 @@ enum {
     ALIAS_AGE = 120 * 24 * 3600, /* fingerprints change with every checkout: old ones are no use */
 };
 
+static void release(const struct job *job)
+{
+    if (job->put.release)
+        job->put.release(job->put.context);
+    free(job->note);
+}
+
+void cache_free_jobs(struct job *job)
+{
+    while (job) {
+        struct job *next = job->next;
+        release(job);
+        free(job);
+        job = next;
+    }
+}
+
 void cache_enqueue(struct cache *cache, const struct job *given)
 {
     struct job *job = atomic_load(&cache->usable) ? malloc(sizeof(*job)) : NULL;
 
     if (!job) {
-        if (given->put.release)
-            given->put.release(given->put.context);
-        free(given->note);
+        release(given);
         return;
     }
     *job = *given;
     job->next = NULL;
-    cleanup_lock(&cache->lock);
-    *cache->last = job;
-    cache->last = &job->next;
-    pthread_cond_signal(&cache->wake);
+    pthread_mutex_lock(&cache->lock);
+    bool taken = atomic_load(&cache->usable);
+    if (taken) {
+        *cache->last = job;
+        cache->last = &job->next;
+        pthread_cond_signal(&cache->wake);
+    }
+    pthread_mutex_unlock(&cache->lock);
+    if (!taken)
+        cache_free_jobs(job);
 }
 
 void cache_put_alias(struct cache *cache, const struct content_id *key, const struct content_id *id)
@@ -54,18 +75,6 @@ void cache_put_member(struct cache *cache, const struct cache_put *put)
         put->release(put->context);
     else
         cache_enqueue(cache, &(struct job){.kind = JOB_MEMBER, .put = *put});
-}
-
-void cache_free_jobs(struct job *job)
-{
-    while (job) {
-        struct job *next = job->next;
-        if (job->put.release)
-            job->put.release(job->put.context);
-        free(job->note);
-        free(job);
-        job = next;
-    }
 }
 
 static int do_job(struct cache *cache, const struct job *job)
@@ -127,12 +136,15 @@ static void write_all(struct cache *cache, struct job *jobs)
 
     while (job && r == SQLITE_OK && atomic_load(&cache->usable))
         r = write_batch(cache, job, &job);
-    if (r == SQLITE_OK)
+    if (r == SQLITE_OK && atomic_load(&cache->usable))
         r = keep_limit(cache);
     if (r == SQLITE_ABORT)
         cache_set_fault(cache, cache->path, "what is to be written cannot be read");
     else if (r != SQLITE_OK && !cache_is_busy(r))
         cache_give_up(cache, cache->writer, r);
+    /* Others wait for the lock that a transaction holds. */
+    if (r != SQLITE_OK)
+        cache_database_rollback(cache->writer);
     cache_free_jobs(jobs);
 }
 
@@ -141,7 +153,7 @@ static struct job *take_jobs(struct cache *cache)
     cleanup_lock(&cache->lock);
 
     cache->writing = false;
-    while (!cache->first && !cache->ending) {
+    while (!cache->first && !cache->ending && atomic_load(&cache->usable)) {
         pthread_cond_broadcast(&cache->quiet);
         pthread_cond_wait(&cache->wake, &cache->lock);
     }
@@ -154,6 +166,18 @@ static struct job *take_jobs(struct cache *cache)
     return jobs;
 }
 
+/* Nothing is written any more: this process is not to stand in the way of others. */
+static void let_go(struct cache *cache)
+{
+    cache_database_close(cache->writer);
+    cache->writer = NULL;
+    if (!atomic_load(&cache->damaged))
+        return;
+    cleanup_fd int lock = cache_lock_folder(cache);
+    if (lock >= 0)
+        cache_set_aside(cache, &cache->file);
+}
+
 void *cache_write_jobs(void *argument)
 {
     struct cache *cache = argument;
@@ -163,6 +187,8 @@ void *cache_write_jobs(void *argument)
     (void)setpriority(PRIO_PROCESS, (id_t)gettid(), 19);
     while ((jobs = take_jobs(cache)))
         write_all(cache, jobs);
+    if (!atomic_load(&cache->usable))
+        let_go(cache);
     return NULL;
 }
 
