@@ -50,6 +50,8 @@ void cache_give_up(struct cache *cache, const struct cache_database *database, i
         atomic_store(&cache->damaged, true);
     } else if (result == CACHE_DATABASE_FOREIGN) {
         reason = "is not a cache of this version of addonfs";
+    } else if (result == CACHE_DATABASE_NO_LOG) {
+        reason = "the file system cannot hold a database (choose another folder: cache=DIR)";
     }
     cache_set_fault(cache, cache->path, reason);
 }
@@ -229,15 +231,16 @@ struct cache *cache_open(const char *folder, uint64_t size, const char *codec)
     cache->last = &cache->first;
     cache->limit = size;
     cache->written = size; /* so that the first write looks at the size of the whole */
-    cache->folder = strdup(folder);
-    cache->path = path_join(folder, "members.sqlite");
     cache->codec = strdup(codec);
+    int r = cache_make_folder(folder);
+    const char *refusal = r < 0 ? strerror(-r) : cache_refuse_folder(folder);
+    /* SQLite is told to follow no link at all, and homes often lie behind one. */
+    cache->folder = refusal ? strdup(folder) : realpath(folder, NULL);
+    cache->path = cache->folder ? path_join(cache->folder, "members.sqlite") : NULL;
     if (!cache->folder || !cache->path || !cache->codec) {
         cache_close(cache);
         return NULL;
     }
-    int r = cache_make_folder(folder);
-    const char *refusal = r < 0 ? strerror(-r) : cache_refuse_folder(folder);
     if (refusal) {
         cache_set_fault(cache, folder, refusal);
         return cache;

@@ -142,12 +142,32 @@ int database_execute(struct cache_database *database, const char *text)
     return sqlite3_exec(database->handle, text, NULL, NULL, NULL);
 }
 
+/* SQLite answers which journal there is, whichever was asked for; that is no error to it. */
+static int use_log(struct cache_database *database)
+{
+    sqlite3_stmt *statement = NULL;
+    int r = sqlite3_prepare_v2(database->handle, "PRAGMA journal_mode = WAL", -1, &statement, NULL);
+
+    if (r != SQLITE_OK)
+        return r;
+    r = sqlite3_step(statement);
+    const char *mode = r == SQLITE_ROW ? (const char *)sqlite3_column_text(statement, 0) : NULL;
+    if (r == SQLITE_ROW)
+        r = mode && strcmp(mode, "wal") == 0 ? SQLITE_OK : CACHE_DATABASE_NO_LOG;
+    sqlite3_finalize(statement);
+    return r;
+}
+
 static int create(struct cache_database *database)
 {
     /* Freed pages go back to the disk only if that is said before the first table. */
-    int r = database_execute(database, "PRAGMA page_size = 16384; PRAGMA auto_vacuum = INCREMENTAL;"
-                                       "PRAGMA journal_mode = WAL; BEGIN IMMEDIATE;");
+    int r =
+        database_execute(database, "PRAGMA page_size = 16384; PRAGMA auto_vacuum = INCREMENTAL;");
 
+    if (r == SQLITE_OK)
+        r = use_log(database);
+    if (r == SQLITE_OK)
+        r = database_execute(database, "BEGIN IMMEDIATE");
     if (r == SQLITE_OK)
         r = database_execute(database, schema);
     if (r == SQLITE_OK)
@@ -175,7 +195,7 @@ static int check_format(struct cache_database *database)
         return create(database);
     if (application != APPLICATION || format > FORMAT)
         return CACHE_DATABASE_FOREIGN;
-    return format == FORMAT ? SQLITE_OK : CACHE_DATABASE_OUTDATED;
+    return format == FORMAT ? use_log(database) : CACHE_DATABASE_OUTDATED;
 }
 
 int cache_database_open(const char *path, const char *codec, int busy_milliseconds,

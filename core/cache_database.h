@@ -16,6 +16,9 @@
 /* Ours, of a format that was: of no use any more. */
 #define CACHE_DATABASE_OUTDATED (-2)
 
+/* It cannot have a write-ahead log where it is. */
+#define CACHE_DATABASE_NO_LOG (-3)
+
 struct cache_database;
 
 /* `codec` is borrowed. `*ret_database` is set, to be asked for its message, unless memory lacks. */

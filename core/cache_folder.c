@@ -1,6 +1,7 @@
 /* Where the database is: a folder of ours alone, which processes share. */
 #include "cache_parts.h"
 
+#include <addonfs/local.h>
 #include <addonfs/path.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -40,7 +41,20 @@ int cache_make_folder(const char *folder)
     return mkdir(path, 0700) < 0 && errno != EEXIST ? -errno : 0;
 }
 
-/* What others could write would end up in packages. */
+/*
+ * What others could write would end up in packages. And several hosts cannot have one database: a
+ * write-ahead log needs memory that all its users share, which one kernel has. So homes on NFS have
+ * no cache there, not one for each host either:
+ *
+ *  - that memory is a mapped file, and a server that does not answer, or another host of the same
+ *    name that truncates it, ends the process with SIGBUS, and every mount with it;
+ *  - locks of a network can be waited for within a request, while the cache may never delay one;
+ *  - a hundred workstations and farm nodes would each keep up to `cache_size` in one quota.
+ *
+ * What is lost is the second that compressing takes at a mount. Nor is another folder taken
+ * unasked, such as one in /var/tmp: where a home lies, encrypted perhaps, is not ours to change. A
+ * studio has local scratch folders, and says so once, in XDG_CACHE_HOME or with `cache=`.
+ */
 const char *cache_refuse_folder(const char *folder)
 {
     cleanup_fd int fd = open(folder, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
@@ -52,6 +66,8 @@ const char *cache_refuse_folder(const char *folder)
         return "belongs to someone else";
     if (status.st_mode & 0077)
         return "is open to others (chmod 700)";
+    if (!local_is(fd))
+        return "may be shared with other hosts (choose a local folder: cache=DIR)";
     return access(folder, W_OK) < 0 ? strerror(errno) : NULL;
 }
 

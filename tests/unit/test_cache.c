@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
+#include <linux/magic.h>
 #include <setjmp.h>
 #include <sqlite3.h>
 #include <stdarg.h>
@@ -14,11 +15,25 @@
 #include <sys/file.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/vfs.h>
 #include <sys/wait.h>
 
 #include <cmocka.h>
 
 static char folder[40];
+
+/* What fstatfs(2) says in place of the truth, unless it is 0. */
+static uint32_t pretended_type;
+
+int fstatfs(int fd, struct statfs *status)
+{
+    int r = (int)syscall(SYS_fstatfs, fd, status);
+
+    if (pretended_type != 0)
+        status->f_type = (__typeof__(status->f_type))pretended_type;
+    return r;
+}
 
 static int setup(void **state)
 {
@@ -500,6 +515,69 @@ static void a_folder_that_others_could_write_is_refused(void **state)
     cache_close(cache);
 }
 
+static void a_folder_that_links_lead_to_is_as_good(void **state)
+{
+    char path[64];
+
+    (void)state;
+    snprintf(path, sizeof(path), "%s/link", folder);
+    assert_int_equal(symlink(".", path), 0);
+    snprintf(path, sizeof(path), "%s/link/cache", folder);
+    cleanup_cache struct cache *cache = cache_open(path, CACHE_SIZE_DEFAULT, "test/1");
+    assert_null(cache_fault(cache));
+    put(cache, 1, 100);
+    cache_settle(cache);
+    assert_true(has(cache, 1, 100));
+}
+
+static void a_folder_that_hosts_share_is_refused(void **state)
+{
+    char path[64];
+
+    (void)state;
+    pretended_type = NFS_SUPER_MAGIC;
+    struct cache *cache = cache_open(folder, CACHE_SIZE_DEFAULT, "test/1");
+    pretended_type = 0;
+    assert_non_null(strstr(cache_fault(cache), folder));
+    assert_non_null(strstr(cache_fault(cache), "cache=DIR"));
+    put(cache, 1, 100);
+    cache_close(cache);
+    database_path(path);
+    assert_int_equal(access(path, F_OK), -1);
+}
+
+/* What the database's header says: 1 is a rollback journal, 2 a write-ahead log. */
+static int journal_version(void)
+{
+    char path[64];
+    unsigned char version = 0;
+
+    database_path(path);
+    cleanup_fd int fd = open(path, O_RDONLY | O_CLOEXEC);
+    assert_int_equal(pread(fd, &version, 1, 18), 1);
+    return version;
+}
+
+/* A file system without shared memory: SQLite says so only in its answer. */
+static void a_database_without_a_log_is_refused(void **state)
+{
+    (void)state;
+    assert_int_equal(sqlite3_vfs_register(sqlite3_vfs_find("unix-dotfile"), 1), SQLITE_OK);
+    struct cache *cache = cache_open(folder, CACHE_SIZE_DEFAULT, "test/1");
+    assert_int_equal(sqlite3_vfs_register(sqlite3_vfs_find("unix"), 1), SQLITE_OK);
+    assert_non_null(strstr(cache_fault(cache), "cannot hold a database"));
+    cache_close(cache);
+    /* One that somebody has taken the log from gets it back. */
+    fill(0);
+    run_sql("PRAGMA journal_mode = DELETE");
+    assert_int_equal(journal_version(), 1);
+    fill(1);
+    assert_int_equal(journal_version(), 2);
+    cache = open_good(CACHE_SIZE_DEFAULT);
+    assert_true(has(cache, 1, 1001));
+    cache_close(cache);
+}
+
 static int cannot_read(void *context, uint64_t offset, void *bytes, size_t size)
 {
     (void)context;
@@ -610,6 +688,9 @@ int main(void)
         TEST(flipped_bits_are_noticed_wherever_they_are),
         TEST(files_of_any_other_kind_are_set_aside_or_left_alone),
         TEST(a_folder_that_others_could_write_is_refused),
+        TEST(a_folder_that_links_lead_to_is_as_good),
+        TEST(a_folder_that_hosts_share_is_refused),
+        TEST(a_database_without_a_log_is_refused),
         TEST(what_cannot_be_written_keeps_no_one_else_from_writing),
         TEST(a_request_that_meets_damage_does_not_wait),
         TEST(a_full_disk_is_one_fault),
