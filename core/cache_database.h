@@ -16,6 +16,9 @@
 /* Ours, of a format that was: of no use any more. */
 #define CACHE_DATABASE_OUTDATED (-2)
 
+/* It cannot have a write-ahead log where it is. */
+#define CACHE_DATABASE_NO_LOG (-3)
+
 struct cache_database;
 
 /* `codec` is borrowed. `*ret_database` is set, to be asked for its message, unless memory lacks. */
@@ -33,6 +36,9 @@ bool cache_database_is_damaged(int result);
 int cache_database_begin_reading(struct cache_database *database);
 int cache_database_begin_writing(struct cache_database *database);
 int cache_database_commit(struct cache_database *database);
+
+/* End the transaction that has failed, if there is one. */
+void cache_database_rollback(struct cache_database *database);
 
 int cache_database_find_alias(struct cache_database *database, const struct content_id *key,
                               struct content_id *ret_id, bool *ret_damaged);
@@ -65,6 +71,8 @@ int cache_database_touch(struct cache_database *database, const struct content_i
 int cache_database_drop(struct cache_database *database, const struct content_id *id);
 
 /*
+ * A transaction of its own, to be rolled back if it fails.
+ *
  * If the streams have more than `limit` bytes, delete the least recently used members until they
  * have a tenth less; if the notes have more than an eighth of `limit`, delete the older half of
  * them; and delete aliases and notes that were not made since `oldest`. Gives the room back to the

@@ -224,9 +224,9 @@ int file_read(const struct resolve_root *root, const struct file *file, struct s
     int r = check_same(file, fd, error);
     if (r < 0)
         return r;
-    writer = content_begin(spool, file->size, memory_limit);
-    if (!writer)
-        return error_errno(error, -ENOMEM, "%s", file->path);
+    r = content_begin(spool, file->size, memory_limit, &writer);
+    if (r < 0)
+        return error_errno(error, r, "%s", file->path);
     r = read_all(fd, file, writer, error);
     if (r == 0)
         r = content_finish(&writer, &content, error);

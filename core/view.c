@@ -238,6 +238,8 @@ static int open_members(struct view *view, const struct view_options *options)
             return -ENOMEM;
     }
     view->spool = spool_new(NULL);
+    if (view->spool)
+        spool_set_stop(view->spool, &view->stop);
     view->members = view->spool ? members_new(view->spool, view->cache, level) : NULL;
     view->origin.spool = view->spool;
     view->origin.members = view->members;

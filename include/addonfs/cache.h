@@ -12,8 +12,9 @@
  * The cache never changes what is served and never fails a request. Every row and every stream
  * carries a checksum, bound to its key and verified when it is loaded; a bad one is a miss, and is
  * deleted. Whatever else goes wrong (a full disk, a read-only folder, a damaged database, a foreign
- * file) ends the use of the cache with one warning (cache_fault). A damaged database is set aside
- * as `members.sqlite.damaged`, and the next one to open the cache begins anew.
+ * file, a folder that hosts share) ends the use of the cache with one warning (cache_fault). A
+ * damaged database is set aside as `members.sqlite.damaged`, and the next one to open the cache
+ * begins anew.
  *
  * Reading is done in transactions of a thread's own, each on its own connection. Writing is done by
  * one thread of the cache, behind everybody's back:
@@ -60,7 +61,8 @@ struct cache_member {
 char *cache_default_folder(void);
 
 /*
- * Open the cache in `folder`, which is made if need be, and must be ours, of mode 0700 and no link.
+ * Open the cache in `folder`, which is made if need be, and must be ours, of mode 0700, no link
+ * (links may lead to it) and on a file system of this host alone (local_is).
  * `size`: bytes of streams to keep; the least recently used go first. Returns NULL only without
  * memory: a cache that cannot be used has a cache_fault and is empty for ever.
  */

@@ -36,10 +36,10 @@ struct member {
     _Atomic unsigned references;
     struct members *members; /* where it is found; not owned */
     struct content_id id;
-    uint64_t size;                 /* bytes of the content */
-    uint64_t compressed_size;      /* bytes of the stream */
-    _Atomic uint64_t spool_offset; /* of the stream; UINT64_MAX: not there, but in the cache */
-    int64_t cached;                /* where the cache has the stream */
+    uint64_t size;            /* bytes of the content */
+    uint64_t compressed_size; /* bytes of the stream */
+    _Atomic uint64_t extent;  /* of the spool; SPOOL_NOWHERE: the stream is in the cache alone */
+    int64_t cached;           /* where the cache has the stream */
     uint32_t crc32;
     bool deflated; /* or stored as it is */
 };
@@ -61,7 +61,8 @@ bool members_find(struct members *members, struct cache_reader *reader, const st
 /*
  * The member for `content`, its stream in the spool: the one that is there, or a new one, deflated,
  * or stored when deflate does not make it smaller. The caller owns one reference. -ENOSPC and other
- * spool errors, -ENOMEM.
+ * spool errors, -ENOMEM; -ECANCELED: see spool_set_stop, which ends the compression of large
+ * content.
  */
 int members_compress(struct members *members, struct deflate *deflate, struct content *content,
                      struct member **ret_member, struct error *error);
