@@ -32,8 +32,8 @@ int watch_add(struct watch *watch, struct source_folder *folder, int fd);
 void watch_remove(struct watch *watch, struct source_folder *folder);
 
 /*
- * A descriptor that is readable (poll(2)) while there is something to drain, and another one (or -1)
- * that has to live as long. The caller closes both.
+ * A descriptor that is readable (poll(2)) while there is something to drain, and another one (or
+ * -1) that has to live as long. The caller closes both.
  */
 int watch_descriptor(const struct watch *watch, int *ret_mounts);
 

@@ -45,6 +45,7 @@ static void replace(struct source_entry *entry, struct file *file, bool *ret_cha
     *ret_changed = true;
 }
 
+/* `status` is of what lies at `real`; it is asked for only if the entry has a file. */
 static int look_at_file(struct source *source, struct source_folder *folder,
                         struct source_entry *entry, const char *real, const struct stat *status,
                         bool *ret_changed, struct error *error)
@@ -126,6 +127,7 @@ static const char *kind_name(int type)
     }
 }
 
+/* `directory` is the folder's descriptor, which only an entry that was looked at before needs. */
 static int look_again(struct source *source, int directory, struct source_folder *folder,
                       struct source_entry *entry, bool *ret_changed, struct error *error)
 {
@@ -150,7 +152,7 @@ static int look_again(struct source *source, int directory, struct source_folder
     if (!real)
         return error_errno(error, -ENOMEM, "%s", entry->name);
     /* Gone or of another kind since it was listed: file_take finds out and says so. */
-    if (fstatat(directory, entry->name, &status, AT_SYMLINK_NOFOLLOW) < 0)
+    if (entry->file && fstatat(directory, entry->name, &status, AT_SYMLINK_NOFOLLOW) < 0)
         memset(&status, 0, sizeof(status));
     return look_at_file(source, folder, entry, real, &status, ret_changed, error);
 }
@@ -159,12 +161,8 @@ static int look(struct source *source, struct source_folder *folder, struct sour
                 struct error *error)
 {
     bool changed = false;
-    cleanup_fd int directory =
-        entry->type == DT_REG
-            ? resolve_open(&worktree_of(source)->root, folder->real, O_PATH | O_DIRECTORY)
-            : -1;
 
-    return look_again(source, directory, folder, entry, &changed, error);
+    return look_again(source, -1, folder, entry, &changed, error);
 }
 
 /* A file system that does not tell types in a listing: look, without entering a mount point. */
