@@ -259,13 +259,15 @@ static int check(struct source *source, struct source_folder *folder, bool *ret_
         !source->poll && folder->watched && folder->checked && !folder->dirty && !folder->unsure;
     if (!clean)
         r = source->backend->load(source, folder, &changed, error);
+    /* Even if it failed half-way: the folder holds what it found until then, and will find no
+     * difference to that the next time. */
+    if (changed || (r == 0 && !folder->changed))
+        folder->changed = source->look;
+    *ret_changed = *ret_changed || changed;
     if (r < 0)
         return r;
     folder->dirty = false;
     folder->checked = source->look;
-    if (changed || !folder->changed)
-        folder->changed = source->look;
-    *ret_changed = *ret_changed || changed;
     return 0;
 }
 
@@ -308,7 +310,8 @@ int source_refresh(struct source *source, bool *ret_changed, struct error *error
     if (!source->renewed && !was_broken && (!is_watched || source->pending || source->unsure > 0))
         twalk_r(source->folders, check_node, &all);
     source->pending = source->pending && all.result < 0;
-    *ret_changed = all.changed || source->renewed || was_broken;
+    *ret_changed = all.changed || source->renewed || was_broken || source->unreported;
+    source->unreported = *ret_changed && all.result < 0;
     return all.result;
 }
 

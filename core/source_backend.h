@@ -43,6 +43,7 @@ struct source {
     bool poll;       /* as in source_options */
     uint64_t owners; /* see source_owners_changed */
     bool pending;    /* folders have become dirty and were not compared yet */
+    bool unreported; /* a refresh has found changes, and failed */
     size_t unsure;   /* how many folders are */
     _Atomic(const char *) warning; /* see source_warning */
     struct error broken;           /* why the current look can answer nothing; code 0: it can */

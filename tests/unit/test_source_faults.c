@@ -20,8 +20,27 @@
 #include <cmocka.h>
 
 static struct faults {
-    unsigned opened; /* calls of openat2(2) so far */
+    unsigned opened;     /* calls of openat2(2) so far */
+    const char *refused; /* a path that openat2 has no descriptor for, or NULL */
+    struct timespec now; /* what the clock says, or 0: the truth */
 } faults;
+
+int clock_gettime(clockid_t clock, struct timespec *ret_now)
+{
+    int (*original)(clockid_t, struct timespec *) =
+        (int (*)(clockid_t, struct timespec *))dlsym(RTLD_NEXT, "clock_gettime");
+
+    if (clock != CLOCK_REALTIME || faults.now.tv_sec == 0)
+        return original(clock, ret_now);
+    *ret_now = faults.now;
+    return 0;
+}
+
+/* What has been written by now stays too young to be known by its stamp. */
+static void stop_the_clock(void)
+{
+    assert_int_equal(clock_gettime(CLOCK_REALTIME, &faults.now), 0);
+}
 
 /* openat2(2) has no function of its own: everything else passes as it is. */
 long syscall(long number, ...)
@@ -34,6 +53,11 @@ long syscall(long number, ...)
     for (size_t i = 0; i < 6; i++)
         a[i] = va_arg(arguments, long);
     va_end(arguments);
+    if (number == SYS_openat2 && faults.refused &&
+        strcmp((const char *)a[1], faults.refused) == 0) {
+        errno = EMFILE;
+        return -1;
+    }
     long (*original)(long, ...) = (long (*)(long, ...))dlsym(RTLD_NEXT, "syscall");
     return original(number, a[0], a[1], a[2], a[3], a[4], a[5]);
 }
@@ -58,11 +82,61 @@ static void a_file_that_is_new_is_opened_once_and_nothing_else(void **state)
     assert_int_equal(faults.opened, 1);
 }
 
+static uint64_t size_of(const struct generation *generation, const char *name)
+{
+    char path[64];
+
+    snprintf(path, sizeof(path), "package/openpype/3.15.12/%s", name);
+    return fixture_entry(generation, path)->file->size;
+}
+
+static void what_a_look_found_until_it_failed_is_shown_by_the_next(void **state)
+{
+    const struct fixture *fixture = *state;
+    cleanup_generation struct generation *before = NULL;
+    cleanup_generation struct generation *after = NULL;
+    struct generation *none = NULL;
+    struct error error = {0};
+
+    stop_the_clock();
+    fixture_write(fixture, "server_addon/server/sub/a.py", "a");
+    fixture_write(fixture, "server_addon/server/sub/b.py", "b");
+    cleanup_view struct view *view = fixture_view(fixture, NULL);
+    assert_int_equal(view_look(view, &before, &error), 0);
+    fixture_write(fixture, "server_addon/server/sub/a.py", "aa");
+    faults.refused = "server_addon/server/sub/b.py";
+    assert_int_equal(view_look(view, &none, &error), -EMFILE);
+    faults.refused = NULL;
+    assert_int_equal(view_look(view, &after, &error), 0);
+    assert_int_equal(size_of(after, "sub/a.py"), 2);
+}
+
+static void a_refresh_that_failed_has_its_changes_reported_by_the_next(void **state)
+{
+    const struct fixture *fixture = *state;
+    bool changed = false;
+
+    stop_the_clock();
+    fixture_write(fixture, "openpype/version.py", "as it was");
+    fixture_file(fixture, "openpype/__init__.py");
+    fixture_file(fixture, "openpype/version.py");
+    fixture_refresh(fixture);
+    fixture_write(fixture, "openpype/__init__.py", "changed");
+    faults.refused = "openpype/version.py";
+    assert_int_equal(source_refresh(fixture->origin.source, &changed, NULL), -EMFILE);
+    faults.refused = NULL;
+    assert_true(fixture_refresh(fixture));
+    assert_int_equal(fixture_file(fixture, "openpype/__init__.py")->size, 7);
+    assert_false(fixture_refresh(fixture));
+}
+
 int main(void)
 {
 #define TEST(test) cmocka_unit_test_setup_teardown(test, setup, fixture_teardown)
     const struct CMUnitTest tests[] = {
         TEST(a_file_that_is_new_is_opened_once_and_nothing_else),
+        TEST(what_a_look_found_until_it_failed_is_shown_by_the_next),
+        TEST(a_refresh_that_failed_has_its_changes_reported_by_the_next),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
