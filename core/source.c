@@ -24,17 +24,17 @@ void source_entry_forget(struct source_entry *entry)
 
 int source_entry_reject(struct source_entry *entry, struct error *error, const char *format, ...)
 {
+    char reason[256]; /* they are sentences of ours, without names */
     va_list arguments;
-    int length;
 
-    entry->kind = SOURCE_OTHER;
     va_start(arguments, format);
-    length = vasprintf(&entry->reason, format, arguments);
+    vsnprintf(reason, sizeof(reason), format, arguments);
     va_end(arguments);
-    if (length >= 0)
-        return 0;
-    entry->reason = NULL;
-    return error_errno(error, -ENOMEM, "%s", entry->name);
+    entry->reason = strdup(reason);
+    if (!entry->reason)
+        return error_errno(error, -ENOMEM, "%s", entry->name);
+    entry->kind = SOURCE_OTHER;
+    return 0;
 }
 
 void source_entries_free(struct source_entry *entries, size_t count)
@@ -437,26 +437,38 @@ static int folder_move(struct source *source, struct source_folder *folder,
     return 0;
 }
 
+/* A record is complete before anyone can find it. */
+static struct source_folder *folder_new(const struct place *place)
+{
+    struct source_folder *folder = calloc(1, sizeof(*folder));
+
+    if (!folder)
+        return NULL;
+    folder->path = strdup(place->path);
+    folder->real = strdup(place->real);
+    folder->link = place->link ? strdup(place->link) : NULL;
+    if (folder->path && folder->real && (!place->link || folder->link))
+        return folder;
+    folder_free(folder);
+    return NULL;
+}
+
 /* The folder at a place, made if need be and compared in this look. */
 static int folder_get(struct source *source, const struct place *place,
                       struct source_folder **ret_folder, struct error *error)
 {
-    const char *path = place->path;
-    struct source_folder wanted = {.path = (char *)(uintptr_t)path};
+    struct source_folder wanted = {.path = (char *)(uintptr_t)place->path};
     struct source_folder *const *found = tfind(&wanted, &source->folders, compare_folders);
     struct source_folder *folder = found ? *found : NULL;
     bool changed = false;
 
     if (!folder) {
-        folder = calloc(1, sizeof(*folder));
-        if (folder)
-            folder->path = strdup(path);
-        if (!folder || !folder->path || !tsearch(folder, &source->folders, compare_folders)) {
+        folder = folder_new(place);
+        if (!folder || !tsearch(folder, &source->folders, compare_folders)) {
             folder_free(folder);
-            return error_errno(error, -ENOMEM, "%s", path);
+            return error_errno(error, -ENOMEM, "%s", place->path);
         }
-    }
-    if (!same_text(folder->real, place->real) || !same_text(folder->link, place->link)) {
+    } else if (!same_text(folder->real, place->real) || !same_text(folder->link, place->link)) {
         int r = folder_move(source, folder, place, error);
         if (r < 0)
             return r;

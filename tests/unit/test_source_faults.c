@@ -23,7 +23,20 @@ static struct faults {
     unsigned opened;     /* calls of openat2(2) so far */
     const char *refused; /* a path that openat2 has no descriptor for, or NULL */
     struct timespec now; /* what the clock says, or 0: the truth */
+    const char *text;    /* a text that cannot be copied once, or NULL */
+    unsigned skipped;    /* … after so many times that it can be */
 } faults;
+
+char *strdup(const char *text)
+{
+    size_t size = strlen(text) + 1;
+    bool fails = faults.text && strcmp(text, faults.text) == 0;
+
+    if (fails && faults.skipped-- == 0)
+        return NULL;
+    char *copy = malloc(size);
+    return copy ? memcpy(copy, text, size) : NULL;
+}
 
 int clock_gettime(clockid_t clock, struct timespec *ret_now)
 {
@@ -130,6 +143,58 @@ static void a_refresh_that_failed_has_its_changes_reported_by_the_next(void **st
     assert_false(fixture_refresh(fixture));
 }
 
+/* Whatever the allocation that fails, the next look shows what is there. */
+static void a_folder_for_which_there_was_no_memory_is_there_at_the_next_look(void **state)
+{
+    struct fixture *fixture = *state;
+    struct source_options options = {.path = fixture->root, .poll = true};
+    struct source_folder *folder = NULL;
+    bool changed = false;
+    unsigned failures = 0;
+
+    fixture_write(fixture, "openpype/of_its_own/f.py", "x");
+    fixture_link(fixture, "linked", "openpype/of_its_own");
+    for (int i = 0; i < 2; i++) {
+        const char *path = i == 0 ? "openpype/of_its_own" : "linked";
+        for (unsigned skipped = 0;; skipped++) {
+            cleanup_source struct source *source = NULL;
+            assert_int_equal(source_open(&options, &source, NULL), 0);
+            assert_int_equal(source_refresh(source, &changed, NULL), 0);
+            faults.text = path;
+            faults.skipped = skipped;
+            int r = source_list(source, path, &folder, NULL);
+            faults.text = NULL;
+            assert_true(r == 0 || r == -ENOMEM);
+            assert_int_equal(source_refresh(source, &changed, NULL), 0);
+            assert_int_equal(source_list(source, path, &folder, NULL), 0);
+            assert_int_equal(folder->count, 1);
+            if (r == 0)
+                break;
+            failures++;
+        }
+    }
+    assert_true(failures > 3);
+}
+
+static void a_reason_for_which_there_was_no_memory_is_given_at_the_next_look(void **state)
+{
+    struct fixture *fixture = *state;
+    struct source_entry *entry = NULL;
+    bool changed = false;
+
+    fixture_link(fixture, "openpype/link", "version.py");
+    assert_int_equal(fixture_file(fixture, "openpype/link")->size, 24);
+    fixture_remove(fixture, "openpype/link");
+    fixture_link(fixture, "openpype/link", "nowhere");
+    faults.text = "the link is broken";
+    assert_int_equal(source_refresh(fixture->origin.source, &changed, NULL), -ENOMEM);
+    faults.text = NULL;
+    assert_true(fixture_refresh(fixture));
+    assert_int_equal(source_find(fixture->origin.source, "openpype/link", NULL, &entry, NULL), 0);
+    assert_int_equal(entry->kind, SOURCE_OTHER);
+    assert_string_equal(entry->reason, "the link is broken");
+}
+
 int main(void)
 {
 #define TEST(test) cmocka_unit_test_setup_teardown(test, setup, fixture_teardown)
@@ -137,6 +202,8 @@ int main(void)
         TEST(a_file_that_is_new_is_opened_once_and_nothing_else),
         TEST(what_a_look_found_until_it_failed_is_shown_by_the_next),
         TEST(a_refresh_that_failed_has_its_changes_reported_by_the_next),
+        TEST(a_folder_for_which_there_was_no_memory_is_there_at_the_next_look),
+        TEST(a_reason_for_which_there_was_no_memory_is_given_at_the_next_look),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
