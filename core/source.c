@@ -296,9 +296,10 @@ int source_refresh(struct source *source, bool *ret_changed, struct error *error
     source->look++;
     source->broken.code = 0;
     source->renewed = false;
-    int r = source->backend->begin(source, error);
+    int r = source->backend->begin(source, &source->broken);
     if (r < 0) {
-        source->broken = *error;
+        if (error)
+            *error = source->broken;
         *ret_changed = was_broken != r;
         return r;
     }
@@ -326,8 +327,7 @@ static void mark_node(const void *node, VISIT visit, void *context)
     struct source_folder *folder = *(struct source_folder *const *)node;
 
     if ((visit == postorder || visit == leaf) &&
-        (path_is_within(folder->path, mark->path) ||
-         (folder->real && path_is_within(folder->real, mark->real))))
+        (path_is_within(folder->path, mark->path) || path_is_within(folder->real, mark->real)))
         folder->dirty = true;
 }
 
@@ -336,6 +336,49 @@ void source_mark(struct source *source, const char *path, const char *real)
     struct mark mark = {path, real};
 
     twalk_r(source->folders, mark_node, &mark);
+    source->pending = true;
+}
+
+/* Is the path, or a folder that it lies in, one of these? */
+static bool is_at_or_below(const char *path, const struct map *paths)
+{
+    char prefix[PATH_MAX];
+    size_t length = strlen(path);
+
+    /* No path that can be opened is longer. */
+    if (length >= sizeof(prefix))
+        return true;
+    memcpy(prefix, path, length + 1);
+    for (;;) {
+        if (map_find(paths, prefix))
+            return true;
+        if (*prefix == '\0')
+            return false;
+        char *slash = strrchr(prefix, '/');
+        *(slash ? slash : prefix) = '\0';
+    }
+}
+
+struct mark_below {
+    const struct map *paths;
+};
+
+static void mark_node_below(const void *node, VISIT visit, void *context)
+{
+    const struct mark_below *mark = context;
+    struct source_folder *folder = *(struct source_folder *const *)node;
+
+    if ((visit == postorder || visit == leaf) &&
+        (is_at_or_below(folder->path, mark->paths) ||
+         (strcmp(folder->path, folder->real) != 0 && is_at_or_below(folder->real, mark->paths))))
+        folder->dirty = true;
+}
+
+void source_mark_below(struct source *source, const struct map *paths)
+{
+    struct mark_below mark = {paths};
+
+    twalk_r(source->folders, mark_node_below, &mark);
     source->pending = true;
 }
 

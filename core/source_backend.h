@@ -8,6 +8,7 @@
 
 #include "source_repository.h"
 
+#include <addonfs/map.h>
 #include <addonfs/source.h>
 
 struct source_backend {
@@ -58,6 +59,9 @@ struct source {
  * that is all of them.
  */
 void source_mark(struct source *source, const char *path, const char *real);
+
+/* The same for many paths, with or without links, in one walk. */
+void source_mark_below(struct source *source, const struct map *paths);
 
 /* Must the folder be compared at every look? */
 void source_set_unsure(struct source *source, struct source_folder *folder, bool unsure);

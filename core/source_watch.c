@@ -160,46 +160,53 @@ int watch_add(struct watch *watch, struct source_folder *folder, int fd)
     return 0;
 }
 
-/* A name in `folder` that is or was a folder now leads elsewhere. */
-static int report_moved(const struct source_folder *folder, const char *name,
-                        const struct watch_report *report)
+static int note(struct watch_report *report, const char *path, const char *name)
 {
-    cleanup_free char *path = *name ? path_join(folder->path, name) : strdup(folder->path);
-    cleanup_free char *real = *name ? path_join(folder->real, name) : strdup(folder->real);
+    cleanup_free char *joined = *name ? path_join(path, name) : NULL;
 
-    if (!path || !real)
+    if (*name && !joined)
         return -ENOMEM;
-    report->moved(report->context, path, real);
-    return 0;
+    return map_put(&report->moved, *name ? joined : path, report);
 }
 
-static int apply(struct watch *watch, const struct inotify_event *event,
-                 struct watch_report *report)
+/* A name in `folder` that is or was a folder now leads elsewhere, or (no name) the folder does. */
+static void note_moved(struct watch_report *report, const struct source_folder *folder,
+                       const char *name)
+{
+    int r = note(report, folder->path, name);
+
+    if (r == 0 && strcmp(folder->path, folder->real) != 0)
+        r = note(report, folder->real, name);
+    /* Without room to say which, it may be any. */
+    if (r < 0)
+        report->all = true;
+}
+
+static void apply(struct watch *watch, const struct inotify_event *event,
+                  struct watch_report *report)
 {
     const char *name = event->len > 0 ? event->name : "";
-    int r = 0;
 
     if (event->mask & IN_Q_OVERFLOW) {
         report->all = true;
-        return 0;
+        return;
     }
     struct watched *watched = find(watch, event->wd);
     if (!watched)
-        return 0;
+        return;
     bool moved = (event->mask & IN_ISDIR && event->mask & EVENTS_OF_NAMES) ||
                  event->mask & (IN_DELETE_SELF | IN_MOVE_SELF | IN_UNMOUNT | IN_IGNORED);
     report->any = true;
     for (struct source_folder *folder = watched->folders; folder; folder = folder->watch_next) {
         folder->dirty = true;
-        if (moved && r == 0)
-            r = report_moved(folder, name, report);
+        if (moved)
+            note_moved(report, folder, name);
         /* The kernel has removed the watch. */
         if (event->mask & IN_IGNORED)
             folder->watched = 0;
     }
     if (event->mask & IN_IGNORED)
         forget(watch, watched);
-    return r;
 }
 
 int watch_descriptor(const struct watch *watch, int *ret_mounts)
@@ -228,7 +235,6 @@ static bool mounts_have_changed(const struct watch *watch)
 int watch_drain(struct watch *watch, struct watch_report *report)
 {
     _Alignas(struct inotify_event) char buffer[BUFFER_SIZE];
-    int r = 0;
 
     if (mounts_have_changed(watch))
         report->all = true;
@@ -237,11 +243,10 @@ int watch_drain(struct watch *watch, struct watch_report *report)
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
-            return errno == EAGAIN ? r : -errno;
+            return errno == EAGAIN ? 0 : -errno;
         for (ssize_t at = 0; at < n;) {
             const struct inotify_event *event = (const void *)(buffer + at);
-            int failed = apply(watch, event, report);
-            r = r < 0 ? r : failed;
+            apply(watch, event, report);
             at += (ssize_t)(sizeof(*event) + event->len);
         }
     }

@@ -16,6 +16,7 @@
 #ifndef ADDONFS_SOURCE_WATCH_H
 #define ADDONFS_SOURCE_WATCH_H
 
+#include <addonfs/map.h>
 #include <addonfs/source.h>
 
 struct watch;
@@ -37,16 +38,21 @@ void watch_remove(struct watch *watch, struct source_folder *folder);
  */
 int watch_descriptor(const struct watch *watch, int *ret_mounts);
 
-/* What has happened. */
+/*
+ * What has happened. The paths are collected, so that a thousand removed folders cost one walk over
+ * the records and not a thousand.
+ */
 struct watch_report {
     bool any; /* some folder has become dirty */
     bool all; /* events were lost: every folder may have changed */
-    /* A folder was moved or replaced: all at or below this path may have changed. */
-    void (*moved)(void *context, const char *path, const char *real);
-    void *context;
+    /* Folders that were moved or replaced, by path and by path without links: all at or below them
+     * may have changed. The values mean nothing. */
+    struct map moved;
 };
 
-/* Read what has happened, and set `dirty` in the folders concerned. -ENOMEM and what read(2) gave.
+/*
+ * Read what has happened, and set `dirty` in the folders concerned. What read(2) failed with; the
+ * report counts even then. The caller clears `moved`.
  */
 int watch_drain(struct watch *watch, struct watch_report *report);
 

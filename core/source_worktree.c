@@ -350,27 +350,25 @@ static int load(struct source *source, struct source_folder *folder, bool *ret_c
     return 0;
 }
 
-static void mark_moved(void *context, const char *path, const char *real)
-{
-    source_mark(context, path, real);
-}
-
 static int begin(struct source *source, struct error *error)
 {
     struct worktree *worktree = worktree_of(source);
-    struct watch_report report = {.moved = mark_moved, .context = source};
+    struct watch_report report = {.any = false};
 
+    (void)error;
     if (!worktree->watch)
         return 0;
     int r = watch_drain(worktree->watch, &report);
-    if (r == -ENOMEM)
-        return error_errno(error, r, "%s", source_path(source));
+    /* What was read until it failed is nowhere else. */
+    if (report.all)
+        source_mark(source, "", "");
+    else if (report.moved.count > 0)
+        source_mark_below(source, &report.moved);
+    map_clear(&report.moved, NULL);
+    source->pending = source->pending || report.any;
     if (r < 0)
         watch_no_more(source, "inotify does not work here: changes are looked for by comparing "
                               "all files at every look");
-    if (report.all)
-        source_mark(source, "", "");
-    source->pending = source->pending || report.any;
     return 0;
 }
 

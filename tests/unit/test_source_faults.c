@@ -14,6 +14,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -25,7 +26,21 @@ static struct faults {
     struct timespec now; /* what the clock says, or 0: the truth */
     const char *text;    /* a text that cannot be copied once, or NULL */
     unsigned skipped;    /* … after so many times that it can be */
+    unsigned walks;      /* calls of twalk_r(3) so far */
 } faults;
+
+/* search.h cannot be included beside entry.h. */
+typedef void visit_function(const void *node, int visit, void *context);
+void twalk_r(const void *root, visit_function *visit, void *context);
+
+void twalk_r(const void *root, visit_function *visit, void *context)
+{
+    void (*original)(const void *, visit_function *, void *) =
+        (void (*)(const void *, visit_function *, void *))dlsym(RTLD_NEXT, "twalk_r");
+
+    faults.walks++;
+    original(root, visit, context);
+}
 
 char *strdup(const char *text)
 {
@@ -195,6 +210,82 @@ static void a_reason_for_which_there_was_no_memory_is_given_at_the_next_look(voi
     assert_string_equal(entry->reason, "the link is broken");
 }
 
+static unsigned queue_length(void)
+{
+    FILE *file = fopen("/proc/sys/fs/inotify/max_queued_events", "re");
+    unsigned length = 0;
+
+    assert_non_null(file);
+    assert_int_equal(fscanf(file, "%u", &length), 1);
+    fclose(file);
+    return length;
+}
+
+/* Give the queue of events more than it can hold. */
+static void overflow(const struct fixture *fixture)
+{
+    char path[2][64];
+
+    snprintf(path[0], sizeof(path[0]), "%s/openpype/version.py", fixture->root);
+    snprintf(path[1], sizeof(path[1]), "%s/openpype/__init__.py", fixture->root);
+    /* By turns: an event that is equal to the last one is not queued. */
+    for (unsigned i = queue_length() + 2; i > 0; i--)
+        assert_int_equal(chmod(path[i % 2], 0644), 0);
+}
+
+static void events_that_were_lost_are_not_forgotten_without_memory(void **state)
+{
+    const struct fixture *fixture = *state;
+    char from[64];
+    char to[64];
+    struct error error = {0};
+    bool changed = false;
+
+    fixture_file(fixture, "openpype/lib/tools.py");
+    fixture_file(fixture, "server_addon/server/__init__.py");
+    fixture_refresh(fixture);
+    snprintf(from, sizeof(from), "%s/openpype/lib", fixture->root);
+    snprintf(to, sizeof(to), "%s/openpype/old", fixture->root);
+    assert_int_equal(rename(from, to), 0);
+    overflow(fixture);
+    fixture_write(fixture, "server_addon/server/__init__.py", "lost");
+    faults.text = "openpype/lib";
+    (void)source_refresh(fixture->origin.source, &changed, &error);
+    faults.text = NULL;
+    fixture_refresh(fixture);
+    fixture_expect(fixture, fixture_file(fixture, "server_addon/server/__init__.py"), "lost");
+}
+
+static unsigned walks_of_a_removal(const struct fixture *fixture, unsigned count)
+{
+    struct source_folder *folder = NULL;
+    char path[64];
+
+    for (unsigned i = 0; i < count; i++) {
+        snprintf(path, sizeof(path), "openpype/many/d%u/e/f", i);
+        fixture_write(fixture, path, "");
+    }
+    fixture_refresh(fixture);
+    for (unsigned i = 0; i < count; i++) {
+        snprintf(path, sizeof(path), "openpype/many/d%u/e", i);
+        assert_int_equal(source_list(fixture->origin.source, path, &folder, NULL), 0);
+    }
+    source_settle(fixture->origin.source);
+    fixture_remove(fixture, "openpype/many");
+    faults.walks = 0;
+    assert_true(fixture_refresh(fixture));
+    return faults.walks;
+}
+
+static void many_removed_folders_cost_no_more_walks_than_one(void **state)
+{
+    const struct fixture *fixture = *state;
+
+    unsigned one = walks_of_a_removal(fixture, 1);
+    assert_true(one > 0);
+    assert_int_equal(walks_of_a_removal(fixture, 60), one);
+}
+
 int main(void)
 {
 #define TEST(test) cmocka_unit_test_setup_teardown(test, setup, fixture_teardown)
@@ -204,6 +295,8 @@ int main(void)
         TEST(a_refresh_that_failed_has_its_changes_reported_by_the_next),
         TEST(a_folder_for_which_there_was_no_memory_is_there_at_the_next_look),
         TEST(a_reason_for_which_there_was_no_memory_is_given_at_the_next_look),
+        TEST(events_that_were_lost_are_not_forgotten_without_memory),
+        TEST(many_removed_folders_cost_no_more_walks_than_one),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
