@@ -1,18 +1,17 @@
 #include "source_watch.h"
 
 #include <addonfs/cleanup.h>
+#include <addonfs/local.h>
 #include <addonfs/path.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <linux/magic.h>
 #include <poll.h>
 #include <search.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/inotify.h>
-#include <sys/vfs.h>
 
 enum {
     /* IN_CLOSE_WRITE: who writes through mmap is seen at the latest when the file is closed. */
@@ -42,37 +41,23 @@ static int compare(const void *a, const void *b)
     return (left->descriptor > right->descriptor) - (left->descriptor < right->descriptor);
 }
 
-/* File systems on which others change files without our kernel knowing. */
-static bool is_shared(int fd)
+struct watch *watch_new(int fd, const char **ret_warning)
 {
-    static const unsigned long kinds[] = {
-        NFS_SUPER_MAGIC,         SMB_SUPER_MAGIC,
-        CIFS_SUPER_MAGIC,        SMB2_SUPER_MAGIC,
-        FUSE_SUPER_MAGIC,        V9FS_MAGIC,
-        CEPH_SUPER_MAGIC,        AFS_SUPER_MAGIC,
-        CODA_SUPER_MAGIC,        0x786f4256 /* VirtualBox */,
-        0x01161970 /* GFS2 */,   0x7461636f /* OCFS2 */,
-        0x0bd00bd0 /* Lustre */, 0x47504653 /* GPFS */,
-    };
-    struct statfs status;
+    struct watch *watch = calloc(1, sizeof(*watch));
 
-    if (fstatfs(fd, &status) < 0)
-        return true;
-    for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
-        if (((unsigned long)status.f_type & 0xffffffff) == kinds[i])
-            return true;
-    }
-    return false;
-}
-
-struct watch *watch_new(int fd)
-{
-    struct watch *watch = is_shared(fd) ? NULL : calloc(1, sizeof(*watch));
-
+    *ret_warning = "inotify does not work here" WATCH_COMPARES;
     if (!watch)
         return NULL;
+    if (!local_is(fd)) {
+        *ret_warning = "a file system that is not known to be of this host alone" WATCH_COMPARES;
+        free(watch);
+        return NULL;
+    }
     watch->fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
     if (watch->fd < 0) {
+        if (errno == EMFILE)
+            *ret_warning = "no more instances of inotify (sysctl "
+                           "fs.inotify.max_user_instances)" WATCH_COMPARES;
         free(watch);
         return NULL;
     }

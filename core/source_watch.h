@@ -8,8 +8,9 @@
  *
  * A mount or unmount anywhere makes everything be compared once: mount points are not entered.
  *
- * Not seen: what other hosts do on network file systems, where there is no watch to begin with, and
- * what is behind a link, for which a folder with links is compared at every look.
+ * Not seen: what other hosts do on file systems that are not of this host alone, where there is no
+ * watch to begin with; and what is behind a link, for which a folder's links are compared at every
+ * look.
  *
  * All functions belong to the thread that looks.
  */
@@ -21,8 +22,14 @@
 
 struct watch;
 
-/* A watch for the tree whose root `fd` is; NULL: what is changed there cannot be watched. */
-struct watch *watch_new(int fd);
+/* What it means that there is no watch, after the reason. */
+#define WATCH_COMPARES ": changes are looked for by comparing all files at every look"
+
+/*
+ * A watch for the tree whose root `fd` is. NULL: what is changed there cannot be watched, and
+ * `*ret_warning` (a constant) says why.
+ */
+struct watch *watch_new(int fd, const char **ret_warning);
 void watch_free(struct watch *watch);
 
 /*

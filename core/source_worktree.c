@@ -165,7 +165,10 @@ static int look(struct source *source, struct source_folder *folder, struct sour
     return look_again(source, -1, folder, entry, &changed, error);
 }
 
-/* A file system that does not tell types in a listing: look, without entering a mount point. */
+/*
+ * A file system that does not tell types in a listing: look, without entering a mount point. A
+ * negative errno: not now.
+ */
 static int type_of(int directory, const char *name)
 {
     struct resolve_root here = {.fd = directory};
@@ -176,6 +179,8 @@ static int type_of(int directory, const char *name)
         return DT_LNK;
     if (fd == -EXDEV)
         return DT_DIR;
+    if (error_is_transient(fd))
+        return fd;
     return fd < 0 || fstat(fd, &status) < 0 ? DT_UNKNOWN : (int)IFTODT(status.st_mode);
 }
 
@@ -211,16 +216,14 @@ static int read_stream(DIR *stream, struct source_folder *folder, bool *ret_chan
             }
             entries = more;
         }
-        entries[count] = (struct source_entry){
-            .name = strdup(found->d_name),
-            .type =
-                found->d_type == DT_UNKNOWN ? type_of(dirfd(stream), found->d_name) : found->d_type,
-        };
-        if (!entries[count].name) {
+        int type =
+            found->d_type == DT_UNKNOWN ? type_of(dirfd(stream), found->d_name) : found->d_type;
+        char *name = type < 0 ? NULL : strdup(found->d_name);
+        if (!name) {
             source_entries_free(entries, count);
-            return -ENOMEM;
+            return type < 0 ? type : -ENOMEM;
         }
-        count++;
+        entries[count++] = (struct source_entry){.name = name, .type = type};
     }
     if (folder_rename(folder, entries, count))
         *ret_changed = true;
@@ -310,11 +313,9 @@ static int watch(struct source *source, struct source_folder *folder, int fd)
         return r;
     if (r == -ENOSPC)
         watch_no_more(source, "more folders than inotify watches (sysctl "
-                              "fs.inotify.max_user_watches): changes are looked for by comparing "
-                              "all files at every look");
+                              "fs.inotify.max_user_watches)" WATCH_COMPARES);
     else if (r < 0)
-        watch_no_more(source, "inotify does not work here: changes are looked for by comparing "
-                              "all files at every look");
+        watch_no_more(source, "inotify does not work here" WATCH_COMPARES);
     return 0;
 }
 
@@ -367,8 +368,7 @@ static int begin(struct source *source, struct error *error)
     map_clear(&report.moved, NULL);
     source->pending = source->pending || report.any;
     if (r < 0)
-        watch_no_more(source, "inotify does not work here: changes are looked for by comparing "
-                              "all files at every look");
+        watch_no_more(source, "inotify does not work here" WATCH_COMPARES);
     return 0;
 }
 
@@ -431,9 +431,14 @@ int source_worktree_open(struct source *source, struct error *error)
     if (test == -ENOSYS || test == -EPERM)
         return error_errno(error, test, "%s: openat2 is not allowed here (Linux 5.6 or later)",
                            source_path(source));
-    if (!source->poll && test >= 0)
-        worktree->watch = watch_new(test);
-    source->poll = worktree->watch == NULL;
+    if (test < 0)
+        return error_errno(error, test, "%s", source_path(source));
+    if (source->poll)
+        return 0;
+    const char *warning;
+    worktree->watch = watch_new(test, &warning);
+    if (!worktree->watch)
+        watch_no_more(source, warning);
     return 0;
 }
 

@@ -14,8 +14,10 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/inotify.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -27,7 +29,41 @@ static struct faults {
     const char *text;    /* a text that cannot be copied once, or NULL */
     unsigned skipped;    /* … after so many times that it can be */
     unsigned walks;      /* calls of twalk_r(3) so far */
+    bool no_types;       /* listings do not tell what is what */
+    bool no_inotify;     /* there are no more instances */
+    uint32_t magic;      /* of every file system, or 0: the truth */
 } faults;
+
+struct dirent *readdir(DIR *stream)
+{
+    struct dirent *(*original)(DIR *) = (struct dirent * (*)(DIR *)) dlsym(RTLD_NEXT, "readdir64");
+    struct dirent *found = original(stream);
+
+    if (found && faults.no_types)
+        found->d_type = DT_UNKNOWN;
+    return found;
+}
+
+int inotify_init1(int flags)
+{
+    int (*original)(int) = (int (*)(int))dlsym(RTLD_NEXT, "inotify_init1");
+
+    if (!faults.no_inotify)
+        return original(flags);
+    errno = EMFILE;
+    return -1;
+}
+
+int fstatfs(int fd, struct statfs *status)
+{
+    int (*original)(int, struct statfs *) =
+        (int (*)(int, struct statfs *))dlsym(RTLD_NEXT, "fstatfs64");
+    int r = original(fd, status);
+
+    if (r == 0 && faults.magic)
+        status->f_type = (__typeof__(status->f_type))faults.magic;
+    return r;
+}
 
 /* search.h cannot be included beside entry.h. */
 typedef void visit_function(const void *node, int visit, void *context);
@@ -96,6 +132,15 @@ static int setup(void **state)
     return fixture_setup(state);
 }
 
+static struct source *open_source(const struct fixture *fixture, bool poll)
+{
+    struct source_options options = {.path = fixture->root, .poll = poll};
+    struct source *source = NULL;
+
+    assert_int_equal(source_open(&options, &source, NULL), 0);
+    return source;
+}
+
 static void a_file_that_is_new_is_opened_once_and_nothing_else(void **state)
 {
     const struct fixture *fixture = *state;
@@ -162,7 +207,6 @@ static void a_refresh_that_failed_has_its_changes_reported_by_the_next(void **st
 static void a_folder_for_which_there_was_no_memory_is_there_at_the_next_look(void **state)
 {
     struct fixture *fixture = *state;
-    struct source_options options = {.path = fixture->root, .poll = true};
     struct source_folder *folder = NULL;
     bool changed = false;
     unsigned failures = 0;
@@ -172,8 +216,7 @@ static void a_folder_for_which_there_was_no_memory_is_there_at_the_next_look(voi
     for (int i = 0; i < 2; i++) {
         const char *path = i == 0 ? "openpype/of_its_own" : "linked";
         for (unsigned skipped = 0;; skipped++) {
-            cleanup_source struct source *source = NULL;
-            assert_int_equal(source_open(&options, &source, NULL), 0);
+            cleanup_source struct source *source = open_source(fixture, true);
             assert_int_equal(source_refresh(source, &changed, NULL), 0);
             faults.text = path;
             faults.skipped = skipped;
@@ -286,6 +329,52 @@ static void many_removed_folders_cost_no_more_walks_than_one(void **state)
     assert_int_equal(walks_of_a_removal(fixture, 60), one);
 }
 
+static void a_source_that_cannot_be_watched_warns_and_is_compared(void **state)
+{
+    struct fixture *fixture = *state;
+
+    for (int i = 0; i < 3; i++) {
+        struct fixture other = *fixture;
+        faults.no_inotify = i == 1;
+        faults.magic = i == 2 ? 0x5346414f /* AFS */ : 0;
+        cleanup_source struct source *source = open_source(fixture, false);
+        other.origin.source = source;
+        fixture_write(fixture, "openpype/lib/tools.py", "before");
+        fixture_refresh(&other);
+        fixture_expect(&other, fixture_file(&other, "openpype/lib/tools.py"), "before");
+        fixture_write(fixture, "openpype/lib/tools.py", "after");
+        assert_true(fixture_refresh(&other));
+        const char *warning = source_warning(source);
+        assert_int_equal(warning != NULL, i > 0);
+        if (i == 1)
+            assert_non_null(strstr(warning, "max_user_instances"));
+        if (i == 2)
+            assert_non_null(strstr(warning, "file system"));
+        /* Who asks for it need not be told. */
+        cleanup_source struct source *polled = open_source(fixture, true);
+        assert_null(source_warning(polled));
+    }
+}
+
+static void a_type_that_cannot_be_told_now_is_not_remembered(void **state)
+{
+    const struct fixture *fixture = *state;
+    struct source_folder *folder = NULL;
+
+    faults.no_types = true;
+    fixture_link(fixture, "openpype/lib/link", "tools.py");
+    fixture_write(fixture, "openpype/lib/below/f.py", "");
+    faults.refused = "tools.py";
+    assert_int_equal(source_list(fixture->origin.source, "openpype/lib", &folder, NULL), -EMFILE);
+    faults.refused = NULL;
+    fixture_refresh(fixture);
+    fixture_expect(fixture, fixture_file(fixture, "openpype/lib/tools.py"),
+                   "def tool():\n    return 1\n");
+    fixture_expect(fixture, fixture_file(fixture, "openpype/lib/link"),
+                   "def tool():\n    return 1\n");
+    fixture_expect(fixture, fixture_file(fixture, "openpype/lib/below/f.py"), "");
+}
+
 int main(void)
 {
 #define TEST(test) cmocka_unit_test_setup_teardown(test, setup, fixture_teardown)
@@ -297,6 +386,8 @@ int main(void)
         TEST(a_reason_for_which_there_was_no_memory_is_given_at_the_next_look),
         TEST(events_that_were_lost_are_not_forgotten_without_memory),
         TEST(many_removed_folders_cost_no_more_walks_than_one),
+        TEST(a_source_that_cannot_be_watched_warns_and_is_compared),
+        TEST(a_type_that_cannot_be_told_now_is_not_remembered),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
