@@ -249,16 +249,21 @@ const char *source_commit(const struct source *source)
 static int check(struct source *source, struct source_folder *folder, bool *ret_changed,
                  struct error *error)
 {
+    int failure = folder->failure;
     bool changed = false;
     int r = 0;
 
     if (folder->checked == source->look)
         return 0;
     /* Watched, and nothing has happened since it was compared. */
-    bool clean =
-        !source->poll && folder->watched && folder->checked && !folder->dirty && !folder->unsure;
-    if (!clean)
+    bool quiet = !source->poll && folder->watched && folder->checked && !folder->dirty;
+    if (!quiet)
         r = source->backend->load(source, folder, &changed, error);
+    else if (folder->unsure)
+        r = source->backend->load_unsure(source, folder, &changed, error);
+    /* While it cannot be listed, nobody knows who may enter it: see source_owners_changed. */
+    if (folder->changed && (failure == 0) != (folder->failure == 0))
+        source->owners = source->look;
     /* Even if it failed half-way: the folder holds what it found until then, and will find no
      * difference to that the next time. */
     if (changed || (r == 0 && !folder->changed))

@@ -21,6 +21,12 @@ struct source_backend {
      */
     int (*load)(struct source *source, struct source_folder *folder, bool *ret_changed,
                 struct error *error);
+    /*
+     * The same for a folder that is watched, in which nothing has happened, but which is `unsure`:
+     * only the entries that may have become others without that. NULL: no folder is watched.
+     */
+    int (*load_unsure)(struct source *source, struct source_folder *folder, bool *ret_changed,
+                       struct error *error);
     /* Look at an entry for the first time. */
     int (*look)(struct source *source, struct source_folder *folder, struct source_entry *entry,
                 struct error *error);
@@ -63,7 +69,7 @@ void source_mark(struct source *source, const char *path, const char *real);
 /* The same for many paths, with or without links, in one walk. */
 void source_mark_below(struct source *source, const struct map *paths);
 
-/* Must the folder be compared at every look? */
+/* Is there anything in the folder to be compared at every look? */
 void source_set_unsure(struct source *source, struct source_folder *folder, bool unsure);
 
 extern const struct source_backend source_worktree;

@@ -10,12 +10,13 @@
 #include <string.h>
 
 /*
- * Which folders are compared at a look
+ * What is compared at a look
  *
- * With a watch, those that events have named, and those that are unsure: folders with links,
- * because what is behind a link changes elsewhere; folders with files that cannot be read, because
- * what they failed for may be elsewhere too. Folders that could not be listed have no watch and are
- * compared as well. Without a watch (polling) it is all of them.
+ * With a watch, the folders that events have named. Apart from these what is `unsure`: links,
+ * because what is behind a link changes elsewhere; files that cannot be read, because what they
+ * failed for may be elsewhere too; and folders that cannot be listed, which have no watch. Of a
+ * folder that holds a link or a failed file it is these entries alone. Without a watch (polling) it
+ * is every folder.
  */
 
 struct worktree {
@@ -45,7 +46,7 @@ static void replace(struct source_entry *entry, struct file *file, bool *ret_cha
     *ret_changed = true;
 }
 
-/* `status` is of what lies at `real`; it is asked for only if the entry has a file. */
+/* `status` is of what lies at `real`; it counts only if the entry has a file that can be read. */
 static int look_at_file(struct source *source, struct source_folder *folder,
                         struct source_entry *entry, const char *real, const struct stat *status,
                         bool *ret_changed, struct error *error)
@@ -127,7 +128,7 @@ static const char *kind_name(int type)
     }
 }
 
-/* `directory` is the folder's descriptor, which only an entry that was looked at before needs. */
+/* `directory` is the folder's descriptor; only an entry with a file that can be read needs it. */
 static int look_again(struct source *source, int directory, struct source_folder *folder,
                       struct source_entry *entry, bool *ret_changed, struct error *error)
 {
@@ -152,7 +153,8 @@ static int look_again(struct source *source, int directory, struct source_folder
     if (!real)
         return error_errno(error, -ENOMEM, "%s", entry->name);
     /* Gone or of another kind since it was listed: file_take finds out and says so. */
-    if (entry->file && fstatat(directory, entry->name, &status, AT_SYMLINK_NOFOLLOW) < 0)
+    if (entry->file && !entry->file->failure &&
+        fstatat(directory, entry->name, &status, AT_SYMLINK_NOFOLLOW) < 0)
         memset(&status, 0, sizeof(status));
     return look_at_file(source, folder, entry, real, &status, ret_changed, error);
 }
@@ -334,10 +336,12 @@ static int load(struct source *source, struct source_folder *folder, bool *ret_c
         if (entry->kind != SOURCE_UNSEEN)
             r = look_again(source, fd, folder, entry, ret_changed, error);
     }
-    if (r < 0)
-        unwatch(source, folder);
-    if (r == 0 || (error_is_transient(r) && r != -ESTALE))
-        return r < 0 ? error_errno(error, r, "%s", folder->path) : 0;
+    if (r == 0)
+        return 0;
+    unwatch(source, folder);
+    source_set_unsure(source, folder, true);
+    if (error_is_transient(r) && r != -ESTALE)
+        return error_errno(error, r, "%s", folder->path);
 
     struct error why;
     if (r == -EXDEV)
@@ -349,6 +353,22 @@ static int load(struct source *source, struct source_folder *folder, bool *ret_c
     if (folder_fail(folder, r, &why))
         *ret_changed = true;
     return 0;
+}
+
+static int load_unsure(struct source *source, struct source_folder *folder, bool *ret_changed,
+                       struct error *error)
+{
+    int r = 0;
+
+    source_set_unsure(source, folder, false);
+    for (size_t i = 0; r == 0 && i < folder->count; i++) {
+        struct source_entry *entry = &folder->entries[i];
+        if (entry->linked || (entry->file && entry->file->failure))
+            r = look_again(source, -1, folder, entry, ret_changed, error);
+    }
+    if (r < 0)
+        source_set_unsure(source, folder, true);
+    return r;
 }
 
 static int begin(struct source *source, struct error *error)
@@ -445,6 +465,7 @@ int source_worktree_open(struct source *source, struct error *error)
 const struct source_backend source_worktree = {
     .begin = begin,
     .load = load,
+    .load_unsure = load_unsure,
     .look = look,
     .read = read_file,
     .wait = await,

@@ -71,17 +71,17 @@ struct source_folder {
     char *link; /* the last link on the way, itself without links; or NULL */
     struct source_owner owner;
     size_t count;
-    struct source_entry *entries;     /* sorted by name bytes; Git's own names are not among them */
-    bool hides_git;                   /* one such name was left out */
-    int failure;                      /* negative errno: the folder cannot be listed */
-    struct error *error;              /* then: why */
-    uint64_t checked;                 /* the look in which it was last compared */
-    uint64_t asked;                   /* the look in which it was last asked for */
-    uint64_t changed;                 /* the look in which it was last found changed, or was new */
-    struct source_folder *next;       /* the source's own: what source_settle will free */
-    bool dirty;                       /* … to be compared at the next look */
-    bool unsure;                      /* … to be compared at every look: see source_worktree.c */
-    int watched;                      /* … inotify's watch descriptor, or 0 */
+    struct source_entry *entries; /* sorted by name bytes; Git's own names are not among them */
+    bool hides_git;               /* one such name was left out */
+    int failure;                  /* negative errno: the folder cannot be listed */
+    struct error *error;          /* then: why */
+    uint64_t checked;             /* the look in which it was last compared */
+    uint64_t asked;               /* the look in which it was last asked for */
+    uint64_t changed;             /* the look in which it was last found changed, or was new */
+    struct source_folder *next;   /* the source's own: what source_settle will free */
+    bool dirty;                   /* … to be compared at the next look */
+    bool unsure;                  /* … something to compare at every look: source_worktree.c */
+    int watched;                  /* … inotify's watch descriptor, or 0 */
     struct source_folder *watch_next; /* … with the same descriptor */
     struct folder_identity {          /* the source's own, as in struct file_identity */
         dev_t device;
@@ -176,7 +176,10 @@ int source_list_below(struct source *source, const struct source_folder *parent,
  */
 uint64_t source_look_number(const struct source *source);
 
-/* The last look in which the owner or mode of any known folder was found changed. */
+/*
+ * The last look in which the owner or mode of any known folder was found changed, or whether it can
+ * be listed.
+ */
 uint64_t source_owners_changed(const struct source *source);
 
 /* Look at an entry, so that its kind is known. -ENOMEM only: what is wrong with it is in the entry.

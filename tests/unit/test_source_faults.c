@@ -24,7 +24,9 @@
 
 static struct faults {
     unsigned opened;     /* calls of openat2(2) so far */
-    const char *refused; /* a path that openat2 has no descriptor for, or NULL */
+    unsigned stats;      /* calls of fstatat(2) so far */
+    const char *refused; /* a path that openat2 cannot open, or NULL … */
+    int code;            /* … for this errno; 0: EMFILE */
     struct timespec now; /* what the clock says, or 0: the truth */
     const char *text;    /* a text that cannot be copied once, or NULL */
     unsigned skipped;    /* … after so many times that it can be */
@@ -89,6 +91,15 @@ char *strdup(const char *text)
     return copy ? memcpy(copy, text, size) : NULL;
 }
 
+int fstatat(int folder, const char *name, struct stat *status, int flags)
+{
+    int (*original)(int, const char *, struct stat *, int) =
+        (int (*)(int, const char *, struct stat *, int))dlsym(RTLD_NEXT, "fstatat64");
+
+    faults.stats++;
+    return original(folder, name, status, flags);
+}
+
 int clock_gettime(clockid_t clock, struct timespec *ret_now)
 {
     int (*original)(clockid_t, struct timespec *) =
@@ -119,7 +130,7 @@ long syscall(long number, ...)
     va_end(arguments);
     if (number == SYS_openat2 && faults.refused &&
         strcmp((const char *)a[1], faults.refused) == 0) {
-        errno = EMFILE;
+        errno = faults.code ? faults.code : EMFILE;
         return -1;
     }
     long (*original)(long, ...) = (long (*)(long, ...))dlsym(RTLD_NEXT, "syscall");
@@ -375,6 +386,64 @@ static void a_type_that_cannot_be_told_now_is_not_remembered(void **state)
     fixture_expect(fixture, fixture_file(fixture, "openpype/lib/below/f.py"), "");
 }
 
+static void a_link_does_not_make_its_folders_files_be_compared(void **state)
+{
+    const struct fixture *fixture = *state;
+
+    fixture_write(fixture, "openpype/many/f1.py", "x");
+    fixture_write(fixture, "openpype/many/f2.py", "x");
+    fixture_link(fixture, "openpype/many/link", "../lib/tools.py");
+    fixture_refresh(fixture);
+    fixture_file(fixture, "openpype/many/f1.py");
+    fixture_file(fixture, "openpype/many/f2.py");
+    fixture_file(fixture, "openpype/many/link");
+    fixture_refresh(fixture);
+    faults.stats = faults.opened = 0;
+    assert_false(fixture_refresh(fixture));
+    assert_int_equal(faults.stats, 0);
+    /* openpype, many, the link, openpype, lib, tools.py; and that again, as its stamp is young. */
+    assert_true(faults.opened <= 6);
+    fixture_write(fixture, "openpype/lib/tools.py", "changed");
+    assert_true(fixture_refresh(fixture));
+    fixture_expect(fixture, fixture_file(fixture, "openpype/many/link"), "changed");
+    /* What happens in the folder itself is still found. */
+    fixture_write(fixture, "openpype/many/f2.py", "changed too");
+    assert_true(fixture_refresh(fixture));
+    fixture_expect(fixture, fixture_file(fixture, "openpype/many/f2.py"), "changed too");
+}
+
+static void a_file_that_could_not_be_read_heals_without_an_event(void **state)
+{
+    const struct fixture *fixture = *state;
+    struct error error = {0};
+    cleanup_content struct content *content = NULL;
+
+    faults.refused = "openpype/lib/tools.py";
+    faults.code = EIO;
+    struct file *file = fixture_file(fixture, "openpype/lib/tools.py");
+    assert_int_equal(source_read(file, fixture->origin.spool, 100, &content, &error), -EIO);
+    assert_false(fixture_refresh(fixture));
+    faults.refused = NULL;
+    assert_true(fixture_refresh(fixture));
+    fixture_expect(fixture, fixture_file(fixture, "openpype/lib/tools.py"),
+                   "def tool():\n    return 1\n");
+}
+
+static void a_folder_that_could_not_be_listed_heals_without_an_event(void **state)
+{
+    const struct fixture *fixture = *state;
+    struct source_folder *folder = NULL;
+
+    faults.refused = "openpype/lib";
+    faults.code = EIO;
+    assert_int_equal(source_list(fixture->origin.source, "openpype/lib", &folder, NULL), -EIO);
+    assert_false(fixture_refresh(fixture));
+    faults.refused = NULL;
+    assert_true(fixture_refresh(fixture));
+    assert_int_equal(source_list(fixture->origin.source, "openpype/lib", &folder, NULL), 0);
+    assert_int_equal(folder->count, 1);
+}
+
 int main(void)
 {
 #define TEST(test) cmocka_unit_test_setup_teardown(test, setup, fixture_teardown)
@@ -388,6 +457,9 @@ int main(void)
         TEST(many_removed_folders_cost_no_more_walks_than_one),
         TEST(a_source_that_cannot_be_watched_warns_and_is_compared),
         TEST(a_type_that_cannot_be_told_now_is_not_remembered),
+        TEST(a_link_does_not_make_its_folders_files_be_compared),
+        TEST(a_file_that_could_not_be_read_heals_without_an_event),
+        TEST(a_folder_that_could_not_be_listed_heals_without_an_event),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
