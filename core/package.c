@@ -365,10 +365,13 @@ static int read_version(const struct origin *origin, const struct recipe_addon *
     return 0;
 }
 
-/* With problems=skip a plain file that cannot be read is left out: that must be known beforehand.
+/*
+ * With problems=skip a plain file that cannot be read is left out: that must be known beforehand.
+ * `why` is room for the reasons, which must not be on the stack once for each folder.
  */
 static int drop_unreadable(const struct origin *origin, struct package *package,
-                           struct entry *folder, const char *affects, struct error *error)
+                           struct entry *folder, const char *affects, struct error *why,
+                           struct error *error)
 {
     size_t kept = 0;
     int r = 0;
@@ -376,22 +379,21 @@ static int drop_unreadable(const struct origin *origin, struct package *package,
     for (size_t i = 0; i < folder->count; i++) {
         struct entry *child = folder->children[i];
         cleanup_free char *path = path_join(affects, child->name);
-        struct error why = {.text = ""};
         uint64_t size;
 
         if (!path)
             r = -ENOMEM;
         if (r == 0 && child->kind == ENTRY_FOLDER && !child->failure)
-            r = drop_unreadable(origin, package, child, path, error);
+            r = drop_unreadable(origin, package, child, path, why, error);
         int readable = 0;
         if (r == 0 && child->failure)
-            readable = error_set(&why, -EIO, "%s: %s", child->path, child->failure);
+            readable = error_set(why, -EIO, "%s: %s", child->path, child->failure);
         else if (r == 0 && child->kind == ENTRY_FILE)
-            readable = source_measure(child->file, origin->spool, &size, &why);
+            readable = source_measure(child->file, origin->spool, &size, why);
         if (readable < 0 && error_is_transient(readable))
             r = readable;
         if (r == 0 && readable < 0) {
-            const char *reason = error_reason(why.text, child->path);
+            const char *reason = error_reason(why->text, child->path);
             r = problems_add(&package->problems, child->path, reason, true, path);
             package->retry = package->retry || !child->failure;
             entry_unref(child);
@@ -431,11 +433,12 @@ int package_build(const struct origin *origin, const struct recipe_addon *addon,
     }
     if (package->version && origin->skip_problems) {
         cleanup_free char *affects = NULL;
+        struct error why = {0};
         if (asprintf(&affects, "package/%s/%s", addon->name, package->version) < 0) {
             affects = NULL;
             return error_errno(error, -ENOMEM, "%s", addon->name);
         }
-        r = drop_unreadable(origin, package, package->folder, affects, error);
+        r = drop_unreadable(origin, package, package->folder, affects, &why, error);
         if (r < 0)
             return r;
     }

@@ -17,6 +17,7 @@ struct walk {
     struct package *package; /* gets the warnings */
     const char *affects;     /* path in the package that these warnings are about */
     size_t entries;          /* so far, against PACKAGE_ENTRY_LIMIT */
+    struct error why;        /* room for what a folder fails for, which is no error of the walk */
 };
 
 /*

@@ -501,13 +501,19 @@ static struct source_folder *folder_new(const struct place *place)
     return NULL;
 }
 
+struct source_folder *source_known(const struct source *source, const char *path)
+{
+    struct source_folder wanted = {.path = (char *)(uintptr_t)path};
+    struct source_folder *const *found = tfind(&wanted, &source->folders, compare_folders);
+
+    return found ? *found : NULL;
+}
+
 /* The folder at a place, made if need be and compared in this look. */
 static int folder_get(struct source *source, const struct place *place,
                       struct source_folder **ret_folder, struct error *error)
 {
-    struct source_folder wanted = {.path = (char *)(uintptr_t)place->path};
-    struct source_folder *const *found = tfind(&wanted, &source->folders, compare_folders);
-    struct source_folder *folder = found ? *found : NULL;
+    struct source_folder *folder = source_known(source, place->path);
     bool changed = false;
 
     if (!folder) {
@@ -544,6 +550,56 @@ static int folder_list(struct source *source, const struct place *place,
     return 0;
 }
 
+/* Ask for each folder above `real`, from the root down. `owners` has room for them, or is NULL. */
+static int ask_above(struct source *source, const char *real, struct source_owner *owners,
+                     struct error *error)
+{
+    static const struct source_owner unknown = {.mode = 0700};
+    cleanup_free char *prefix = strdup(real);
+    size_t count = 0;
+
+    if (!prefix)
+        return error_errno(error, -ENOMEM, "%s", real);
+    for (size_t length = 0; real[length] != '\0'; length++) {
+        struct source_folder *folder = NULL;
+        if (length > 0 && real[length] != '/')
+            continue;
+        prefix[length] = '\0';
+        const struct place place = {prefix, prefix, NULL};
+        int r = folder_get(source, &place, &folder, error);
+        prefix[length] = real[length];
+        if (r < 0)
+            return r;
+        if (!owners)
+            continue;
+        owners[count] = folder->failure ? unknown : folder->owner;
+        if (folder->failure) {
+            owners[count].uid = geteuid();
+            owners[count].gid = getegid();
+        }
+        count++;
+    }
+    return 0;
+}
+
+int source_owners_above(struct source *source, const char *real, struct source_owner **ret_owners,
+                        size_t *ret_count, struct error *error)
+{
+    size_t count = *real != '\0';
+
+    for (const char *at = real; *at; at++)
+        count += *at == '/';
+    cleanup_free struct source_owner *owners = calloc(count + 1, sizeof(*owners));
+    if (!owners)
+        return error_errno(error, -ENOMEM, "%s", real);
+    int r = ask_above(source, real, owners, error);
+    if (r < 0)
+        return r;
+    *ret_owners = steal_pointer(&owners);
+    *ret_count = count;
+    return 0;
+}
+
 int source_list(struct source *source, const char *path, struct source_folder **ret_folder,
                 struct error *error)
 {
@@ -572,6 +628,10 @@ int source_list_below(struct source *source, const struct source_folder *parent,
 
     if (!join(parent->path, entry->name, path) || !join(parent->real, entry->name, real))
         return error_errno(error, -ENAMETOOLONG, "%s/%s", parent->path, entry->name);
+    /* What is above a link's target is watched before the target is opened: it may be swapped. */
+    int r = entry->real ? ask_above(source, entry->real, NULL, error) : 0;
+    if (r < 0)
+        return r;
     const struct place place = {path, entry->real ? entry->real : real,
                                 entry->real ? real : parent->link};
     return folder_list(source, &place, ret_folder, error);
@@ -637,6 +697,9 @@ static int real_path(struct source *source, const char *path, char **ret_real, c
     if (!real)
         return error_errno(error, -ENOMEM, "%s", path);
     if (entry->real) {
+        r = ask_above(source, entry->real, NULL, error);
+        if (r < 0)
+            return r;
         *ret_link = steal_pointer(&real);
         real = strdup(entry->real);
     } else if (parent->link) {

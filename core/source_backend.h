@@ -60,6 +60,9 @@ struct source {
     void *state; /* the backend's */
 };
 
+/* The record of the folder at `path`, if it was asked for, or NULL. */
+struct source_folder *source_known(const struct source *source, const char *path);
+
 /*
  * Every folder at or below `path` (without links: `real`) is to be compared. With the root for both
  * that is all of them.

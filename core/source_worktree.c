@@ -69,6 +69,25 @@ static int look_at_file(struct source *source, struct source_folder *folder,
     return 0;
 }
 
+/*
+ * A linked folder's path may lead to another folder by now although it is the same text: one above
+ * it was swapped where nobody could watch. Then nothing that was listed below it counts.
+ */
+static int compare_linked(struct source *source, const struct source_folder *folder,
+                          const struct source_entry *entry, const struct stat *status,
+                          struct error *error)
+{
+    cleanup_free char *path = path_join(folder->path, entry->name);
+
+    if (!path)
+        return error_errno(error, -ENOMEM, "%s", entry->name);
+    const struct source_folder *known = source_known(source, path);
+    if (known && !known->failure &&
+        (known->identity.device != status->st_dev || known->identity.inode != status->st_ino))
+        source_mark(source, path, entry->real);
+    return 0;
+}
+
 static int look_at_link(struct source *source, struct source_folder *folder,
                         struct source_entry *entry, bool *ret_changed, struct error *error)
 {
@@ -93,7 +112,7 @@ static int look_at_link(struct source *source, struct source_folder *folder,
     }
     if (r == 0 && S_ISDIR(status.st_mode)) {
         if (before == SOURCE_FOLDER && strcmp(entry->real, real) == 0)
-            return 0;
+            return compare_linked(source, folder, entry, &status, error);
         source_entry_forget(entry);
         entry->linked = true;
         entry->kind = SOURCE_FOLDER;

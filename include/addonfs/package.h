@@ -27,6 +27,14 @@
  */
 #define PACKAGE_ENTRY_LIMIT ((size_t)1000000)
 
+/*
+ * Folders that may lie in each other, the one that a rule names included. Links count as what they
+ * lead to. Real trees are some 20 deep; with 256 a walk needs less than a tenth of the 8 MiB that a
+ * thread's stack has.
+ */
+#define PACKAGE_DEPTH_LIMIT 256u
+#define PACKAGE_TOO_DEEP "is too deep: more than %u folders lie in each other"
+
 struct package {
     const char *addon;    /* the recipe's */
     char *version;        /* or NULL, then `failure` says why */

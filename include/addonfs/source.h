@@ -170,6 +170,15 @@ int source_list_below(struct source *source, const struct source_folder *parent,
                       struct error *error);
 
 /*
+ * The owners of the folders above `real`, a path without links, from the root down: who reaches a
+ * file that a link leads to has come through these. Each counts as asked for. One that cannot be
+ * listed is answered as ours alone (0700), because nothing is known of it. The caller frees
+ * `*ret_owners`. -ENOMEM, -EMFILE, …: not now.
+ */
+int source_owners_above(struct source *source, const char *real, struct source_owner **ret_owners,
+                        size_t *ret_count, struct error *error);
+
+/*
  * The number of the current look, which counts up. A folder whose `changed` is not above the number
  * of an earlier look is as it was then, provided that it is not `unsure`: names, kinds, and files,
  * which are the same pointers.

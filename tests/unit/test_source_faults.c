@@ -8,6 +8,8 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <linux/openat2.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -26,15 +28,30 @@ static struct faults {
     unsigned opened;     /* calls of openat2(2) so far */
     unsigned stats;      /* calls of fstatat(2) so far */
     const char *refused; /* a path that openat2 cannot open, or NULL … */
-    int code;            /* … for this errno; 0: EMFILE */
+    const char *refused_too;
+    int code;            /* … for this errno; 0: EMFILE … */
+    bool to_read;        /* … although it can be walked through */
     struct timespec now; /* what the clock says, or 0: the truth */
     const char *text;    /* a text that cannot be copied once, or NULL */
     unsigned skipped;    /* … after so many times that it can be */
-    unsigned walks;      /* calls of twalk_r(3) so far */
+    unsigned walks;      /* calls of twalk_r(3) so far … */
+    unsigned finds;      /* … and of tfind(3) */
     bool no_types;       /* listings do not tell what is what */
     bool no_inotify;     /* there are no more instances */
     uint32_t magic;      /* of every file system, or 0: the truth */
 } faults;
+
+typedef int compare_function(const void *a, const void *b);
+void *tfind(const void *key, void *const *root, compare_function *compare);
+
+void *tfind(const void *key, void *const *root, compare_function *compare)
+{
+    void *(*original)(const void *, void *const *, compare_function *) =
+        (void *(*)(const void *, void *const *, compare_function *))dlsym(RTLD_NEXT, "tfind");
+
+    faults.finds++;
+    return original(key, root, compare);
+}
 
 struct dirent *readdir(DIR *stream)
 {
@@ -117,6 +134,12 @@ static void stop_the_clock(void)
     assert_int_equal(clock_gettime(CLOCK_REALTIME, &faults.now), 0);
 }
 
+static bool is_refused(const char *path)
+{
+    return (faults.refused && strcmp(path, faults.refused) == 0) ||
+           (faults.refused_too && strcmp(path, faults.refused_too) == 0);
+}
+
 /* openat2(2) has no function of its own: everything else passes as it is. */
 long syscall(long number, ...)
 {
@@ -128,8 +151,8 @@ long syscall(long number, ...)
     for (size_t i = 0; i < 6; i++)
         a[i] = va_arg(arguments, long);
     va_end(arguments);
-    if (number == SYS_openat2 && faults.refused &&
-        strcmp((const char *)a[1], faults.refused) == 0) {
+    if (number == SYS_openat2 && is_refused((const char *)a[1]) &&
+        !(faults.to_read && ((const struct open_how *)a[2])->flags & O_PATH)) {
         errno = faults.code ? faults.code : EMFILE;
         return -1;
     }
@@ -444,6 +467,67 @@ static void a_folder_that_could_not_be_listed_heals_without_an_event(void **stat
     assert_int_equal(folder->count, 1);
 }
 
+/* How many records are looked up to show folders that lie in each other. */
+static unsigned finds_for_depth(const struct fixture *fixture, unsigned depth)
+{
+    cleanup_generation struct generation *generation = NULL;
+    char path[PATH_MAX] = "openpype";
+
+    for (unsigned i = 1; i < depth; i++)
+        strcat(path, "/d");
+    strcat(path, "/f.py");
+    fixture_write(fixture, path, "");
+    faults.finds = 0;
+    cleanup_view struct view *view = fixture_view(fixture, NULL);
+    assert_int_equal(view_look(view, &generation, NULL), 0);
+    return faults.finds;
+}
+
+static void the_depth_of_a_tree_costs_in_proportion(void **state)
+{
+    const struct fixture *fixture = *state;
+    unsigned some = finds_for_depth(fixture, 10);
+
+    assert_true(finds_for_depth(fixture, 200) < 20 * some);
+}
+
+/*
+ * Where the way to a link's target cannot be listed it is not watched either; what the link leads
+ * to is compared nevertheless.
+ */
+static void a_link_to_a_folder_that_was_swapped_unseen_leads_to_the_new_one(void **state)
+{
+    const struct fixture *fixture = *state;
+    struct source *source = fixture->origin.source;
+    struct source_folder *folder = NULL;
+    char from[2][64];
+    char to[2][64];
+
+    fixture_write(fixture, "shared/a/x/f.py", "old");
+    fixture_write(fixture, "shared/a/x/below/f.py", "old");
+    fixture_write(fixture, "shared/b/x/f.py", "new");
+    fixture_write(fixture, "shared/b/x/below/f.py", "new");
+    fixture_link(fixture, "openpype/link", "../shared/a/x");
+    fixture_refresh(fixture);
+    faults.refused = "shared";
+    faults.refused_too = "shared/a";
+    faults.code = EACCES;
+    faults.to_read = true;
+    assert_int_equal(source_list(source, "openpype/link", &folder, NULL), 0);
+    fixture_expect(fixture, fixture_file(fixture, "openpype/link/f.py"), "old");
+    fixture_expect(fixture, fixture_file(fixture, "openpype/link/below/f.py"), "old");
+    source_settle(source);
+    static const char *const moves[2][2] = {{"shared/a", "shared/c"}, {"shared/b", "shared/a"}};
+    for (int i = 0; i < 2; i++) {
+        snprintf(from[i], sizeof(from[i]), "%s/%s", fixture->root, moves[i][0]);
+        snprintf(to[i], sizeof(to[i]), "%s/%s", fixture->root, moves[i][1]);
+        assert_int_equal(rename(from[i], to[i]), 0);
+    }
+    assert_true(fixture_refresh(fixture));
+    fixture_expect(fixture, fixture_file(fixture, "openpype/link/f.py"), "new");
+    fixture_expect(fixture, fixture_file(fixture, "openpype/link/below/f.py"), "new");
+}
+
 int main(void)
 {
 #define TEST(test) cmocka_unit_test_setup_teardown(test, setup, fixture_teardown)
@@ -460,6 +544,8 @@ int main(void)
         TEST(a_link_does_not_make_its_folders_files_be_compared),
         TEST(a_file_that_could_not_be_read_heals_without_an_event),
         TEST(a_folder_that_could_not_be_listed_heals_without_an_event),
+        TEST(the_depth_of_a_tree_costs_in_proportion),
+        TEST(a_link_to_a_folder_that_was_swapped_unseen_leads_to_the_new_one),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
