@@ -69,6 +69,8 @@ struct level {
     const struct level *above;
     struct chain chain; /* this folder's, where it really is */
     unsigned depth;
+    bool linked; /* a link led here */
+    const char *path;
     const char *real;
     const struct match_filter *filter; /* for the names in it */
     const struct match_filter *below;  /* for those further down */
@@ -86,6 +88,28 @@ static bool is_loop(const struct level *level, const char *real)
     return false;
 }
 
+/* There are `more` entries in the folder of `level`; `linked`: what links lead to. */
+static int count(struct walk *walk, const struct level *level, bool linked, size_t more,
+                 struct error *error)
+{
+    walk->entries += more;
+    if (linked || level->linked)
+        walk->linked += more;
+    walk->excess = level->path;
+    if (walk->entries > PACKAGE_ENTRY_LIMIT)
+        return error_set(error, -EFBIG, "%s: the package has more than %zu files and folders",
+                         walk->excess, PACKAGE_ENTRY_LIMIT);
+    if (walk->linked > PACKAGE_LINK_LIMIT) {
+        /* The folder is one of many that are the same: the link that they are all behind. */
+        for (; level && level->linked; level = level->above)
+            walk->excess = level->path;
+        return error_set(error, -EFBIG, "%s: links lead to more than %zu files and folders",
+                         walk->excess, PACKAGE_LINK_LIMIT);
+    }
+    walk->excess = NULL;
+    return 0;
+}
+
 /* Put a child in, or leave it out with a warning. */
 static int add(struct walk *walk, struct level *level, struct entry *folder,
                struct entry *child_given, struct error *error)
@@ -94,9 +118,6 @@ static int add(struct walk *walk, struct level *level, struct entry *folder,
 
     if (!child)
         return error_errno(error, -ENOMEM, "%s", folder->name);
-    if (++walk->entries > PACKAGE_ENTRY_LIMIT)
-        return error_set(error, -EFBIG, "%s: more than %zu files in one package",
-                         child->path ? child->path : child->name, PACKAGE_ENTRY_LIMIT);
     if (child->failure && walk->origin->skip_problems) {
         level->whole = false;
         if (problems_add(&walk->package->problems, child->path, child->failure, true,
@@ -141,6 +162,7 @@ static int walk_below(struct walk *walk, const struct source_folder *folder,
         .above = level,
         .chain = {.above = &level->chain},
         .depth = level->depth + 1,
+        .linked = level->linked || found->linked,
         .filter = level->below,
         .below = level->below,
         .last = level->last ? entry_child(level->last, found->name) : NULL,
@@ -160,6 +182,7 @@ static int walk_below(struct walk *walk, const struct source_folder *folder,
             return r;
     }
     next.chain.owner = below->owner;
+    next.path = below->path;
     next.real = below->real;
     return walk_level(walk, below, found->name, &next, ret_entry, error);
 }
@@ -190,6 +213,9 @@ static int walk_entry(struct walk *walk, struct source_folder *folder, struct so
         return 0;
     int r = source_look(walk->origin->source, folder, found, error);
     if (r < 0 || (found->kind == SOURCE_FILE ? drop_file : drop_folder))
+        return r;
+    r = count(walk, level, found->linked, 1, error);
+    if (r < 0)
         return r;
     level->whole = level->whole && !found->linked && found->kind != SOURCE_GITLINK;
     if (found->kind != SOURCE_FILE && !(path = path_join(folder->path, found->name)))
@@ -249,14 +275,16 @@ static int renew_level(struct walk *walk, struct source_folder *folder, struct l
 {
     cleanup_entry struct entry *renewed = NULL;
 
-    walk->entries += level->last->count;
+    int r = count(walk, level, false, level->last->count, error);
+    if (r < 0)
+        return r;
     for (size_t i = 0; i < folder->count; i++) {
         const struct source_entry *found = &folder->entries[i];
         cleanup_entry struct entry *child = NULL;
         if (found->kind != SOURCE_FOLDER || match_drops_folder(level->filter, found->name))
             continue;
         struct entry *before = entry_child(level->last, found->name);
-        int r = walk_below(walk, folder, found, level, &child, error);
+        r = walk_below(walk, folder, found, level, &child, error);
         if (r < 0)
             return r;
         if (child->count == 0 && !child->failure) {
@@ -323,6 +351,7 @@ int walk_folder(struct walk *walk, const char *path, const char *name,
     if (r < 0)
         return r;
     level.chain.owner = folder->owner;
+    level.path = folder->path;
     level.real = folder->real;
     return walk_level(walk, folder, name, &level, ret_entry, error);
 }

@@ -229,6 +229,49 @@ static void a_deep_tree_needs_little_stack(void **state)
     pthread_attr_destroy(&attributes);
 }
 
+/* Two links a folder, each to the next one: 2^count ways to the last. */
+static void unfold(const struct fixture *fixture, unsigned count)
+{
+    char path[64];
+    char target[32];
+
+    for (unsigned i = 0; i < count; i++) {
+        snprintf(target, sizeof(target), "../d%u", i + 1);
+        snprintf(path, sizeof(path), "shared/d%u/a", i);
+        fixture_link(fixture, path, target);
+        snprintf(path, sizeof(path), "shared/d%u/b", i);
+        fixture_link(fixture, path, target);
+    }
+    snprintf(path, sizeof(path), "shared/d%u/f.py", count);
+    fixture_write(fixture, path, "x");
+}
+
+static void links_that_unfold_too_far_fail_the_package(void **state)
+{
+    struct fixture *fixture = *state;
+    struct entry *zip = NULL;
+
+    unfold(fixture, 30);
+    fixture_link(fixture, "openpype/unfold", "../shared/d20");
+    cleanup_package struct package *fits = build(fixture);
+    assert_null(fits->failure);
+    assert_int_equal(entry_find(fits->folder, "private/client.zip", &zip), 0);
+    assert_int_equal(bundle_count(zip->bundle), 3 + 1024);
+    fixture_remove(fixture, "openpype/unfold");
+    fixture_link(fixture, "openpype/lib/unfold", "../../shared/d0");
+    for (int skip = 0; skip < 2; skip++) {
+        fixture->origin.skip_problems = skip == 1;
+        cleanup_package struct package *package = build(fixture);
+        assert_null(package->version);
+        assert_null(package->folder);
+        assert_string_equal(package->failure_path, "openpype/lib/unfold");
+        assert_string_equal(package->failure, "links lead to more than 20000 files and folders");
+    }
+    fixture_remove(fixture, "openpype/lib/unfold");
+    cleanup_package struct package *healed = build(fixture);
+    assert_string_equal(healed->version, "3.15.12");
+}
+
 int main(void)
 {
 #define TEST(test) cmocka_unit_test_setup_teardown(test, fixture_setup, fixture_teardown)
@@ -242,6 +285,7 @@ int main(void)
         TEST(a_file_is_as_private_as_its_folders),
         TEST(folders_that_lie_in_too_many_others_are_failed_entries),
         TEST(a_deep_tree_needs_little_stack),
+        TEST(links_that_unfold_too_far_fail_the_package),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
