@@ -2,6 +2,7 @@
 the oracle says. A state machine of hypothesis, with inotify, with poll, and following a branch.
 
     ADDONFS_OPERATIONS=100000 ADDONFS_SEED=7      how many operations in all; which ones
+    ADDONFS_SHRINK=1                              look for a shorter series that fails (takes long)
 """
 
 import errno
@@ -12,7 +13,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, seed, settings
+from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
@@ -316,6 +317,7 @@ class Followed(Operations):
 def test_every_operation_is_seen_at_once(fuse, machine, share):
     print(f"ADDONFS_SEED={SEED}")
     examples = max(1, int(OPERATIONS * share / STEPS))
+    phases = [Phase.generate, *([Phase.shrink] if os.environ.get("ADDONFS_SHRINK") else [])]
     limits = settings(max_examples=examples, stateful_step_count=STEPS, deadline=None, database=None,
-                      suppress_health_check=list(HealthCheck))
+                      phases=phases, suppress_health_check=list(HealthCheck))
     run_state_machine_as_test(seed(SEED)(machine), settings=limits)
