@@ -150,6 +150,7 @@ static int open_on(struct repository *repository, const char *revision, bool pol
         return r;
     }
     atomic_init(&source->references, 1);
+    pthread_mutex_init(&source->suspects_lock, NULL);
     source->repository = repository;
     source->revision = revision ? strdup(revision) : NULL;
     if (revision && !source->revision)
@@ -196,6 +197,8 @@ void source_unref(struct source *source)
     if (source->backend)
         source->backend->close(source);
     repository_unref(source->repository);
+    map_clear(&source->suspects, NULL);
+    pthread_mutex_destroy(&source->suspects_lock);
     free(source->revision);
     free(source);
 }
@@ -293,6 +296,40 @@ static void check_node(const void *node, VISIT visit, void *context)
     all->result = check(all->source, folder, &all->changed, all->error);
 }
 
+/* Remember that something about the file has changed of which nothing was told. */
+static void suspect(const struct file *file)
+{
+    struct source *source = file->source;
+    const char *slash = strrchr(file->path, '/');
+    cleanup_free char *folder = strndup(file->path, slash ? (size_t)(slash - file->path) : 0);
+    cleanup_lock(&source->suspects_lock);
+
+    if (folder)
+        (void)map_put(&source->suspects, folder, source);
+}
+
+static int mark_suspect(void *context, const char *path, void *value)
+{
+    struct source *source = context;
+    struct source_folder wanted = {.path = (char *)(uintptr_t)path};
+    struct source_folder *const *found = tfind(&wanted, &source->folders, compare_folders);
+
+    (void)value;
+    if (found)
+        (*found)->dirty = source->pending = true;
+    return 0;
+}
+
+static void mark_suspects(struct source *source)
+{
+    cleanup_lock(&source->suspects_lock);
+
+    if (source->suspects.count == 0)
+        return;
+    (void)map_each(&source->suspects, mark_suspect, source);
+    map_clear(&source->suspects, NULL);
+}
+
 int source_refresh(struct source *source, bool *ret_changed, struct error *error)
 {
     struct check_all all = {.source = source, .error = error};
@@ -301,6 +338,7 @@ int source_refresh(struct source *source, bool *ret_changed, struct error *error
     source->look++;
     source->broken.code = 0;
     source->renewed = false;
+    mark_suspects(source);
     int r = source->backend->begin(source, &source->broken);
     if (r < 0) {
         if (error)
@@ -731,6 +769,8 @@ int source_read(const struct file *file, struct spool *spool, size_t memory_limi
     if (file->failure)
         return error_set(error, -EIO, "%s: %s", file->path, file->failure);
     int r = file->source->backend->read(file->source, file, spool, memory_limit, &content, error);
+    if (r == -ESTALE)
+        suspect(file);
     if (r < 0)
         return r;
     if (content->size < sizeof(start)) {

@@ -56,6 +56,9 @@ struct source {
     struct error broken;           /* why the current look can answer nothing; code 0: it can */
     void *folders;                 /* tsearch(3) tree of struct source_folder by path; owns them */
 
+    pthread_mutex_t suspects_lock;
+    struct map suspects; /* paths of folders with a file that was found changed when it was read */
+
     struct repository *repository;
     void *state; /* the backend's */
 };

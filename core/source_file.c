@@ -107,6 +107,7 @@ static int identify(struct file *file, int fd)
         file->size = (uint64_t)status.st_size;
         file->identity.device = status.st_dev;
         file->identity.inode = status.st_ino;
+        file->identity.several = status.st_nlink > 1;
         file->identity.change = status.st_ctim;
         file->identity.trusted = file_stamp_is_old(status.st_ctim);
         file->id_known = !file->identity.trusted;

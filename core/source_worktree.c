@@ -14,9 +14,13 @@
  *
  * With a watch, the folders that events have named. Apart from these what is `unsure`: links,
  * because what is behind a link changes elsewhere; files that cannot be read, because what they
- * failed for may be elsewhere too; and folders that cannot be listed, which have no watch. Of a
- * folder that holds a link or a failed file it is these entries alone. Without a watch (polling) it
- * is every folder.
+ * failed for may be elsewhere too; files with several names, because a write through another one
+ * is an event of that one's folder; and folders that cannot be listed, which have no watch. Of a
+ * folder that holds such an entry it is these entries alone. Without a watch (polling) it is every
+ * folder.
+ *
+ * A file that gets another name elsewhere has another ctime, and no event tells: it is `suspected`
+ * when it is read (source_read), and its folder compared at the next look.
  */
 
 struct worktree {
@@ -55,15 +59,18 @@ static int look_at_file(struct source *source, struct source_folder *folder,
     struct file *file = NULL;
 
     if (entry->file && strcmp(entry->file->real, real) == 0 &&
-        file_is_unchanged(&worktree_of(source)->root, entry->file, status))
+        file_is_unchanged(&worktree_of(source)->root, entry->file, status)) {
+        if (entry->file->identity.several)
+            source_set_unsure(source, folder, true);
         return 0;
+    }
     if (!path)
         return error_errno(error, -ENOMEM, "%s", entry->name);
     int r = file_take(source, &worktree_of(source)->root, path, real, &file, error);
     if (r < 0)
         return r;
     /* What it failed for may pass without the folder changing. */
-    if (file->failure)
+    if (file->failure || file->identity.several)
         source_set_unsure(source, folder, true);
     replace(entry, file, ret_changed);
     return 0;
@@ -377,13 +384,18 @@ static int load(struct source *source, struct source_folder *folder, bool *ret_c
 static int load_unsure(struct source *source, struct source_folder *folder, bool *ret_changed,
                        struct error *error)
 {
+    cleanup_fd int fd = -1;
     int r = 0;
 
     source_set_unsure(source, folder, false);
     for (size_t i = 0; r == 0 && i < folder->count; i++) {
         struct source_entry *entry = &folder->entries[i];
-        if (entry->linked || (entry->file && entry->file->failure))
-            r = look_again(source, -1, folder, entry, ret_changed, error);
+        bool several = entry->file && entry->file->identity.several;
+        if (!entry->linked && !several && !(entry->file && entry->file->failure))
+            continue;
+        if (several && fd < 0)
+            fd = resolve_open(&worktree_of(source)->root, folder->real, O_PATH | O_DIRECTORY);
+        r = look_again(source, fd, folder, entry, ret_changed, error);
     }
     if (r < 0)
         source_set_unsure(source, folder, true);

@@ -44,6 +44,7 @@ struct file {
         dev_t device;          /* worktree */
         ino_t inode;
         struct timespec change;
+        bool several;                 /* it has other names, under which it may change */
         _Atomic bool trusted;         /* see source_file.c */
         unsigned char object[20];     /* revision: the blob */
         struct content_id attributes; /* revision: of all .gitattributes that may apply */
