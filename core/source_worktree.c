@@ -1,4 +1,5 @@
 #include "source_file.h"
+#include "source_link.h"
 #include "source_watch.h"
 
 #include <addonfs/path.h>
@@ -22,6 +23,7 @@
 struct worktree {
     struct resolve_root root;
     struct watch *watch; /* or NULL */
+    struct map links;    /* those that were followed in this look: see source_link.h */
 };
 
 static struct worktree *worktree_of(const struct source *source)
@@ -91,39 +93,40 @@ static int compare_linked(struct source *source, const struct source_folder *fol
 static int look_at_link(struct source *source, struct source_folder *folder,
                         struct source_entry *entry, bool *ret_changed, struct error *error)
 {
-    cleanup_free char *real = NULL;
-    const char *reason = NULL;
+    const struct link *link = NULL;
+    const char *reason;
     char text[128];
-    struct stat status;
     enum source_kind before = entry->kind;
-    int r = resolve_link(&worktree_of(source)->root, folder->real, entry->name, &real, &status,
-                         &reason);
 
     entry->linked = true;
     source_set_unsure(source, folder, true);
-    if (error_is_transient(r))
-        return error_errno(error, r, "%s", entry->name);
-    if (r == 0 && S_ISREG(status.st_mode)) {
+    int r = link_follow(&worktree_of(source)->links, &worktree_of(source)->root, folder->real,
+                        entry->name, &link, error);
+    if (r < 0)
+        return r;
+    if (link->code == 0 && S_ISREG(link->status.st_mode)) {
         if (before != SOURCE_FILE) {
             source_entry_forget(entry);
             entry->linked = true;
         }
-        return look_at_file(source, folder, entry, real, &status, ret_changed, error);
+        return look_at_file(source, folder, entry, link->real, &link->status, ret_changed, error);
     }
-    if (r == 0 && S_ISDIR(status.st_mode)) {
-        if (before == SOURCE_FOLDER && strcmp(entry->real, real) == 0)
-            return compare_linked(source, folder, entry, &status, error);
+    if (link->code == 0 && S_ISDIR(link->status.st_mode)) {
+        if (before == SOURCE_FOLDER && strcmp(entry->real, link->real) == 0)
+            return compare_linked(source, folder, entry, &link->status, error);
         source_entry_forget(entry);
         entry->linked = true;
+        entry->real = strdup(link->real);
+        if (!entry->real)
+            return error_errno(error, -ENOMEM, "%s", entry->name);
         entry->kind = SOURCE_FOLDER;
-        entry->real = steal_pointer(&real);
         *ret_changed = true;
         return 0;
     }
-    if (r == 0)
+    if (link->code == 0)
         reason = "the link leads to what is neither a file nor a folder";
-    else if (!reason)
-        reason = strerror_r(-r, text, sizeof(text));
+    else
+        reason = link->reason ? link->reason : strerror_r(-link->code, text, sizeof(text));
     if (before == SOURCE_OTHER && strcmp(entry->reason, reason) == 0)
         return 0;
     source_entry_forget(entry);
@@ -396,6 +399,7 @@ static int begin(struct source *source, struct error *error)
     struct watch_report report = {.any = false};
 
     (void)error;
+    link_forget_all(&worktree->links);
     if (!worktree->watch)
         return 0;
     int r = watch_drain(worktree->watch, &report);
@@ -434,6 +438,7 @@ static void close_worktree(struct source *source)
 
     if (!worktree)
         return;
+    link_forget_all(&worktree->links);
     watch_free(worktree->watch);
     close(worktree->root.fd);
     free(worktree);
