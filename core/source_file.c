@@ -1,4 +1,5 @@
 #include "source_file.h"
+#include "source_acl.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -44,15 +45,15 @@ bool file_stamp_is_same(struct timespec a, struct timespec b)
     return a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec;
 }
 
-bool file_owner_is_same(const struct source_owner *owner, const struct stat *status)
+struct source_owner file_owner_of(const struct stat *status, mode_t denied)
 {
-    return owner->mode == (status->st_mode & 07777) && owner->uid == status->st_uid &&
-           owner->gid == status->st_gid;
+    return (struct source_owner){status->st_mode & 07777 & ~denied, status->st_uid, status->st_gid};
 }
 
-struct source_owner file_owner_of(const struct stat *status)
+static bool is_same_owner(const struct file *file, const struct stat *status)
 {
-    return (struct source_owner){status->st_mode & 07777, status->st_uid, status->st_gid};
+    return (file->owner.mode | file->identity.denied) == (status->st_mode & 07777) &&
+           file->owner.uid == status->st_uid && file->owner.gid == status->st_gid;
 }
 
 static bool is_same_file(const struct file *file, const struct stat *status)
@@ -61,7 +62,7 @@ static bool is_same_file(const struct file *file, const struct stat *status)
            file->identity.inode == status->st_ino && file->size == (uint64_t)status->st_size &&
            file_stamp_is_same(file->mtime, status->st_mtim) &&
            file_stamp_is_same(file->identity.change, status->st_ctim) &&
-           file_owner_is_same(&file->owner, status);
+           is_same_owner(file, status);
 }
 
 static int hash(int fd, uint64_t size, struct content_id *ret_id)
@@ -102,7 +103,8 @@ static int identify(struct file *file, int fd)
             return -errno;
         if (!S_ISREG(status.st_mode))
             return -ESTALE;
-        file->owner = file_owner_of(&status);
+        file->identity.denied = acl_denied(fd, status.st_mode);
+        file->owner = file_owner_of(&status, file->identity.denied);
         file->mtime = status.st_mtim;
         file->size = (uint64_t)status.st_size;
         file->identity.device = status.st_dev;
@@ -171,7 +173,8 @@ bool file_is_unchanged(const struct resolve_root *root, struct file *file,
 
     bool trusted = file_stamp_is_old(status->st_ctim);
     cleanup_fd int fd = resolve_open(root, file->real, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
-    if (fd < 0 || hash(fd, file->size, &id) < 0 || !content_id_equal(&id, &file->id))
+    if (fd < 0 || hash(fd, file->size, &id) < 0 || !content_id_equal(&id, &file->id) ||
+        file->identity.denied != acl_denied(fd, status->st_mode))
         return false;
     file->identity.trusted = trusted;
     return true;

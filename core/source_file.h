@@ -31,7 +31,7 @@ int file_read(const struct resolve_root *root, const struct file *file, struct s
 bool file_stamp_is_old(struct timespec change);
 bool file_stamp_is_same(struct timespec a, struct timespec b);
 
-bool file_owner_is_same(const struct source_owner *owner, const struct stat *status);
-struct source_owner file_owner_of(const struct stat *status);
+/* `denied`: what an access control list takes away (see source_acl.h). */
+struct source_owner file_owner_of(const struct stat *status, mode_t denied);
 
 #endif

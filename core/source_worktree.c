@@ -1,3 +1,4 @@
+#include "source_acl.h"
 #include "source_file.h"
 #include "source_link.h"
 #include "source_watch.h"
@@ -289,6 +290,7 @@ static int list(struct source *source, struct source_folder *folder, int fd, boo
         return -EPERM;
     if (!is_same_listing(folder, &status)) {
         bool trusted = file_stamp_is_old(status.st_ctim);
+        mode_t denied = acl_denied(fd, status.st_mode);
         r = read_names(fd, folder, ret_changed);
         if (r < 0)
             return r;
@@ -296,9 +298,10 @@ static int list(struct source *source, struct source_folder *folder, int fd, boo
         folder->identity.inode = status.st_ino;
         folder->identity.modification = status.st_mtim;
         folder->identity.change = status.st_ctim;
+        folder->identity.denied = denied;
         folder->identity.trusted = trusted;
     }
-    if (folder_own(source, folder, file_owner_of(&status)))
+    if (folder_own(source, folder, file_owner_of(&status, folder->identity.denied)))
         *ret_changed = true;
     if (folder->failure) {
         folder->failure = 0;

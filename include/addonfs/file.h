@@ -20,7 +20,7 @@
 struct source;
 
 struct source_owner {
-    mode_t mode; /* permission bits */
+    mode_t mode; /* permission bits, without those that an access control list takes away */
     uid_t uid;
     gid_t gid;
 };
@@ -44,6 +44,7 @@ struct file {
         dev_t device;          /* worktree */
         ino_t inode;
         struct timespec change;
+        mode_t denied;                /* what is not in owner.mode for that reason */
         _Atomic bool trusted;         /* see source_file.c */
         unsigned char object[20];     /* revision: the blob */
         struct content_id attributes; /* revision: of all .gitattributes that may apply */

@@ -88,6 +88,7 @@ struct source_folder {
         ino_t inode;
         struct timespec modification;
         struct timespec change;
+        mode_t denied;
         bool trusted;
         unsigned char object[20];
         unsigned char commit[20];
