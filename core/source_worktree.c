@@ -49,20 +49,39 @@ static void replace(struct source_entry *entry, struct file *file, bool *ret_cha
     *ret_changed = true;
 }
 
+/* The entry's `written`, or that of what a link leads to, whose folder was asked for as well. */
+static uint64_t written_of(const struct source *source, const struct source_entry *entry,
+                           const char *real)
+{
+    const char *slash = strrchr(real, '/');
+    cleanup_free char *parent = NULL;
+
+    if (!entry->linked)
+        return entry->written;
+    parent = slash ? strndup(real, (size_t)(slash - real)) : strdup("");
+    const struct source_folder *folder = parent ? source_known(source, parent) : NULL;
+    const struct source_entry *target =
+        folder ? folder_entry(folder, slash ? slash + 1 : real) : NULL;
+    return target ? target->written : 0;
+}
+
 /* `status` is of what lies at `real`; it counts only if the entry has a file that can be read. */
 static int look_at_file(struct source *source, struct source_folder *folder,
                         struct source_entry *entry, const char *real, const struct stat *status,
                         bool *ret_changed, struct error *error)
 {
-    cleanup_free char *path = path_join(folder->path, entry->name);
+    const struct resolve_root *root = &worktree_of(source)->root;
+    uint64_t written = written_of(source, entry, real);
+    cleanup_free char *path = NULL;
     struct file *file = NULL;
 
     if (entry->file && strcmp(entry->file->real, real) == 0 &&
-        file_is_unchanged(&worktree_of(source)->root, entry->file, status))
+        file_is_unchanged(root, entry->file, status, written))
         return 0;
+    path = path_join(folder->path, entry->name);
     if (!path)
         return error_errno(error, -ENOMEM, "%s", entry->name);
-    int r = file_take(source, &worktree_of(source)->root, path, real, &file, error);
+    int r = file_take(source, root, path, real, written, entry->file, &file, error);
     if (r < 0)
         return r;
     /* What it failed for may pass without the folder changing. */
@@ -399,10 +418,12 @@ static int load_unsure(struct source *source, struct source_folder *folder, bool
 static int begin(struct source *source, struct error *error)
 {
     struct worktree *worktree = worktree_of(source);
-    struct watch_report report = {.any = false};
+    struct watch_report report = {.look = source->look};
 
     (void)error;
     link_forget_all(&worktree->links);
+    if (atomic_exchange(&source->doubted, false))
+        source_mark(source, "", "");
     if (!worktree->watch)
         return 0;
     int r = watch_drain(worktree->watch, &report);
