@@ -54,6 +54,15 @@ static int compare_entries(const void *a, const void *b)
     return strcmp(left->name, right->name);
 }
 
+struct source_entry *folder_entry(const struct source_folder *folder, const char *name)
+{
+    struct source_entry wanted = {.name = (char *)(uintptr_t)name};
+
+    return folder->count == 0
+               ? NULL
+               : bsearch(&wanted, folder->entries, folder->count, sizeof(wanted), compare_entries);
+}
+
 static bool same_listing(const struct source_entry *a, const struct source_entry *b)
 {
     return a->type == b->type && memcmp(a->object, b->object, sizeof(a->object)) == 0;
@@ -689,7 +698,6 @@ int source_find(struct source *source, const char *path, struct source_folder **
 {
     const char *slash = strrchr(path, '/');
     cleanup_free char *parent = slash ? strndup(path, (size_t)(slash - path)) : strdup("");
-    struct source_entry wanted = {.name = (char *)(uintptr_t)(slash ? slash + 1 : path)};
     struct source_folder *folder = NULL;
 
     if (!parent)
@@ -697,10 +705,7 @@ int source_find(struct source *source, const char *path, struct source_folder **
     int r = source_list(source, parent, &folder, error);
     if (r < 0)
         return r;
-    struct source_entry *entry =
-        folder->count == 0
-            ? NULL
-            : bsearch(&wanted, folder->entries, folder->count, sizeof(wanted), compare_entries);
+    struct source_entry *entry = folder_entry(folder, slash ? slash + 1 : path);
     if (!entry)
         return error_errno(error, -ENOENT, "%s", path);
     r = source_look(source, folder, entry, error);
@@ -760,19 +765,25 @@ int source_times(struct source *source, struct cache *cache, const char *const *
                          error);
 }
 
-int source_read(const struct file *file, struct spool *spool, size_t memory_limit,
+int source_read(struct file *file, struct spool *spool, size_t memory_limit,
                 struct content **ret_content, struct error *error)
 {
     cleanup_content struct content *content = NULL;
     char start[SOURCE_LFS_POINTER_LIMIT];
+    struct source *source = file->source;
 
     if (file->failure)
         return error_set(error, -EIO, "%s: %s", file->path, file->failure);
-    int r = file->source->backend->read(file->source, file, spool, memory_limit, &content, error);
+    int r = source->backend->read(source, file, spool, memory_limit, &content, error);
+    /* Its stamp may be the same as ever, so that no look would find another file: compare bytes. */
+    if (r == -ESTALE && file->id_known && atomic_exchange(&file->identity.trusted, false))
+        atomic_store(&source->doubted, true);
     if (r == -ESTALE)
         suspect(file);
     if (r < 0)
         return r;
+    if (!file->id_known)
+        file_note_read(file, &content->id);
     if (content->size < sizeof(start)) {
         ssize_t n = content_read(content, 0, start, sizeof(start));
         if (n > 0 && source_is_lfs_pointer(start, content->size))

@@ -51,7 +51,9 @@ struct source {
     uint64_t owners; /* see source_owners_changed */
     bool pending;    /* folders have become dirty and were not compared yet */
     bool unreported; /* a refresh has found changes, and failed */
-    size_t unsure;   /* how many folders are */
+    /* A file did not hold what its stamp had promised: set by whoever reads, in any thread. */
+    _Atomic bool doubted;
+    size_t unsure;                 /* how many folders are */
     _Atomic(const char *) warning; /* see source_warning */
     struct error broken;           /* why the current look can answer nothing; code 0: it can */
     void *folders;                 /* tsearch(3) tree of struct source_folder by path; owns them */
@@ -96,6 +98,9 @@ bool folder_fail(struct source_folder *folder, int code, const struct error *why
  * was known of names whose type and object are the same. Returns true if any name or type differs.
  */
 bool folder_rename(struct source_folder *folder, struct source_entry *entries, size_t count);
+
+/* The entry of that name, or NULL. */
+struct source_entry *folder_entry(const struct source_folder *folder, const char *name);
 
 void source_entries_free(struct source_entry *entries, size_t count);
 
