@@ -25,7 +25,8 @@ struct job {
     struct content_id key; /* alias, note */
     void *note;
     size_t note_size;
-    struct cache_put put; /* the others; of those but JOB_MEMBER only the id */
+    struct cache_put put; /* the others; of those but JOB_MEMBER only the id, and … */
+                          /* … for JOB_DROP the stream; a damaged row has none, and goes anyway */
 };
 
 struct cache {

@@ -98,7 +98,7 @@ static int do_job(struct cache *cache, const struct job *job)
         r = cache_database_touch(cache->writer, &job->put.id, now);
         break;
     case JOB_DROP:
-        r = cache_database_drop(cache->writer, &job->put.id);
+        r = cache_database_drop(cache->writer, &job->put.id, job->put.member.stream);
         break;
     }
     return r;
