@@ -132,6 +132,11 @@ const char *body_failure(const struct body *body)
     return body->failure;
 }
 
+bool body_is_outdated(const struct body *body)
+{
+    return body->bundle && !body->failure && bundle_size(body->bundle) != body->size;
+}
+
 static int capture(struct body *body, const struct origin *origin, struct error *error)
 {
     cleanup_content struct content *content = NULL;
@@ -149,8 +154,12 @@ int body_open(struct body *body, const struct origin *origin, struct error *erro
 {
     if (body->failure)
         return error_set(error, body->code, "%s", body->failure);
-    if (body->bundle)
-        return bundle_secure(body->bundle, origin, error);
+    if (body->bundle) {
+        int r = bundle_secure(body->bundle, origin, error);
+        return r == 0 && body_is_outdated(body)
+                   ? error_set(error, -ESTALE, "zip: had to be laid out anew")
+                   : r;
+    }
     cleanup_lock(&body->lock);
     if (!body->content) {
         int r = capture(body, origin, error);

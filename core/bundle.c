@@ -12,9 +12,10 @@ struct bundle {
     char *names;                   /* the pool */
     pthread_mutex_t lock;          /* held while composing; guards the rest */
     char **faults;                 /* for each member: why it could not be read, or NULL */
-    _Atomic(struct zip *) zip;     /* set once; read without the lock */
-    struct content_id id;          /* set before `zip` */
-    _Atomic bool secured;          /* every member's stream is in the spool */
+    _Atomic(struct zip *) zip; /* read without the lock; set once, and once more by lay_out_anew */
+    struct zip *before;        /* the one that was replaced then: others may look at it */
+    struct content_id id;      /* set before `zip` */
+    _Atomic bool secured;      /* every member's stream is in the spool */
 };
 
 void bundle_members_free(struct bundle_member *members, size_t count)
@@ -105,6 +106,7 @@ void bundle_unref(struct bundle *bundle)
     if (!bundle || atomic_fetch_sub(&bundle->references, 1) > 1)
         return;
     zip_free(atomic_load(&bundle->zip));
+    zip_free(bundle->before);
     for (size_t i = 0; i < bundle->count; i++)
         free(bundle->faults[i]);
     free(bundle->faults);
@@ -223,15 +225,43 @@ int bundle_compose(struct bundle *bundle, const struct origin *origin, struct er
     return r;
 }
 
+/* Has a file another compressed form than (perhaps) when the zip was laid out? */
+static bool is_outdated(const struct bundle *bundle)
+{
+    for (size_t i = 0; i < bundle->count; i++) {
+        const struct file *file = bundle->members[i].file;
+        if (file && atomic_load(&file->before))
+            return true;
+    }
+    return false;
+}
+
+/* With the forms that the files have now. Nobody has read of the old zip: it was never secured. */
+static int lay_out_anew(struct bundle *bundle, struct error *error)
+{
+    struct zip *zip = NULL;
+    int r = lay_out(bundle, &zip, error);
+
+    if (r == 0)
+        bundle->before = atomic_exchange(&bundle->zip, zip);
+    return r;
+}
+
 int bundle_secure(struct bundle *bundle, const struct origin *origin, struct error *error)
 {
-    int r = 0;
-
-    if (!atomic_load(&bundle->secured)) {
-        r = bundle_secure_all(bundle->members, bundle->count, origin, error);
-        if (r == 0)
-            atomic_store(&bundle->secured, true);
-    }
+    if (atomic_load(&bundle->secured))
+        return 0;
+    int r = bundle_secure_all(bundle->members, bundle->count, origin, error);
+    if (r < 0)
+        return r;
+    cleanup_lock(&bundle->lock);
+    if (atomic_load(&bundle->secured))
+        return 0;
+    /* From here on every form is in the spool, so that none is replaced any more. */
+    if (is_outdated(bundle))
+        r = lay_out_anew(bundle, error);
+    if (r == 0)
+        atomic_store(&bundle->secured, true);
     return r;
 }
 

@@ -132,8 +132,7 @@ static bool conclude(struct cache_reader *reader, int result, bool damaged,
                      const struct content_id *id, int64_t stream)
 {
     if (damaged && id)
-        cache_enqueue(reader->cache,
-                      &(struct job){.kind = JOB_DROP, .put = {.id = *id, .member.stream = stream}});
+        cache_drop_member(reader->cache, id, stream);
     if (result == SQLITE_ROW)
         return true;
     if (result != SQLITE_DONE && result != SQLITE_ABORT && !cache_is_busy(result))

@@ -69,6 +69,13 @@ void cache_put_note(struct cache *cache, const struct content_id *key, const voi
                   &(struct job){.kind = JOB_NOTE, .key = *key, .note = copy, .note_size = size});
 }
 
+void cache_drop_member(struct cache *cache, const struct content_id *id, int64_t stream)
+{
+    if (cache)
+        cache_enqueue(cache,
+                      &(struct job){.kind = JOB_DROP, .put = {.id = *id, .member.stream = stream}});
+}
+
 void cache_put_member(struct cache *cache, const struct cache_put *put)
 {
     if (!cache || put->member.compressed_size > cache->limit / CACHE_STREAM_SHARE)

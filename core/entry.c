@@ -333,12 +333,13 @@ int entry_body(struct entry *entry, const struct origin *origin, _Atomic uint64_
 
     /* A failed entry cannot heal; what only could not be read may: an object that is fetched, say.
      */
-    if (!entry->body || (body_failure(entry->body) && !entry->failure)) {
+    if (!entry->body || (body_failure(entry->body) && !entry->failure) ||
+        body_is_outdated(entry->body)) {
         uint64_t number = entry->body ? atomic_fetch_add(next_number, 1) : entry->number;
         int r = make_body(entry, origin, number, &body, error);
         if (r < 0)
             return r;
-        if (entry->body && body_failure(body) &&
+        if (entry->body && body_failure(entry->body) && body_failure(body) &&
             strcmp(body_failure(body), body_failure(entry->body)) == 0) {
             body_unref(body);
         } else {

@@ -35,6 +35,7 @@ void file_unref(struct file *file)
     if (!file || atomic_fetch_sub(&file->references, 1) > 1)
         return;
     member_unref(atomic_load(&file->member));
+    member_unref(atomic_load(&file->before));
     if (file->real != file->path)
         free(file->real);
     free(file->path);
@@ -42,6 +43,18 @@ void file_unref(struct file *file)
     free(file->failure);
     source_unref(file->source);
     free(file);
+}
+
+void file_replace_member(struct file *file, struct member *old, struct member *member)
+{
+    struct member *none = NULL;
+    struct member *expected = old;
+
+    /* First what tells that it is replaced: who sees the new one then sees that there was another.
+     * Threads that do so at once do the same. */
+    (void)atomic_compare_exchange_strong(&file->before, &none, old);
+    if (!atomic_compare_exchange_strong(&file->member, &expected, member))
+        member_unref(member);
 }
 
 bool file_key(const struct file *file, struct content_id *ret_key)

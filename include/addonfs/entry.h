@@ -97,8 +97,8 @@ int entry_find(struct entry *root, const char *path, struct entry **ret_entry);
 
 /*
  * The body of a file or a zip, with a reference for the caller. An unreadable one is tried again
- * each time: if it can be read now, there is a new body, under a number from `next_number`. Errors
- * as body_of_file.
+ * each time: if it can be read now, there is a new body, under a number from `next_number`; so
+ * there is for one that is outdated. Errors as body_of_file.
  */
 int entry_body(struct entry *entry, const struct origin *origin, _Atomic uint64_t *next_number,
                struct body **ret_body, struct error *error);

@@ -37,11 +37,12 @@ struct file {
     char *failure; /* why it cannot be read, or NULL */
     bool id_known;
     struct content_id id; /* of a worktree file whose time stamps are too young to tell */
-    /* The compressed form, once there is one: set at most once, given back with the file. */
+    /* The compressed form, once there is one: set at most once but for file_replace_member. */
     _Atomic(struct member *) member;
-    _Atomic uint64_t measured; /* of a revision's file: its size, or UINT64_MAX */
-    struct file_identity {     /* the source's own */
-        dev_t device;          /* worktree */
+    _Atomic(struct member *) before; /* the one that was replaced; see file_replace_member */
+    _Atomic uint64_t measured;       /* of a revision's file: its size, or UINT64_MAX */
+    struct file_identity {           /* the source's own */
+        dev_t device;                /* worktree */
         ino_t inode;
         struct timespec change;
         _Atomic bool trusted;         /* see source_file.c */
@@ -67,6 +68,14 @@ bool file_has_settled(const struct file *file);
  * view's lock.
  */
 bool file_equal(const struct file *a, const struct file *b);
+
+/*
+ * The compressed form that the file has cannot be had again, but `member` (whose reference is taken
+ * over) can. What was laid out with the old one goes on pointing to it, so it lives as long as the
+ * file, as `before`. Once a file: a form that is replaced was only in the cache, and the new one is
+ * in the spool.
+ */
+void file_replace_member(struct file *file, struct member *old, struct member *member);
 
 struct file *file_ref(struct file *file);
 void file_unref(struct file *file);
