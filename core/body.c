@@ -10,10 +10,14 @@ struct body {
     uint64_t size;
     int code;              /* what opening it answers, if it is unreadable */
     char *failure;         /* or NULL */
+    _Atomic bool told;     /* see body_is_news */
+    _Atomic bool outdated; /* see body_is_outdated */
     struct file *file;     /* of a plain file */
     struct bundle *bundle; /* of a zip */
+    struct timespec mtime;
 
     pthread_mutex_t lock; /* guards the rest; held while the file is captured */
+    struct bundle *twin;  /* a later zip of the same bytes, or NULL */
     unsigned opens;
     struct content *content; /* the file's bytes, while it is open */
 };
@@ -43,6 +47,7 @@ void body_unref(struct body *body)
     content_unref(body->content);
     file_unref(body->file);
     bundle_unref(body->bundle);
+    bundle_unref(body->twin);
     free(body->failure);
     pthread_mutex_destroy(&body->lock);
     free(body);
@@ -66,7 +71,7 @@ struct body *body_unreadable(uint64_t number, const char *failure)
 static int conclude(struct body *body, int result, const struct error *why, struct body **ret_body,
                     struct error *error)
 {
-    if (result == -ESTALE) {
+    if (result == -ESTALE || result == -EINTR || result == -ECANCELED) {
         if (error)
             *error = *why;
         return result;
@@ -109,6 +114,36 @@ int body_of_zip(struct bundle *bundle, const struct origin *origin, uint64_t num
     return conclude(body, r, &why, ret_body, error);
 }
 
+void body_set_mtime(struct body *body, struct timespec mtime)
+{
+    body->mtime = mtime;
+}
+
+struct timespec body_mtime(const struct body *body)
+{
+    return body->mtime;
+}
+
+bool body_renew(struct body *body, const struct body *other)
+{
+    struct content_id one;
+    struct content_id two;
+
+    if (!body->bundle || !other->bundle || body->failure || other->failure)
+        return false;
+    /* The same content, compressed otherwise, is not the same bytes. */
+    if (body_is_outdated(body) || body->size != other->size)
+        return false;
+    bundle_id(body->bundle, &one);
+    bundle_id(other->bundle, &two);
+    if (!content_id_equal(&one, &two))
+        return false;
+    cleanup_lock(&body->lock);
+    bundle_unref(body->twin);
+    body->twin = bundle_ref(other->bundle);
+    return true;
+}
+
 uint64_t body_number(const struct body *body)
 {
     return body->number;
@@ -134,7 +169,13 @@ const char *body_failure(const struct body *body)
 
 bool body_is_outdated(const struct body *body)
 {
-    return body->bundle && !body->failure && bundle_size(body->bundle) != body->size;
+    return atomic_load(&body->outdated) ||
+           (body->bundle && !body->failure && bundle_size(body->bundle) != body->size);
+}
+
+bool body_is_news(struct body *body)
+{
+    return !atomic_exchange(&body->told, true);
 }
 
 static int capture(struct body *body, const struct origin *origin, struct error *error)
@@ -150,16 +191,37 @@ static int capture(struct body *body, const struct origin *origin, struct error 
     return 0;
 }
 
+static struct bundle *twin_of(struct body *body)
+{
+    cleanup_lock(&body->lock);
+
+    return body->twin ? bundle_ref(body->twin) : NULL;
+}
+
+static int secure(struct body *body, const struct origin *origin, struct error *error)
+{
+    struct bundle *twin = NULL;
+    int r = bundle_secure(body->bundle, origin, error);
+
+    if (r == -ESTALE && (twin = twin_of(body))) {
+        r = bundle_secure(twin, origin, error);
+        /* They share all members: what is secured for one is so for the other. Unless a member that
+         * the twin could still make came out otherwise: then what was laid out here is lost. */
+        if (r == 0 && (r = bundle_secure(body->bundle, origin, error)) == -ESTALE)
+            atomic_store(&body->outdated, true);
+        bundle_unref(twin);
+    }
+    if (r == 0 && body_is_outdated(body))
+        return error_set(error, -ESTALE, "zip: had to be laid out anew");
+    return r;
+}
+
 int body_open(struct body *body, const struct origin *origin, struct error *error)
 {
     if (body->failure)
         return error_set(error, body->code, "%s", body->failure);
-    if (body->bundle) {
-        int r = bundle_secure(body->bundle, origin, error);
-        return r == 0 && body_is_outdated(body)
-                   ? error_set(error, -ESTALE, "zip: had to be laid out anew")
-                   : r;
-    }
+    if (body->bundle)
+        return secure(body, origin, error);
     cleanup_lock(&body->lock);
     if (!body->content) {
         int r = capture(body, origin, error);

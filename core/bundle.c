@@ -12,10 +12,10 @@ struct bundle {
     char *names;                   /* the pool */
     pthread_mutex_t lock;          /* held while composing; guards the rest */
     char **faults;                 /* for each member: why it could not be read, or NULL */
-    _Atomic(struct zip *) zip; /* read without the lock; set once, and once more by lay_out_anew */
-    struct zip *before;        /* the one that was replaced then: others may look at it */
-    struct content_id id;      /* set before `zip` */
-    _Atomic bool secured;      /* every member's stream is in the spool */
+    _Atomic(struct zip *) zip;     /* read without the lock; set once, perhaps again by `settle` */
+    struct zip *before;            /* the one that was replaced then: others may look at it */
+    struct content_id id;          /* set before `zip` */
+    _Atomic bool secured;          /* every member's stream is in the spool */
 };
 
 void bundle_members_free(struct bundle_member *members, size_t count)
@@ -148,19 +148,6 @@ bool bundle_equal(const struct bundle *a, const struct bundle *b)
     return true;
 }
 
-struct timespec bundle_mtime(const struct bundle *bundle)
-{
-    struct timespec newest = {0};
-
-    for (size_t i = 0; i < bundle->count; i++) {
-        const struct file *file = bundle->members[i].file;
-        if (file && (file->mtime.tv_sec > newest.tv_sec ||
-                     (file->mtime.tv_sec == newest.tv_sec && file->mtime.tv_nsec > newest.tv_nsec)))
-            newest = file->mtime;
-    }
-    return newest;
-}
-
 static int lay_out(struct bundle *bundle, struct zip **ret_zip, struct error *error)
 {
     cleanup_free struct zip_member *laid = calloc(bundle->count + 1, sizeof(*laid));
@@ -201,13 +188,38 @@ static size_t first_fault(const struct bundle *bundle)
     return i;
 }
 
-int bundle_compose(struct bundle *bundle, const struct origin *origin, struct error *error)
+int origin_check(const struct origin *origin)
+{
+    if (origin->stop && atomic_load(origin->stop))
+        return -ECANCELED;
+    return origin->interrupted && atomic_load(origin->interrupted) ? -EINTR : 0;
+}
+
+int origin_lock(const struct origin *origin, pthread_mutex_t *lock)
+{
+    enum { PATIENCE = 50000000 }; /* ns between two looks at what would end the wait */
+
+    for (;;) {
+        struct timespec end;
+        int r = origin_check(origin);
+        if (r < 0)
+            return r;
+        clock_gettime(CLOCK_MONOTONIC, &end);
+        end.tv_nsec += PATIENCE;
+        if (end.tv_nsec >= 1000000000) {
+            end.tv_nsec -= 1000000000;
+            end.tv_sec++;
+        }
+        r = pthread_mutex_clocklock(lock, CLOCK_MONOTONIC, &end);
+        if (r != ETIMEDOUT)
+            return -r;
+    }
+}
+
+static int compose(struct bundle *bundle, const struct origin *origin, struct error *error)
 {
     struct zip *zip = NULL;
 
-    if (atomic_load(&bundle->zip))
-        return 0;
-    cleanup_lock(&bundle->lock);
     if (atomic_load(&bundle->zip))
         return 0;
     int r = bundle_compress_all(bundle->members, bundle->faults, bundle->count, origin, error);
@@ -225,6 +237,18 @@ int bundle_compose(struct bundle *bundle, const struct origin *origin, struct er
     return r;
 }
 
+int bundle_compose(struct bundle *bundle, const struct origin *origin, struct error *error)
+{
+    if (atomic_load(&bundle->zip))
+        return 0;
+    int r = origin_lock(origin, &bundle->lock);
+    if (r < 0)
+        return error_errno(error, r, "cannot compose a zip");
+    r = compose(bundle, origin, error);
+    pthread_mutex_unlock(&bundle->lock);
+    return r;
+}
+
 /* Has a file another compressed form than (perhaps) when the zip was laid out? */
 static bool is_outdated(const struct bundle *bundle)
 {
@@ -236,14 +260,23 @@ static bool is_outdated(const struct bundle *bundle)
     return false;
 }
 
-/* With the forms that the files have now. Nobody has read of the old zip: it was never secured. */
-static int lay_out_anew(struct bundle *bundle, struct error *error)
+/*
+ * Every form is in the spool, so that none is replaced any more. If one was, the zip is laid out
+ * with those that the files have now: nobody has read of the old one. The lock is held.
+ */
+static int settle(struct bundle *bundle, struct error *error)
 {
     struct zip *zip = NULL;
-    int r = lay_out(bundle, &zip, error);
+    int r = 0;
 
-    if (r == 0)
+    if (atomic_load(&bundle->secured))
+        return 0;
+    if (is_outdated(bundle))
+        r = lay_out(bundle, &zip, error);
+    if (r == 0 && zip)
         bundle->before = atomic_exchange(&bundle->zip, zip);
+    if (r == 0)
+        atomic_store(&bundle->secured, true);
     return r;
 }
 
@@ -254,14 +287,11 @@ int bundle_secure(struct bundle *bundle, const struct origin *origin, struct err
     int r = bundle_secure_all(bundle->members, bundle->count, origin, error);
     if (r < 0)
         return r;
-    cleanup_lock(&bundle->lock);
-    if (atomic_load(&bundle->secured))
-        return 0;
-    /* From here on every form is in the spool, so that none is replaced any more. */
-    if (is_outdated(bundle))
-        r = lay_out_anew(bundle, error);
-    if (r == 0)
-        atomic_store(&bundle->secured, true);
+    r = origin_lock(origin, &bundle->lock);
+    if (r < 0)
+        return error_errno(error, r, "cannot compose a zip");
+    r = settle(bundle, error);
+    pthread_mutex_unlock(&bundle->lock);
     return r;
 }
 

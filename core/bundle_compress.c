@@ -155,8 +155,9 @@ static void *do_members(void *argument)
 
     while (atomic_load(&work->result) == 0 &&
            (turn = atomic_fetch_add(&work->next, 1)) < work->count) {
-        if (work->origin->stop && atomic_load(work->origin->stop))
-            fail(work, error_set(&stopped, -ECANCELED, "is being ended"), &stopped);
+        int ended = origin_check(work->origin);
+        if (ended < 0)
+            fail(work, error_set(&stopped, ended, "is being ended"), &stopped);
         else
             do_member(work, &tools, work->pending[turn]);
     }

@@ -41,6 +41,7 @@ void entry_unref(struct entry *entry)
     entry_unref(entry->tree);
     bundle_unref(entry->bundle);
     body_unref(entry->body);
+    body_unref(entry->earlier);
     pthread_mutex_destroy(&entry->body_lock);
     free(entry->name);
     if (!entry->file || entry->path != entry->file->path)
@@ -82,7 +83,6 @@ struct entry *entry_new_zip(const char *name, struct bundle *bundle, struct sour
         return NULL;
     entry->bundle = bundle_ref(bundle);
     entry->owner = owner;
-    entry->mtime = bundle_mtime(bundle);
     return entry;
 }
 
@@ -325,28 +325,65 @@ static int make_body(struct entry *entry, const struct origin *origin, uint64_t 
     return *ret_body ? 0 : error_errno(error, -ENOMEM, "%s", entry->name);
 }
 
+/* Take the new body, unless it says or holds the same as one that there was. The lock is held. */
+static void take_body(struct entry *entry, struct body *made)
+{
+    struct body *earlier = entry->earlier;
+
+    if (entry->body && body_failure(entry->body) && body_failure(made) &&
+        strcmp(body_failure(made), body_failure(entry->body)) == 0) {
+        body_unref(made);
+        return;
+    }
+    if (earlier && !body_failure(made)) {
+        entry->earlier = NULL;
+        if (body_renew(earlier, made)) {
+            body_unref(made);
+            made = earlier;
+        } else {
+            body_unref(earlier);
+        }
+    }
+    body_unref(entry->body);
+    entry->body = made;
+}
+
 int entry_body(struct entry *entry, const struct origin *origin, _Atomic uint64_t *next_number,
                struct body **ret_body, struct error *error)
 {
     struct body *body = NULL;
-    cleanup_lock(&entry->body_lock);
+    int r = origin_lock(origin, &entry->body_lock);
 
+    if (r < 0)
+        return error_errno(error, r, "%s", entry->name);
+    __attribute__((cleanup(cleanup_unlock_scope))) pthread_mutex_t *held = &entry->body_lock;
     /* A failed entry cannot heal; what only could not be read may: an object that is fetched, say.
      */
     if (!entry->body || (body_failure(entry->body) && !entry->failure) ||
         body_is_outdated(entry->body)) {
         uint64_t number = entry->body ? atomic_fetch_add(next_number, 1) : entry->number;
-        int r = make_body(entry, origin, number, &body, error);
+        r = make_body(entry, origin, number, &body, error);
         if (r < 0)
             return r;
-        if (entry->body && body_failure(entry->body) && body_failure(body) &&
-            strcmp(body_failure(body), body_failure(entry->body)) == 0) {
-            body_unref(body);
-        } else {
-            body_unref(entry->body);
-            entry->body = body;
-        }
+        body_set_mtime(body, entry->mtime);
+        take_body(entry, body);
     }
     *ret_body = body_ref(entry->body);
     return 0;
+}
+
+uint64_t entry_number(struct entry *entry)
+{
+    cleanup_lock(&entry->body_lock);
+
+    return entry->body ? body_number(entry->body) : entry->number;
+}
+
+void entry_succeed(struct entry *next, struct entry *last)
+{
+    cleanup_lock(&last->body_lock);
+    struct body *earlier = last->body && !body_failure(last->body) ? last->body : last->earlier;
+
+    if (earlier)
+        next->earlier = body_ref(earlier);
 }

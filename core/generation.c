@@ -168,9 +168,10 @@ static bool has_failed_folder(const struct entry *entry)
 }
 
 int generation_build(const struct origin *origin, struct generation *last, uint64_t serial,
-                     _Atomic uint64_t *next_number, struct generation **ret_generation,
-                     struct error *error)
+                     _Atomic uint64_t *next_number, struct map *vanished,
+                     struct generation **ret_generation, struct error *error)
 {
+    const struct share share = {origin, next_number, vanished};
     cleanup_generation struct generation *generation = calloc(1, sizeof(*generation));
     const char *path = source_path(origin->source);
     const char *commit = source_commit(origin->source);
@@ -188,8 +189,7 @@ int generation_build(const struct origin *origin, struct generation *last, uint6
     if (commit && !(generation->commit = strdup(commit)))
         return error_errno(error, -ENOMEM, "%s", path);
     generation->unhealthy = has_failed_folder(generation->root);
-    generation->root =
-        generation_share(last ? last->root : NULL, generation->root, origin, next_number);
+    generation->root = generation_share(&share, last ? last->root : NULL, generation->root);
     *ret_generation = steal_pointer(&generation);
     return 0;
 }

@@ -1,5 +1,6 @@
 #include "generation_share.h"
 
+#include <addonfs/path.h>
 #include <stdatomic.h>
 #include <string.h>
 
@@ -32,17 +33,105 @@ static bool is_later(struct timespec a, struct timespec b)
 }
 
 /*
- * rsync's quick check compares sizes and whole seconds. Other content under the second that the
- * last one was shown with (or had, before it was moved on itself) is moved on by a second.
+ * Times that rsync believes
+ *
+ * rsync's quick check compares sizes and whole seconds. So other content at a path must not have a
+ * second that another content of this path was shown with: it is moved on behind all of them. All
+ * the seconds of a path are between the first and the last. That holds for a path that was away for
+ * a while, too: what was there before is remembered in `vanished`, by path. It forgets everything
+ * when it has become too large, but then remembers up to when: a name that comes is moved on behind
+ * that.
  */
-static void set_file_time(const struct entry *last, struct entry *next)
+enum { VANISHED_LIMIT = 50000 };
+
+static const char everything[] = ""; /* the key of what was forgotten */
+
+static void widen(struct shown *shown, time_t second)
 {
-    next->shown_from = next->mtime.tv_sec;
-    if (last->kind == ENTRY_FOLDER || next->mtime.tv_sec < last->shown_from ||
-        next->mtime.tv_sec > last->mtime.tv_sec)
+    if (second < shown->first)
+        shown->first = second;
+    if (second > shown->last)
+        shown->last = second;
+}
+
+static bool was_shown(const struct shown *shown, time_t second)
+{
+    return second >= shown->first && second <= shown->last;
+}
+
+static void set_file_time(const struct shown *before, struct entry *next)
+{
+    if (before && was_shown(before, next->mtime.tv_sec))
+        next->mtime.tv_sec = before->last + 1;
+    next->shown = before ? *before : (struct shown){next->mtime.tv_sec, next->mtime.tv_sec};
+    widen(&next->shown, next->mtime.tv_sec);
+}
+
+/* Remember with what `path` was shown. */
+static void remember(struct map *vanished, const char *path, const struct shown *shown)
+{
+    struct shown *known = map_find(vanished, path);
+
+    if (known) {
+        widen(known, shown->first);
+        widen(known, shown->last);
         return;
-    next->shown_from = last->shown_from;
-    next->mtime.tv_sec = last->mtime.tv_sec + 1;
+    }
+    struct shown *copy = malloc(sizeof(*copy));
+    if (!copy)
+        return;
+    *copy = *shown;
+    if (map_put(vanished, path, copy) < 0)
+        free(copy);
+}
+
+static int find_last(void *context, const char *path, void *value)
+{
+    const struct shown *shown = value;
+
+    (void)path;
+    widen(context, shown->last);
+    return 0;
+}
+
+static void forget_all(struct map *vanished)
+{
+    struct shown all = {0, 0};
+
+    (void)map_each(vanished, find_last, &all);
+    map_clear(vanished, free);
+    remember(vanished, everything, &all);
+}
+
+/* Remember all files of a tree that has gone. */
+static void vanish(struct map *vanished, const struct entry *gone, const char *path)
+{
+    for (size_t i = 0; i < gone->count; i++) {
+        cleanup_free char *below = path_join(path, gone->children[i]->name);
+        if (below)
+            vanish(vanished, gone->children[i], below);
+    }
+    if (gone->kind == ENTRY_FOLDER)
+        return;
+    if (vanished->count >= VANISHED_LIMIT)
+        forget_all(vanished);
+    remember(vanished, path, &gone->shown);
+}
+
+/* What a file that comes to `path` was shown with before, if it was there. */
+static const struct shown *shown_before(const struct share *share, const char *path,
+                                        struct shown *ret)
+{
+    if (!share->vanished)
+        return NULL;
+    cleanup_free struct shown *known = map_remove(share->vanished, path);
+    const struct shown *all = map_find(share->vanished, everything);
+    if (!known && !all)
+        return NULL;
+    *ret = known ? *known : *all;
+    if (known && all)
+        widen(ret, all->last);
+    return ret;
 }
 
 /* A folder's first time is that of its newest child; it moves on whenever a name in it moves. */
@@ -67,8 +156,40 @@ static void set_folder_time(const struct entry *last, struct entry *next)
     next->mtime = now;
 }
 
-struct entry *generation_share(struct entry *last, struct entry *next, const struct origin *origin,
-                               _Atomic uint64_t *next_number)
+/* What is there no more. Both are folders; names are sorted. */
+static void vanish_children(const struct share *share, const struct entry *last,
+                            const struct entry *next, const char *path)
+{
+    if (!share->vanished)
+        return;
+    for (size_t i = 0; i < last->count; i++) {
+        const struct entry *gone = last->children[i];
+        const struct entry *now = entry_child(next, gone->name);
+        cleanup_free char *below = NULL;
+        if (now && (now->kind == ENTRY_FOLDER) == (gone->kind == ENTRY_FOLDER))
+            continue;
+        if ((below = path_join(path, gone->name)))
+            vanish(share->vanished, gone, below);
+    }
+}
+
+/* The time of what is new or other at `path`. */
+static void set_time(const struct share *share, const struct entry *last, struct entry *next,
+                     const char *path)
+{
+    bool both_folders = last && last->kind == ENTRY_FOLDER && next->kind == ENTRY_FOLDER;
+    struct shown before;
+
+    if (next->kind == ENTRY_FOLDER)
+        set_folder_time(both_folders ? last : NULL, next);
+    else if (last && last->kind != ENTRY_FOLDER)
+        set_file_time(&last->shown, next);
+    else
+        set_file_time(shown_before(share, path, &before), next);
+}
+
+static struct entry *share_entry(const struct share *share, struct entry *last, struct entry *next,
+                                 const char *path)
 {
     /* Taken from the last generation as it is. */
     if (next == last) {
@@ -78,27 +199,36 @@ struct entry *generation_share(struct entry *last, struct entry *next, const str
     bool both_folders = last && last->kind == ENTRY_FOLDER && next->kind == ENTRY_FOLDER;
     /* A folder that heals goes on from what it was, so that whoever stands below it stays there. */
     struct entry *healthy = both_folders && last->before ? last->before : last;
-    bool same = last && is_same(last, next, origin) && last->count == next->count;
+    bool same = last && is_same(last, next, share->origin) && last->count == next->count;
 
     for (size_t i = 0; i < next->count; i++) {
-        struct entry *before = both_folders ? entry_child(healthy, next->children[i]->name) : NULL;
-        next->children[i] = generation_share(before, next->children[i], origin, next_number);
+        struct entry *child = next->children[i];
+        cleanup_free char *below = path_join(path, child->name);
+        struct entry *before = both_folders ? entry_child(healthy, child->name) : NULL;
+        next->children[i] = share_entry(share, before, child, below ? below : child->name);
         same = same && next->children[i] == before;
     }
     if (same) {
+        /* The next walk goes on from the newer tree (package_walk.h). */
+        struct entry *tree = last->tree;
+        last->tree = next->tree;
+        next->tree = tree;
         entry_unref(next);
         return entry_ref(last);
     }
     if (both_folders && next->failure)
         next->before = entry_ref(healthy);
-    if (next->kind == ENTRY_FOLDER) {
-        set_folder_time(both_folders ? last : NULL, next);
-    } else if (last) {
-        set_file_time(last, next);
-    } else {
-        next->shown_from = next->mtime.tv_sec;
-    }
+    else if (both_folders)
+        vanish_children(share, healthy, next, path);
+    if (last && last->kind == ENTRY_ZIP && next->kind == ENTRY_ZIP)
+        entry_succeed(next, last);
+    set_time(share, last, next, path);
     /* A folder keeps its number as long as there is one at its path. */
-    next->number = both_folders ? last->number : atomic_fetch_add(next_number, 1);
+    next->number = both_folders ? last->number : atomic_fetch_add(share->next_number, 1);
     return next;
+}
+
+struct entry *generation_share(const struct share *share, struct entry *last, struct entry *next)
+{
+    return share_entry(share, last, next, "");
 }

@@ -6,13 +6,23 @@
 #define ADDONFS_GENERATION_SHARE_H
 
 #include <addonfs/entry.h>
+#include <addonfs/map.h>
 
 /*
- * Number the tree `next` (taken over) as the successor of `last` (NULL: there is none) at the same
- * path, and set the times that hang on what changed. Returns the tree to use: `last` again, with
- * one more reference, if nothing differs; or `next`, which then shares what did not change.
+ * What a share works with. `vanished` (or NULL: nothing was before) remembers with which times
+ * paths were shown that are there no more: of struct shown, by path; see generation_share.c.
  */
-struct entry *generation_share(struct entry *last, struct entry *next, const struct origin *origin,
-                               _Atomic uint64_t *next_number);
+struct share {
+    const struct origin *origin;
+    _Atomic uint64_t *next_number;
+    struct map *vanished;
+};
+
+/*
+ * Number the tree `next` (taken over) as the successor of `last` (NULL: there is none), and set the
+ * times that hang on what changed. Returns the tree to use: `last` again, with one more reference,
+ * if nothing differs; or `next`, which then shares what did not change.
+ */
+struct entry *generation_share(const struct share *share, struct entry *last, struct entry *next);
 
 #endif

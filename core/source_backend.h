@@ -8,6 +8,7 @@
 
 #include "source_repository.h"
 
+#include <addonfs/map.h>
 #include <addonfs/source.h>
 
 struct source_backend {
@@ -20,11 +21,19 @@ struct source_backend {
      */
     int (*load)(struct source *source, struct source_folder *folder, bool *ret_changed,
                 struct error *error);
+    /*
+     * The same for a folder that is watched, in which nothing has happened, but which is `unsure`:
+     * only the entries that may have become others without that. NULL: no folder is watched.
+     */
+    int (*load_unsure)(struct source *source, struct source_folder *folder, bool *ret_changed,
+                       struct error *error);
     /* Look at an entry for the first time. */
     int (*look)(struct source *source, struct source_folder *folder, struct source_entry *entry,
                 struct error *error);
     int (*read)(struct source *source, const struct file *file, struct spool *spool,
                 size_t memory_limit, struct content **ret_content, struct error *error);
+    /* source_wait_open. */
+    int (*wait)(struct source *source, struct source_wait *ret_wait);
     /* The folder is about to be freed; or NULL. */
     void (*forget)(struct source *source, struct source_folder *folder);
     /* Free source->state: nothing will be asked any more. */
@@ -41,6 +50,7 @@ struct source {
     bool poll;       /* as in source_options */
     uint64_t owners; /* see source_owners_changed */
     bool pending;    /* folders have become dirty and were not compared yet */
+    bool unreported; /* a refresh has found changes, and failed */
     size_t unsure;   /* how many folders are */
     _Atomic(const char *) warning; /* see source_warning */
     struct error broken;           /* why the current look can answer nothing; code 0: it can */
@@ -50,13 +60,19 @@ struct source {
     void *state; /* the backend's */
 };
 
+/* The record of the folder at `path`, if it was asked for, or NULL. */
+struct source_folder *source_known(const struct source *source, const char *path);
+
 /*
  * Every folder at or below `path` (without links: `real`) is to be compared. With the root for both
  * that is all of them.
  */
 void source_mark(struct source *source, const char *path, const char *real);
 
-/* Must the folder be compared at every look? */
+/* The same for many paths, with or without links, in one walk. */
+void source_mark_below(struct source *source, const struct map *paths);
+
+/* Is there anything in the folder to be compared at every look? */
 void source_set_unsure(struct source *source, struct source_folder *folder, bool unsure);
 
 extern const struct source_backend source_worktree;

@@ -45,6 +45,12 @@ void repository_give_back(struct repository *repository, struct checkout *checko
 int repository_resolve(struct repository *repository, const char *revision, git_oid *ret_commit,
                        struct error *error);
 
+/*
+ * A descriptor that becomes readable when a ref may have changed since. The caller closes it.
+ * -ENOTSUP: nothing tells that here.
+ */
+int repository_watch_refs(const struct repository *repository);
+
 /* What libgit2 said last in this thread, for a message. */
 const char *source_git_message(void);
 

@@ -450,6 +450,13 @@ static int read_blob(struct source *source, const struct file *file, struct spoo
     return r;
 }
 
+static int await(struct source *source, struct source_wait *ret_wait)
+{
+    ret_wait->fd = repository_watch_refs(source->repository);
+    ret_wait->timer = ret_wait->fd == -ENOTSUP;
+    return ret_wait->fd == -ENOTSUP ? 0 : ret_wait->fd;
+}
+
 static void close_revision(struct source *source)
 {
     struct revision *revision = revision_of(source);
@@ -479,5 +486,6 @@ const struct source_backend source_revision_backend = {
     .load = load,
     .look = look,
     .read = read_blob,
+    .wait = await,
     .close = close_revision,
 };

@@ -10,12 +10,13 @@
 #include <string.h>
 
 /*
- * Which folders are compared at a look
+ * What is compared at a look
  *
- * With a watch, those that events have named, and those that are unsure: folders with links,
- * because what is behind a link changes elsewhere; folders with files that cannot be read, because
- * what they failed for may be elsewhere too. Folders that could not be listed have no watch and are
- * compared as well. Without a watch (polling) it is all of them.
+ * With a watch, the folders that events have named. Apart from these what is `unsure`: links,
+ * because what is behind a link changes elsewhere; files that cannot be read, because what they
+ * failed for may be elsewhere too; and folders that cannot be listed, which have no watch. Of a
+ * folder that holds a link or a failed file it is these entries alone. Without a watch (polling) it
+ * is every folder.
  */
 
 struct worktree {
@@ -45,6 +46,7 @@ static void replace(struct source_entry *entry, struct file *file, bool *ret_cha
     *ret_changed = true;
 }
 
+/* `status` is of what lies at `real`; it counts only if the entry has a file that can be read. */
 static int look_at_file(struct source *source, struct source_folder *folder,
                         struct source_entry *entry, const char *real, const struct stat *status,
                         bool *ret_changed, struct error *error)
@@ -64,6 +66,25 @@ static int look_at_file(struct source *source, struct source_folder *folder,
     if (file->failure)
         source_set_unsure(source, folder, true);
     replace(entry, file, ret_changed);
+    return 0;
+}
+
+/*
+ * A linked folder's path may lead to another folder by now although it is the same text: one above
+ * it was swapped where nobody could watch. Then nothing that was listed below it counts.
+ */
+static int compare_linked(struct source *source, const struct source_folder *folder,
+                          const struct source_entry *entry, const struct stat *status,
+                          struct error *error)
+{
+    cleanup_free char *path = path_join(folder->path, entry->name);
+
+    if (!path)
+        return error_errno(error, -ENOMEM, "%s", entry->name);
+    const struct source_folder *known = source_known(source, path);
+    if (known && !known->failure &&
+        (known->identity.device != status->st_dev || known->identity.inode != status->st_ino))
+        source_mark(source, path, entry->real);
     return 0;
 }
 
@@ -91,7 +112,7 @@ static int look_at_link(struct source *source, struct source_folder *folder,
     }
     if (r == 0 && S_ISDIR(status.st_mode)) {
         if (before == SOURCE_FOLDER && strcmp(entry->real, real) == 0)
-            return 0;
+            return compare_linked(source, folder, entry, &status, error);
         source_entry_forget(entry);
         entry->linked = true;
         entry->kind = SOURCE_FOLDER;
@@ -126,6 +147,7 @@ static const char *kind_name(int type)
     }
 }
 
+/* `directory` is the folder's descriptor; only an entry with a file that can be read needs it. */
 static int look_again(struct source *source, int directory, struct source_folder *folder,
                       struct source_entry *entry, bool *ret_changed, struct error *error)
 {
@@ -150,7 +172,8 @@ static int look_again(struct source *source, int directory, struct source_folder
     if (!real)
         return error_errno(error, -ENOMEM, "%s", entry->name);
     /* Gone or of another kind since it was listed: file_take finds out and says so. */
-    if (fstatat(directory, entry->name, &status, AT_SYMLINK_NOFOLLOW) < 0)
+    if (entry->file && !entry->file->failure &&
+        fstatat(directory, entry->name, &status, AT_SYMLINK_NOFOLLOW) < 0)
         memset(&status, 0, sizeof(status));
     return look_at_file(source, folder, entry, real, &status, ret_changed, error);
 }
@@ -159,15 +182,14 @@ static int look(struct source *source, struct source_folder *folder, struct sour
                 struct error *error)
 {
     bool changed = false;
-    cleanup_fd int directory =
-        entry->type == DT_REG
-            ? resolve_open(&worktree_of(source)->root, folder->real, O_PATH | O_DIRECTORY)
-            : -1;
 
-    return look_again(source, directory, folder, entry, &changed, error);
+    return look_again(source, -1, folder, entry, &changed, error);
 }
 
-/* A file system that does not tell types in a listing: look, without entering a mount point. */
+/*
+ * A file system that does not tell types in a listing: look, without entering a mount point. A
+ * negative errno: not now.
+ */
 static int type_of(int directory, const char *name)
 {
     struct resolve_root here = {.fd = directory};
@@ -178,6 +200,8 @@ static int type_of(int directory, const char *name)
         return DT_LNK;
     if (fd == -EXDEV)
         return DT_DIR;
+    if (error_is_transient(fd))
+        return fd;
     return fd < 0 || fstat(fd, &status) < 0 ? DT_UNKNOWN : (int)IFTODT(status.st_mode);
 }
 
@@ -213,16 +237,14 @@ static int read_stream(DIR *stream, struct source_folder *folder, bool *ret_chan
             }
             entries = more;
         }
-        entries[count] = (struct source_entry){
-            .name = strdup(found->d_name),
-            .type =
-                found->d_type == DT_UNKNOWN ? type_of(dirfd(stream), found->d_name) : found->d_type,
-        };
-        if (!entries[count].name) {
+        int type =
+            found->d_type == DT_UNKNOWN ? type_of(dirfd(stream), found->d_name) : found->d_type;
+        char *name = type < 0 ? NULL : strdup(found->d_name);
+        if (!name) {
             source_entries_free(entries, count);
-            return -ENOMEM;
+            return type < 0 ? type : -ENOMEM;
         }
-        count++;
+        entries[count++] = (struct source_entry){.name = name, .type = type};
     }
     if (folder_rename(folder, entries, count))
         *ret_changed = true;
@@ -312,11 +334,9 @@ static int watch(struct source *source, struct source_folder *folder, int fd)
         return r;
     if (r == -ENOSPC)
         watch_no_more(source, "more folders than inotify watches (sysctl "
-                              "fs.inotify.max_user_watches): changes are looked for by comparing "
-                              "all files at every look");
+                              "fs.inotify.max_user_watches)" WATCH_COMPARES);
     else if (r < 0)
-        watch_no_more(source, "inotify does not work here: changes are looked for by comparing "
-                              "all files at every look");
+        watch_no_more(source, "inotify does not work here" WATCH_COMPARES);
     return 0;
 }
 
@@ -335,10 +355,12 @@ static int load(struct source *source, struct source_folder *folder, bool *ret_c
         if (entry->kind != SOURCE_UNSEEN)
             r = look_again(source, fd, folder, entry, ret_changed, error);
     }
-    if (r < 0)
-        unwatch(source, folder);
-    if (r == 0 || (error_is_transient(r) && r != -ESTALE))
-        return r < 0 ? error_errno(error, r, "%s", folder->path) : 0;
+    if (r == 0)
+        return 0;
+    unwatch(source, folder);
+    source_set_unsure(source, folder, true);
+    if (error_is_transient(r) && r != -ESTALE)
+        return error_errno(error, r, "%s", folder->path);
 
     struct error why;
     if (r == -EXDEV)
@@ -352,28 +374,52 @@ static int load(struct source *source, struct source_folder *folder, bool *ret_c
     return 0;
 }
 
-static void mark_moved(void *context, const char *path, const char *real)
+static int load_unsure(struct source *source, struct source_folder *folder, bool *ret_changed,
+                       struct error *error)
 {
-    source_mark(context, path, real);
+    int r = 0;
+
+    source_set_unsure(source, folder, false);
+    for (size_t i = 0; r == 0 && i < folder->count; i++) {
+        struct source_entry *entry = &folder->entries[i];
+        if (entry->linked || (entry->file && entry->file->failure))
+            r = look_again(source, -1, folder, entry, ret_changed, error);
+    }
+    if (r < 0)
+        source_set_unsure(source, folder, true);
+    return r;
 }
 
 static int begin(struct source *source, struct error *error)
 {
     struct worktree *worktree = worktree_of(source);
-    struct watch_report report = {.moved = mark_moved, .context = source};
+    struct watch_report report = {.any = false};
 
+    (void)error;
     if (!worktree->watch)
         return 0;
     int r = watch_drain(worktree->watch, &report);
-    if (r == -ENOMEM)
-        return error_errno(error, r, "%s", source_path(source));
-    if (r < 0)
-        watch_no_more(source, "inotify does not work here: changes are looked for by comparing "
-                              "all files at every look");
+    /* What was read until it failed is nowhere else. */
     if (report.all)
         source_mark(source, "", "");
+    else if (report.moved.count > 0)
+        source_mark_below(source, &report.moved);
+    map_clear(&report.moved, NULL);
     source->pending = source->pending || report.any;
+    if (r < 0)
+        watch_no_more(source, "inotify does not work here" WATCH_COMPARES);
     return 0;
+}
+
+static int await(struct source *source, struct source_wait *ret_wait)
+{
+    const struct worktree *worktree = worktree_of(source);
+
+    if (!worktree->watch)
+        return 0;
+    ret_wait->timer = source->unsure > 0;
+    ret_wait->fd = watch_descriptor(worktree->watch, &ret_wait->inner);
+    return ret_wait->fd < 0 ? ret_wait->fd : 0;
 }
 
 static int read_file(struct source *source, const struct file *file, struct spool *spool,
@@ -424,17 +470,24 @@ int source_worktree_open(struct source *source, struct error *error)
     if (test == -ENOSYS || test == -EPERM)
         return error_errno(error, test, "%s: openat2 is not allowed here (Linux 5.6 or later)",
                            source_path(source));
-    if (!source->poll && test >= 0)
-        worktree->watch = watch_new(test);
-    source->poll = worktree->watch == NULL;
+    if (test < 0)
+        return error_errno(error, test, "%s", source_path(source));
+    if (source->poll)
+        return 0;
+    const char *warning;
+    worktree->watch = watch_new(test, &warning);
+    if (!worktree->watch)
+        watch_no_more(source, warning);
     return 0;
 }
 
 const struct source_backend source_worktree = {
     .begin = begin,
     .load = load,
+    .load_unsure = load_unsure,
     .look = look,
     .read = read_file,
+    .wait = await,
     .forget = unwatch,
     .close = close_worktree,
 };

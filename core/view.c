@@ -24,8 +24,8 @@ static bool heals(const struct entry *entry, const struct origin *origin)
     return found;
 }
 
-/* One attempt; the lock is held. */
-static int look(struct view *view, struct error *error)
+/* One attempt; the lock is held. `*ret_gone`: the generation that was, for the caller to unref. */
+static int look(struct view *view, struct generation **ret_gone, struct error *error)
 {
     struct generation *next = NULL;
     struct error why = {0};
@@ -43,7 +43,7 @@ static int look(struct view *view, struct error *error)
         return 0;
     r = generation_build(&view->origin, view->current,
                          view->current ? view->current->serial + 1 : first_serial(view),
-                         &view->next_number, &next, error);
+                         &view->next_number, &view->vanished, &next, error);
     view->outdated = r < 0 || next->retry;
     if (r < 0)
         return r;
@@ -51,33 +51,50 @@ static int look(struct view *view, struct error *error)
     /* What nobody can tell apart is the same generation. */
     if (view->current && next->root == view->current->root)
         next->serial = view->current->serial;
-    else
-        pthread_cond_broadcast(&view->advanced);
-    generation_unref(view->current);
+    *ret_gone = view->current;
     view->current = next;
     return 0;
 }
 
 int view_look(struct view *view, struct generation **ret_generation, struct error *error)
 {
-    cleanup_lock(&view->lock);
+    struct generation *gone = NULL;
+    uint64_t before;
+    uint64_t after;
     int r = -ESTALE;
-
-    for (int i = 0; r == -ESTALE && i < ATTEMPTS; i++)
-        r = look(view, error);
-    if (r == 0)
-        *ret_generation = generation_ref(view->current);
+    {
+        cleanup_lock(&view->lock);
+        before = after = view->current ? view->current->serial : 0;
+        for (int i = 0; r == -ESTALE && i < ATTEMPTS; i++)
+            r = look(view, &gone, error);
+        if (r == 0) {
+            *ret_generation = generation_ref(view->current);
+            after = view->current->serial;
+        }
+    }
+    /* Without the lock: freeing an archive takes its time. */
+    generation_unref(gone);
+    if (before != after && view->advanced)
+        view->advanced(view->advanced_context);
     return r;
 }
 
-int view_body(struct view *view, struct entry *entry, struct body **ret_body, struct error *error)
+int view_body(struct view *view, struct entry *entry, const _Atomic bool *interrupted,
+              struct body **ret_body, struct error *error)
 {
-    return entry_body(entry, &view->origin, &view->next_number, ret_body, error);
+    struct origin origin = view->origin;
+
+    origin.interrupted = interrupted;
+    return entry_body(entry, &origin, &view->next_number, ret_body, error);
 }
 
-int view_open_body(struct view *view, struct body *body, struct error *error)
+int view_open_body(struct view *view, struct body *body, const _Atomic bool *interrupted,
+                   struct error *error)
 {
-    return body_open(body, &view->origin, error);
+    struct origin origin = view->origin;
+
+    origin.interrupted = interrupted;
+    return body_open(body, &origin, error);
 }
 
 uint64_t view_number(struct view *view)
@@ -112,7 +129,7 @@ static int examine(struct view *view, struct entry *entry, const char *path,
                    : 0;
     if (entry->kind == ENTRY_FOLDER)
         return 0;
-    int r = view_body(view, entry, &body, error);
+    int r = view_body(view, entry, NULL, &body, error);
     size_t known = problems->count;
     if (r == 0 && entry->kind == ENTRY_ZIP)
         r = bundle_problems(entry->bundle, &view->origin, path, problems);
@@ -160,6 +177,12 @@ static int refuse_failed(const struct generation *generation, struct error *erro
         return error_set(error, -EINVAL, "%s: %s", problem->path, problem->reason);
     }
     return 0;
+}
+
+void view_on_advanced(struct view *view, void (*advanced)(void *context), void *context)
+{
+    view->advanced = advanced;
+    view->advanced_context = context;
 }
 
 void view_on_dropped(struct view *view,
@@ -234,7 +257,7 @@ int view_open(const struct view_options *options, struct view **ret_view, struct
     if (!view)
         return error_errno(error, -ENOMEM, "%s", options->source.path);
     pthread_mutex_init(&view->lock, NULL);
-    pthread_cond_init(&view->advanced, NULL);
+    view_watcher_init(view);
     pthread_mutex_init(&view->names_lock, NULL);
     pthread_mutex_init(&view->commit_lock, NULL);
     frozen_table_init(&view->commits, "commits", KEPT_COMMITS);
@@ -256,24 +279,30 @@ int view_open(const struct view_options *options, struct view **ret_view, struct
     return 0;
 }
 
+void view_stop(struct view *view)
+{
+    atomic_store(&view->stop, true);
+}
+
 void view_close(struct view *view)
 {
     if (!view)
         return;
-    atomic_store(&view->stop, true);
+    view_stop(view);
+    view_watcher_end(view);
     if (view->prepares)
         pthread_join(view->preparation, NULL);
     generation_unref(view->current);
     frozen_table_clear(&view->commits);
     frozen_table_clear(&view->snapshots);
     view_forget_names(view);
+    map_clear(&view->vanished, free);
     source_close(view->source);
     /* What it still has to write it reads from members. */
     cache_close(view->cache);
     members_free(view->members);
     spool_free(view->spool);
     pthread_mutex_destroy(&view->commit_lock);
-    pthread_cond_destroy(&view->advanced);
     pthread_mutex_destroy(&view->lock);
     free(view);
 }

@@ -103,17 +103,17 @@ struct generation *frozen_table_add(struct frozen_table *table, struct generatio
     return known;
 }
 
-static int list_generation(void *context, const char *id, void *generation)
+int view_collect_id(void *context, const char *id, void *value)
 {
-    struct ref_names *names = context;
-    struct ref_name *items = reallocarray(names->items, names->count + 1, sizeof(*items));
+    struct ref_names *ids = context;
+    struct ref_name *items = reallocarray(ids->items, ids->count + 1, sizeof(*items));
 
-    (void)generation;
+    (void)value;
     if (!items)
         return -ENOMEM;
-    names->items = items;
-    items[names->count] = (struct ref_name){strdup(id), true};
-    return items[names->count++].name ? 0 : -ENOMEM;
+    ids->items = items;
+    items[ids->count] = (struct ref_name){strdup(id), true};
+    return items[ids->count++].name ? 0 : -ENOMEM;
 }
 
 int frozen_table_list(struct frozen_table *table, struct ref_names *ret_names)
@@ -121,7 +121,7 @@ int frozen_table_list(struct frozen_table *table, struct ref_names *ret_names)
     struct ref_names names = {0};
     cleanup_lock(&table->lock);
 
-    int r = map_each(&table->by_id, list_generation, &names);
+    int r = map_each(&table->by_id, view_collect_id, &names);
     if (r < 0)
         ref_names_clear(&names);
     else
@@ -131,6 +131,24 @@ int frozen_table_list(struct frozen_table *table, struct ref_names *ret_names)
 
 /* --- Commits ------------------------------------------------------------------------------------
  */
+
+/*
+ * A frozen tree's root has the number of its name, so that a listing can tell it. Not so if it may
+ * turn out otherwise next time: then it is another inode each time.
+ */
+static int name_root(struct view *view, const char *folder, struct generation *generation,
+                     struct error *error)
+{
+    uint64_t number = generation->unhealthy ? generation->root->number
+                                            : view_number_of(view, folder, generation->id);
+
+    if (number == 0) {
+        generation_unref(generation);
+        return error_errno(error, -ENOMEM, "%s", folder);
+    }
+    generation->root->number = number;
+    return 0;
+}
 
 static int build_commit(struct view *view, const char *id, struct generation **ret_generation,
                         struct error *error)
@@ -146,10 +164,11 @@ static int build_commit(struct view *view, const char *id, struct generation **r
     if (r < 0)
         return r;
     origin.source = source;
-    r = generation_build(&origin, NULL, 0, &view->next_number, ret_generation, error);
-    if (r == 0)
-        memcpy((*ret_generation)->id, id, strlen(id) + 1);
-    return r;
+    r = generation_build(&origin, NULL, 0, &view->next_number, NULL, ret_generation, error);
+    if (r < 0)
+        return r;
+    memcpy((*ret_generation)->id, id, strlen(id) + 1);
+    return name_root(view, "commits", *ret_generation, error);
 }
 
 int view_commit(struct view *view, const char *id, struct generation **ret_generation,
@@ -194,6 +213,8 @@ static int freeze(struct view *view, struct generation **ret_generation, struct 
         }
     }
     r = generation_freeze(live, &view->origin, &view->next_number, &frozen, error);
+    if (r == 0)
+        r = name_root(view, "snapshots", frozen, error);
     if (r < 0)
         return r;
     frozen = frozen_table_add(&view->snapshots, frozen);

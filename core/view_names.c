@@ -17,59 +17,22 @@ enum { SEEN_LIMIT = 100000 };
 /* --- Numbers ------------------------------------------------------------------------------------
  */
 
-/* The number of a name that comes and goes: the same as long as it leads to the same. */
-struct name_number {
-    char *target; /* of a link, or NULL */
-    uint64_t number;
-};
-
-static void number_free(void *pointer)
-{
-    struct name_number *number = pointer;
-
-    free(number->target);
-    free(number);
-}
-
-static bool same_text(const char *a, const char *b)
-{
-    return a == b || (a && b && strcmp(a, b) == 0);
-}
-
-/* The entry of `path`, made if need be; or NULL without memory. The lock is held. */
-static struct name_number *number_of(struct view *view, const char *path)
-{
-    struct name_number *number = map_find(&view->numbers, path);
-
-    if (number)
-        return number;
-    number = calloc(1, sizeof(*number));
-    if (number && map_put(&view->numbers, path, number) < 0) {
-        free(number);
-        number = NULL;
-    }
-    return number;
-}
-
-/* Numbers are never used twice: a link that leads elsewhere is another inode. 0 without memory. */
-static uint64_t give_number(struct view *view, const char *folder, const char *name,
-                            const char *target)
+/* The number of the name, the same as long as the view lives. 0 without memory. */
+uint64_t view_number_of(struct view *view, const char *folder, const char *name)
 {
     cleanup_free char *path = path_join(folder, name);
     cleanup_lock(&view->names_lock);
-    struct name_number *known = path ? number_of(view, path) : NULL;
+    uint64_t *number = path ? map_find(&view->numbers, path) : NULL;
 
-    if (!known)
+    if (number || !path)
+        return number ? *number : 0;
+    number = malloc(sizeof(*number));
+    if (!number || map_put(&view->numbers, path, number) < 0) {
+        free(number);
         return 0;
-    if (known->number == 0 || !same_text(known->target, target)) {
-        char *copy = target ? strdup(target) : NULL;
-        if (target && !copy)
-            return 0;
-        free(known->target);
-        known->target = copy;
-        known->number = atomic_fetch_add(&view->next_number, 1);
     }
-    return known->number;
+    *number = atomic_fetch_add(&view->next_number, 1);
+    return *number;
 }
 
 /* --- Commits that were looked up ----------------------------------------------------------------
@@ -85,7 +48,7 @@ static void see_commit(struct view *view, const char *id)
 
 void view_forget_names(struct view *view)
 {
-    map_clear(&view->numbers, number_free);
+    map_clear(&view->numbers, free);
     map_clear(&view->seen_commits, NULL);
     pthread_mutex_destroy(&view->names_lock);
 }
@@ -104,7 +67,7 @@ void view_name_clear(struct view_name *name)
 static int answer_link(struct view *view, const char *folder, const char *name, char *target,
                        int64_t time, struct view_name *ret_name, struct error *error)
 {
-    uint64_t number = target ? give_number(view, folder, name, target) : 0;
+    uint64_t number = target ? view_number_of(view, folder, name) : 0;
 
     if (number == 0) {
         free(target);
@@ -147,7 +110,7 @@ static int answer_ref(struct view *view, const char *folder, const char *name,
 static int answer_folder(struct view *view, const char *folder, const char *name,
                          struct view_name *ret_name, struct error *error)
 {
-    uint64_t number = give_number(view, folder, name, NULL);
+    uint64_t number = view_number_of(view, folder, name);
 
     *ret_name = (struct view_name){
         .kind = VIEW_FOLDER,
@@ -280,14 +243,16 @@ void view_names_clear(struct view_names *names)
     *names = (struct view_names){0};
 }
 
-static int add(struct view_names *names, const char *name, enum view_kind kind, uint64_t number)
+static int add(struct view *view, const char *folder, struct view_names *names, const char *name,
+               enum view_kind kind)
 {
+    uint64_t number = view_number_of(view, folder, name);
     struct view_listed *items = reallocarray(names->items, names->count + 1, sizeof(*names->items));
 
     if (!items)
         return -ENOMEM;
     names->items = items;
-    char *copy = strdup(name);
+    char *copy = number ? strdup(name) : NULL;
     if (!copy)
         return -ENOMEM;
     items[names->count++] = (struct view_listed){copy, kind, number};
@@ -296,19 +261,13 @@ static int add(struct view_names *names, const char *name, enum view_kind kind, 
 
 static int list_top(struct view *view, struct view_names *names)
 {
-    struct view_name found;
     struct ref head;
     int r = 0;
 
     for (size_t i = 0; r == 0 && i < TOP_COUNT; i++) {
-        if (strcmp(top_names[i], "HEAD") == 0) {
-            if (refs_head(view->source, &head, NULL) != -ENOENT)
-                r = add(names, top_names[i], VIEW_LINK, 0);
-            continue;
-        }
-        r = answer_folder(view, "", top_names[i], &found, NULL);
-        if (r == 0)
-            r = add(names, top_names[i], VIEW_FOLDER, found.number);
+        bool is_head = strcmp(top_names[i], "HEAD") == 0;
+        if (!is_head || refs_head(view->source, &head, NULL) != -ENOENT)
+            r = add(view, "", names, top_names[i], is_head ? VIEW_LINK : VIEW_FOLDER);
     }
     return r;
 }
@@ -317,53 +276,36 @@ static int list_refs(struct view *view, enum refs_kind kind, const char *folder,
                      struct view_names *names, struct error *error)
 {
     cleanup_ref_names struct ref_names refs = {0};
-    struct view_name found;
 
     int r = refs_list(view->source, kind, below, &refs, error);
     /* A folder of refs is there as long as there are refs in it. */
     if (r == 0 && refs.count == 0 && *below)
         r = error_errno(error, -ENOENT, "%s", folder);
-    for (size_t i = 0; r == 0 && i < refs.count; i++) {
-        if (!refs.items[i].is_folder) {
-            r = add(names, refs.items[i].name, VIEW_LINK, 0);
-            continue;
-        }
-        r = answer_folder(view, folder, refs.items[i].name, &found, error);
-        if (r == 0)
-            r = add(names, refs.items[i].name, VIEW_FOLDER, found.number);
-    }
+    for (size_t i = 0; r == 0 && i < refs.count; i++)
+        r = add(view, folder, names, refs.items[i].name,
+                refs.items[i].is_folder ? VIEW_FOLDER : VIEW_LINK);
     return r;
-}
-
-struct listing {
-    struct view_names *names;
-    const char *head; /* not listed yet, or NULL */
-};
-
-static int list_seen(void *context, const char *id, void *value)
-{
-    struct listing *listing = context;
-    int order = listing->head ? strcmp(listing->head, id) : 1;
-    int r = 0;
-
-    (void)value;
-    if (order < 0)
-        r = add(listing->names, listing->head, VIEW_FROZEN, 0);
-    if (order <= 0)
-        listing->head = NULL;
-    return r < 0 ? r : add(listing->names, id, VIEW_FROZEN, 0);
 }
 
 static int list_commits(struct view *view, struct view_names *names)
 {
+    cleanup_ref_names struct ref_names ids = {0};
     struct ref head;
-    struct listing listing = {.names = names};
-    cleanup_lock(&view->names_lock);
-
-    if (refs_head(view->source, &head, NULL) == 0)
-        listing.head = head.commit;
-    int r = map_each(&view->seen_commits, list_seen, &listing);
-    return r == 0 && listing.head ? add(names, listing.head, VIEW_FROZEN, 0) : r;
+    bool has_head = refs_head(view->source, &head, NULL) == 0;
+    int r;
+    {
+        cleanup_lock(&view->names_lock);
+        r = map_each(&view->seen_commits, view_collect_id, &ids);
+    }
+    for (size_t i = 0; r == 0 && i < ids.count; i++) {
+        int order = has_head ? strcmp(head.commit, ids.items[i].name) : 1;
+        if (order < 0)
+            r = add(view, "commits", names, head.commit, VIEW_FROZEN);
+        has_head = has_head && order > 0;
+        if (r == 0)
+            r = add(view, "commits", names, ids.items[i].name, VIEW_FROZEN);
+    }
+    return r == 0 && has_head ? add(view, "commits", names, head.commit, VIEW_FROZEN) : r;
 }
 
 static int list_snapshots(struct view *view, struct view_names *names)
@@ -372,8 +314,8 @@ static int list_snapshots(struct view *view, struct view_names *names)
     int r = frozen_table_list(&view->snapshots, &ids);
 
     for (size_t i = 0; r == 0 && i < ids.count; i++)
-        r = add(names, ids.items[i].name, VIEW_FROZEN, 0);
-    return r < 0 ? r : add(names, current_name, VIEW_LINK, 0);
+        r = add(view, "snapshots", names, ids.items[i].name, VIEW_FROZEN);
+    return r < 0 ? r : add(view, "snapshots", names, current_name, VIEW_LINK);
 }
 
 int view_list(struct view *view, const char *folder, struct view_names *ret_names,

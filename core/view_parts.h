@@ -44,13 +44,25 @@ struct view {
     pthread_mutex_t commit_lock; /* held while the tree of a commit is built, one at a time */
 
     pthread_mutex_t names_lock; /* guards the next two */
-    struct map numbers;         /* of struct name_number, by path */
+    struct map numbers;         /* of names that come and go, by path */
     struct map seen_commits;    /* by id: those that were looked up */
 
     pthread_mutex_t lock; /* around looks: the source's folders, and the rest */
     struct generation *current;
+    struct map vanished; /* see generation_share.h */
     bool outdated; /* the last look did not end, or left something out that may be there now */
-    pthread_cond_t advanced; /* `current` has another serial */
+    void (*advanced)(void *context); /* see view_on_advanced */
+    void *advanced_context;
+
+    struct watcher {
+        pthread_mutex_t lock; /* guards the rest */
+        pthread_cond_t wake;
+        pthread_t thread;
+        bool started;
+        bool ending;
+        size_t count; /* who watches */
+        int bell;     /* eventfd(2): rung when `count` falls to 0, and at the end */
+    } watcher;
 };
 
 void frozen_table_init(struct frozen_table *table, const char *folder, size_t kept_limit);
@@ -67,6 +79,9 @@ struct generation *frozen_table_find(struct frozen_table *table, const char *id)
  */
 struct generation *frozen_table_add(struct frozen_table *table, struct generation *generation);
 
+/* For map_each: adds the key to a struct ref_names. */
+int view_collect_id(void *context, const char *id, void *value);
+
 /* The ids of all that are alive, sorted; -ENOMEM. */
 int frozen_table_list(struct frozen_table *table, struct ref_names *ret_names);
 
@@ -76,6 +91,13 @@ int view_commit(struct view *view, const char *id, struct generation **ret_gener
 
 /* The live view as it is now, frozen. Errors as view_look, and -ENOSPC. */
 int view_snapshot(struct view *view, struct generation **ret_generation, struct error *error);
+
+/* The number of a name in a folder of names, the same as long as the view lives. 0: no memory. */
+uint64_t view_number_of(struct view *view, const char *folder, const char *name);
+
+/* End the thread of view_watcher.c, if there is one. */
+void view_watcher_init(struct view *view);
+void view_watcher_end(struct view *view);
 
 /* Free what view_names.c keeps. */
 void view_forget_names(struct view *view);

@@ -4,6 +4,7 @@
 #include "mountinfo.h"
 #include "operations.h"
 #include "report.h"
+#include "signals.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -43,28 +44,6 @@ void daemon_close_others(int keep)
     if (keep > 3)
         close_range(3, (unsigned)keep - 1, 0);
     close_range(keep < 3 ? 3 : (unsigned)keep + 1, ~0U, 0);
-}
-
-/*
- * Signals that end a daemon wait until it can end well: they are blocked before anything is mounted
- * and before the first thread is started, and let through only while the session's handlers stand.
- */
-static sigset_t end_signals(void)
-{
-    sigset_t ends;
-
-    sigemptyset(&ends);
-    sigaddset(&ends, SIGTERM);
-    sigaddset(&ends, SIGINT);
-    sigaddset(&ends, SIGHUP);
-    return ends;
-}
-
-static void hold_signals(sigset_t *ret_before)
-{
-    sigset_t ends = end_signals();
-
-    pthread_sigmask(SIG_BLOCK, &ends, ret_before);
 }
 
 /* --- One process: open, mount, serve -----------------------------------------------------------
@@ -146,7 +125,7 @@ static int mount_session(const struct daemon *daemon, struct fuse_session *sessi
 }
 
 /* Requests that wait for compression hold a thread each: no other may wait for one of them. */
-enum { THREAD_LIMIT = 512, IDLE_THREADS = 10 };
+enum { THREAD_LIMIT = 4096, IDLE_THREADS = 10 };
 
 static int loop(struct fuse_session *session)
 {
@@ -161,26 +140,26 @@ static int loop(struct fuse_session *session)
     return r;
 }
 
-/* What is mounted, until a signal or somebody's umount ends it. Signals are held before and after.
- */
+/* What is mounted, until a signal or somebody's umount ends it. */
 static int serve(const struct daemon *daemon, struct filesystem *filesystem,
-                 struct fuse_session *session, const sigset_t *signals, struct error *error)
+                 struct fuse_session *session, struct error *error)
 {
-    int r = fuse_set_signal_handlers(session) == 0 ? 0 : -EIO;
+    struct signals signals;
+    int r = signals_begin(&signals, filesystem, session);
 
-    /* Whoever started us may have been interrupted, and believes that nothing is mounted. */
-    if (r == 0 && daemon->report >= 0)
-        r = report_send(daemon->report, REPORT_SERVING, NULL, -1);
     if (r < 0)
         return error_errno(error, r, "%s: cannot begin to serve", daemon->mountpoint);
-    if (daemon->foreground)
-        log_line(LOG_NOTICE, "%s is mounted at %s", daemon->source, daemon->mountpoint);
-    filesystem_begin(filesystem);
-    pthread_sigmask(SIG_SETMASK, signals, NULL);
-    r = loop(session);
-    hold_signals(NULL);
-    fuse_remove_signal_handlers(session);
-    /* Above 0 it is the signal that ended it, which is a clean end. */
+    /* Whoever started us may have been interrupted, and believes that nothing is mounted. */
+    if (daemon->report >= 0)
+        r = report_send(daemon->report, REPORT_SERVING, NULL, -1);
+    if (r == 0) {
+        if (daemon->foreground)
+            log_line(LOG_NOTICE, "%s is mounted at %s", daemon->source, daemon->mountpoint);
+        filesystem_begin(filesystem, session);
+        r = loop(session);
+    }
+    signals_end(&signals);
+    filesystem_end(filesystem);
     return r < 0 ? error_errno(error, r, "%s: serving has failed", daemon->mountpoint) : 0;
 }
 
@@ -208,7 +187,7 @@ static void let_go(int fd)
     close(broken[1]);
 }
 
-static int run_alone(const struct daemon *daemon, const sigset_t *signals, struct error *error)
+static int run_alone(const struct daemon *daemon, struct error *error)
 {
     cleanup_filesystem struct filesystem *filesystem = NULL;
     cleanup_session struct fuse_session *session = NULL;
@@ -225,7 +204,7 @@ static int run_alone(const struct daemon *daemon, const sigset_t *signals, struc
     if (r < 0)
         return r;
     (void)mountinfo_find(daemon->mountpoint, &mount);
-    r = serve(daemon, filesystem, session, signals, error);
+    r = serve(daemon, filesystem, session, error);
     if (!is_there(daemon, &mount))
         let_go(fuse_session_fd(session));
     fuse_session_unmount(session);
@@ -235,8 +214,7 @@ static int run_alone(const struct daemon *daemon, const sigset_t *signals, struc
 /* --- Two processes: the server -----------------------------------------------------------------
  */
 
-static int serve_as_owner(const struct daemon *daemon, pid_t keeper, const sigset_t *signals,
-                          struct error *error)
+static int serve_as_owner(const struct daemon *daemon, pid_t keeper, struct error *error)
 {
     cleanup_filesystem struct filesystem *filesystem = NULL;
     cleanup_session struct fuse_session *session = NULL;
@@ -271,7 +249,7 @@ static int serve_as_owner(const struct daemon *daemon, pid_t keeper, const sigse
     if (fuse_session_mount(session, place) != 0)
         return error_set(error, -EIO, "%s: %s", daemon->mountpoint, fuse_words);
     device = -1; /* the session's */
-    return serve(daemon, filesystem, session, signals, error);
+    return serve(daemon, filesystem, session, error);
 }
 
 /* --- Two processes: the keeper -----------------------------------------------------------------
@@ -351,14 +329,14 @@ static int keep(const struct keeper *keeper, struct mountinfo *ret_mount, bool *
     return r == REPORT_FAILED ? error->code : 0;
 }
 
-static int run_in_halves(const struct daemon *daemon, const sigset_t *signals, struct error *error)
+static int run_in_halves(const struct daemon *daemon, struct error *error)
 {
     struct keeper keeper = {.daemon = daemon, .server_end = -1, .signals = -1};
     struct mountinfo mount = {0};
     bool serving = false;
     int ends[2];
     int status = 0;
-    sigset_t ending = end_signals();
+    sigset_t ending = signals_that_end();
     pid_t self = getpid();
 
     int r = report_pair(ends);
@@ -371,7 +349,7 @@ static int run_in_halves(const struct daemon *daemon, const sigset_t *signals, s
     if (keeper.server == 0) {
         struct daemon server = *daemon;
         server.report = ends[1];
-        r = serve_as_owner(&server, self, signals, error);
+        r = serve_as_owner(&server, self, error);
         if (r < 0)
             (void)report_send(server.report, REPORT_FAILED, error, -1);
         exit(r < 0 ? 1 : 0);
@@ -402,9 +380,8 @@ int daemon_run(const struct daemon *daemon, struct error *error)
     sigset_t signals;
 
     fuse_set_log_func(keep_words);
-    hold_signals(&signals);
-    int r = daemon->identity.change ? run_in_halves(daemon, &signals, error)
-                                    : run_alone(daemon, &signals, error);
+    signals_hold(&signals);
+    int r = daemon->identity.change ? run_in_halves(daemon, error) : run_alone(daemon, error);
     pthread_sigmask(SIG_SETMASK, &signals, NULL);
     if (r < 0 && daemon->report >= 0)
         (void)report_send(daemon->report, REPORT_FAILED, error, -1);

@@ -1,5 +1,6 @@
 #include "filesystem.h"
 #include "log.h"
+#include "reaper.h"
 
 #include <addonfs/path.h>
 #include <addonfs/status.h>
@@ -10,6 +11,7 @@
 
 static const char control_name[] = ".addonfs";
 static const char status_name[] = "status.json";
+static const char generation_name[] = "generation";
 
 enum {
     /*
@@ -33,7 +35,8 @@ struct filesystem *filesystem_new(struct view *view, const struct options *optio
         return NULL;
     }
     pthread_mutex_init(&filesystem->lock, NULL);
-    handle_list_init(&filesystem->handles);
+    waiting_init(&filesystem->waiting, view);
+    handle_list_init(&filesystem->handles, &filesystem->waiting);
     filesystem->view = view;
     filesystem->options = options;
     filesystem->mountpoint = mountpoint;
@@ -51,6 +54,7 @@ void filesystem_free(struct filesystem *filesystem)
     if (!filesystem)
         return;
     handle_list_clear(&filesystem->handles);
+    waiting_end(&filesystem->waiting);
     inode_unref(filesystem->status);
     inode_table_free(filesystem->inodes);
     view_close(filesystem->view);
@@ -59,7 +63,7 @@ void filesystem_free(struct filesystem *filesystem)
     free(filesystem);
 }
 
-bool filesystem_lists_control(const struct filesystem *filesystem)
+bool filesystem_shows_all(const struct filesystem *filesystem)
 {
     return !filesystem->options->view_package;
 }
@@ -83,6 +87,18 @@ static void report(struct filesystem *filesystem, const char *path, const char *
         log_line(warning ? LOG_WARNING : LOG_ERR, "%s: %s", path, reason);
 }
 
+int filesystem_open(struct filesystem *filesystem, const struct inode *inode,
+                    const _Atomic bool *interrupted)
+{
+    struct error error = {0};
+    int r = view_open_body(filesystem->view, inode->body, interrupted, &error);
+
+    /* Outdated is no fault: the name is looked up again. */
+    if (r < 0 && r != -ESTALE && r != -EINTR && r != -ECANCELED && !body_failure(inode->body))
+        report(filesystem, "", error.text, false);
+    return r;
+}
+
 /* What the view has to say may come at any time. */
 static void report_warnings(struct filesystem *filesystem)
 {
@@ -92,10 +108,45 @@ static void report_warnings(struct filesystem *filesystem)
         report(filesystem, "", warning, true);
 }
 
-void filesystem_begin(struct filesystem *filesystem)
+static void tell_waiters(void *context)
 {
+    struct filesystem *filesystem = context;
+
+    waiting_advanced(&filesystem->waiting);
+}
+
+static void reap(void *context, const char *folder, const char *id)
+{
+    struct filesystem *filesystem = context;
+    struct view_name parent;
+
+    view_folder(filesystem->view, folder, &parent);
+    cleanup_lock(&filesystem->lock);
+    if (filesystem->reaper)
+        reaper_add(filesystem->reaper, parent.number, id);
+}
+
+void filesystem_begin(struct filesystem *filesystem, struct fuse_session *session)
+{
+    filesystem->reaper = reaper_new(session);
+    view_on_advanced(filesystem->view, tell_waiters, filesystem);
+    view_on_dropped(filesystem->view, reap, filesystem);
     report_warnings(filesystem);
     view_prepare(filesystem->view);
+}
+
+void filesystem_end(struct filesystem *filesystem)
+{
+    struct reaper *reaper;
+
+    /* Nobody is kept waiting by a compression that is for nothing. */
+    view_stop(filesystem->view);
+    {
+        cleanup_lock(&filesystem->lock);
+        reaper = filesystem->reaper;
+        filesystem->reaper = NULL;
+    }
+    reaper_free(reaper);
 }
 
 static void report_all(struct filesystem *filesystem, const struct problems *problems)
@@ -146,8 +197,8 @@ static void set_size(struct stat *status, uint64_t size)
     status->st_blocks = (blkcnt_t)(size / 512 + (size % 512 != 0));
 }
 
-void filesystem_folder_status(const struct filesystem *filesystem, uint64_t number,
-                              const struct entry *entry, struct stat *ret_status)
+static void folder_status(const struct filesystem *filesystem, uint64_t number,
+                          const struct entry *entry, struct stat *ret_status)
 {
     set_attributes(filesystem, ret_status, number, S_IFDIR, &entry->owner, entry->mtime);
     ret_status->st_nlink = 2;
@@ -182,15 +233,24 @@ int filesystem_folder(struct filesystem *filesystem, const struct inode *inode,
 
 struct inode *filesystem_inode(struct filesystem *filesystem, uint64_t number)
 {
-    /* The kernel knows these two without, or before, a lookup. */
-    if (number != FUSE_ROOT_ID && number != CONTROL_NUMBER)
+    struct inode *inode;
+
+    /* The kernel knows these without, or before, a lookup. */
+    switch (number) {
+    case FUSE_ROOT_ID:
+        inode = inode_new(INODE_FOLDER, number);
+        if (inode && !(inode->path = strdup(filesystem->root))) {
+            inode_unref(inode);
+            return NULL;
+        }
+        return inode;
+    case CONTROL_NUMBER:
+        return inode_new(INODE_CONTROL, number);
+    case GENERATION_NUMBER:
+        return inode_new(INODE_GENERATION, number);
+    default:
         return inode_get(filesystem->inodes, number);
-    struct inode *inode = inode_new(number == FUSE_ROOT_ID ? INODE_FOLDER : INODE_CONTROL, number);
-    if (inode && number == FUSE_ROOT_ID && !(inode->path = strdup(filesystem->root))) {
-        inode_unref(inode);
-        return NULL;
     }
-    return inode;
 }
 
 static int new_text(struct filesystem *filesystem, char **text, struct inode **ret_inode)
@@ -236,74 +296,101 @@ static int lookup_status(struct filesystem *filesystem, struct inode **ret_inode
     return 0;
 }
 
-static int folder_inode(const struct inode *parent, const struct entry *entry,
-                        struct inode **ret_inode)
+/* --- Names --------------------------------------------------------------------------------------
+ */
+
+static int find_live_folder(struct filesystem *filesystem, const struct inode *parent,
+                            const struct entry *entry, struct found *found)
 {
     cleanup_inode struct inode *inode = inode_new(INODE_FOLDER, entry->number);
 
     if (!inode || !(inode->path = path_join(parent->path, entry->name)))
         return -ENOMEM;
-    *ret_inode = steal_pointer(&inode);
+    /* Number and attributes from one generation. */
+    folder_status(filesystem, entry->number, entry, &found->status);
+    found->inode = steal_pointer(&inode);
     return 0;
 }
 
-static int body_inode(struct filesystem *filesystem, const struct entry *entry, struct body *body,
-                      struct inode **ret_inode)
+/* A folder of a frozen tree; `generation` is referenced. */
+static int find_frozen_folder(struct filesystem *filesystem, struct generation *generation,
+                              struct entry *entry, struct found *found)
 {
-    struct inode *inode = inode_new(INODE_BODY, body_number(body));
+    struct inode *inode = inode_new(INODE_FROZEN, entry->number);
 
     if (!inode)
         return -ENOMEM;
-    inode->body = body_ref(body);
-    set_attributes(filesystem, &inode->status, inode->number, S_IFREG, &entry->owner, entry->mtime);
-    set_size(&inode->status, body_failure(body) ? UNREADABLE_SIZE : body_size(body));
-    *ret_inode = inode;
+    inode->generation = generation_ref(generation);
+    inode->entry = entry;
+    folder_status(filesystem, entry->number, entry, &inode->status);
+    found->inode = inode;
+    found->status = inode->status;
+    found->name_lasts = found->status_lasts = !entry->failure;
     return 0;
 }
 
-/* One attempt; -ESTALE from a body means that the source has moved on. */
-static int lookup_once(struct filesystem *filesystem, const struct inode *parent, const char *name,
-                       struct inode **ret_inode, struct stat *ret_status, bool *ret_again)
+/* -ESTALE from a body means that the source has moved on. */
+static int find_body(struct filesystem *filesystem, struct entry *entry,
+                     const _Atomic bool *interrupted, struct found *found)
+{
+    cleanup_body struct body *body = NULL;
+    struct error error = {0};
+
+    int r = view_body(filesystem->view, entry, interrupted, &body, &error);
+    if (r < 0)
+        return r;
+    if (body_failure(body) && body_is_news(body))
+        report_entry(filesystem, entry, body);
+    struct inode *inode = inode_new(INODE_BODY, body_number(body));
+    if (!inode)
+        return -ENOMEM;
+    inode->body = body_ref(body);
+    set_attributes(filesystem, &inode->status, inode->number, S_IFREG, &entry->owner,
+                   body_mtime(body));
+    set_size(&inode->status, body_failure(body) ? UNREADABLE_SIZE : body_size(body));
+    found->inode = inode;
+    return filesystem_status(filesystem, inode, &found->status, &found->status_lasts);
+}
+
+static int cannot_list(struct filesystem *filesystem, const struct entry *folder)
+{
+    report(filesystem, folder->path, folder->failure, false);
+    return -EIO;
+}
+
+/* One attempt; `*ret_again`: the source has moved on meanwhile. */
+static int find_live_once(struct filesystem *filesystem, const struct inode *parent,
+                          const char *name, const _Atomic bool *interrupted, struct found *found,
+                          bool *ret_again)
 {
     cleanup_generation struct generation *generation = NULL;
-    cleanup_body struct body *body = NULL;
     struct entry *folder = NULL;
-    struct error error = {0};
 
     int r = filesystem_folder(filesystem, parent, &generation, &folder);
     if (r < 0)
         return r;
-    if (folder->failure) {
-        report(filesystem, folder->path, folder->failure, false);
-        return -EIO;
-    }
+    if (folder->failure)
+        return cannot_list(filesystem, folder);
     struct entry *entry = entry_child(folder, name);
     if (!entry)
         return -ENOENT;
-    if (entry->kind == ENTRY_FOLDER) {
-        /* Number and attributes from one generation. */
-        filesystem_folder_status(filesystem, entry->number, entry, ret_status);
-        return folder_inode(parent, entry, ret_inode);
-    }
-    r = view_body(filesystem->view, entry, &body, &error);
+    if (entry->kind == ENTRY_FOLDER)
+        return find_live_folder(filesystem, parent, entry, found);
+    r = find_body(filesystem, entry, interrupted, found);
     *ret_again = r == -ESTALE;
-    if (r < 0)
-        return r;
-    if (body_failure(body))
-        report_entry(filesystem, entry, body);
-    return body_inode(filesystem, entry, body, ret_inode);
+    return r;
 }
 
 /* Until nothing changes while it is looked at. */
-static int lookup_entry(struct filesystem *filesystem, const struct inode *parent, const char *name,
-                        struct inode **ret_inode, struct stat *ret_status)
+static int find_live(struct filesystem *filesystem, const struct inode *parent, const char *name,
+                     const _Atomic bool *interrupted, struct found *found)
 {
     struct timespec now;
     time_t end = 0;
 
     for (;;) {
         bool again = false;
-        int r = lookup_once(filesystem, parent, name, ret_inode, ret_status, &again);
+        int r = find_live_once(filesystem, parent, name, interrupted, found, &again);
         if (!again)
             return r;
         clock_gettime(CLOCK_MONOTONIC, &now);
@@ -316,61 +403,220 @@ static int lookup_entry(struct filesystem *filesystem, const struct inode *paren
     }
 }
 
-int filesystem_lookup(struct filesystem *filesystem, const struct inode *parent, const char *name,
-                      struct inode **ret_inode, struct stat *ret_status, bool *ret_forever)
+static int find_frozen(struct filesystem *filesystem, const struct inode *parent, const char *name,
+                       const _Atomic bool *interrupted, struct found *found)
 {
-    int r;
+    const struct entry *folder = parent->entry;
 
-    report_warnings(filesystem);
-    if (parent->kind == INODE_CONTROL) {
-        r = strcmp(name, status_name) == 0 ? lookup_status(filesystem, ret_inode) : -ENOENT;
-    } else if (parent->kind != INODE_FOLDER) {
-        r = -ENOTDIR;
-    } else if (parent->number == FUSE_ROOT_ID && strcmp(name, control_name) == 0) {
-        *ret_inode = filesystem_inode(filesystem, CONTROL_NUMBER);
-        r = *ret_inode ? 0 : -ENOMEM;
-    } else {
-        r = lookup_entry(filesystem, parent, name, ret_inode, ret_status);
+    if (folder->failure)
+        return cannot_list(filesystem, folder);
+    struct entry *entry = entry_child(folder, name);
+    if (!entry) {
+        found->name_lasts = true;
+        return -ENOENT;
     }
-    if (r < 0)
+    if (entry->kind == ENTRY_FOLDER)
+        return find_frozen_folder(filesystem, parent->generation, entry, found);
+    int r = find_body(filesystem, entry, interrupted, found);
+    found->name_lasts = r == 0 && found->status_lasts;
+    return r == -ESTALE ? -EIO : r;
+}
+
+static void link_status(const struct filesystem *filesystem, const struct view_name *name,
+                        struct stat *ret_status)
+{
+    struct source_owner owner = {0, geteuid(), getegid()};
+
+    set_attributes(filesystem, ret_status, name->number, S_IFLNK, &owner, name->mtime);
+    ret_status->st_mode = S_IFLNK | 0777;
+    set_size(ret_status, strlen(name->target));
+}
+
+/* Where it leads is asked again each time. */
+static int find_link(struct filesystem *filesystem, const char *folder, const char *name,
+                     const struct view_name *named, struct found *found)
+{
+    cleanup_inode struct inode *inode = inode_new(INODE_LINK, named->number);
+
+    if (!inode || !(inode->path = strdup(folder)) || !(inode->text = strdup(name)))
+        return -ENOMEM;
+    link_status(filesystem, named, &found->status);
+    found->inode = steal_pointer(&inode);
+    return 0;
+}
+
+/* The link as it is now. */
+static int ask_link(struct filesystem *filesystem, const struct inode *inode,
+                    struct view_name *ret_name)
+{
+    struct error error = {0};
+    int r = view_find(filesystem->view, inode->path, inode->text, ret_name, &error);
+
+    if (r == 0 && ret_name->kind != VIEW_LINK) {
+        view_name_clear(ret_name);
+        r = -ENOENT;
+    }
+    if (r < 0 && r != -ENOENT)
+        log_line(LOG_ERR, "%s", error.text);
+    return r == -ENOENT ? -ESTALE : r;
+}
+
+int filesystem_readlink(struct filesystem *filesystem, const struct inode *inode, char **ret_target)
+{
+    cleanup_view_name struct view_name name = {.target = NULL};
+    int r = inode->kind == INODE_LINK ? ask_link(filesystem, inode, &name) : -EINVAL;
+
+    if (r == 0)
+        *ret_target = steal_pointer(&name.target);
+    return r;
+}
+
+static void names_status(const struct filesystem *filesystem, uint64_t number,
+                         struct timespec mtime, struct stat *ret_status)
+{
+    struct source_owner owner = {0555, geteuid(), getegid()};
+
+    set_attributes(filesystem, ret_status, number, S_IFDIR, &owner, mtime);
+    ret_status->st_nlink = 2;
+}
+
+static int find_names(struct filesystem *filesystem, const char *folder, const char *name,
+                      const struct view_name *named, struct found *found)
+{
+    cleanup_inode struct inode *inode = inode_new(INODE_NAMES, named->number);
+
+    if (!inode || !(inode->path = path_join(folder, name)))
+        return -ENOMEM;
+    names_status(filesystem, named->number, named->mtime, &inode->status);
+    found->status = inode->status;
+    found->status_lasts = true;
+    found->inode = steal_pointer(&inode);
+    return 0;
+}
+
+static int find_name(struct filesystem *filesystem, const char *folder, const char *name,
+                     struct found *found)
+{
+    cleanup_view_name struct view_name named = {.target = NULL};
+    struct error error = {0};
+
+    int r = view_find(filesystem->view, folder, name, &named, &error);
+    if (r == -ENOENT)
         return r;
-    *ret_forever = false;
-    return (*ret_inode)->kind == INODE_FOLDER
-               ? 0
-               : filesystem_status(filesystem, *ret_inode, ret_status, ret_forever);
+    if (r < 0) {
+        log_line(LOG_ERR, "%s", error.text);
+        return r == -ESTALE ? -EIO : r;
+    }
+    switch (named.kind) {
+    case VIEW_LINK:
+        return find_link(filesystem, folder, name, &named, found);
+    case VIEW_FOLDER:
+        return find_names(filesystem, folder, name, &named, found);
+    case VIEW_FROZEN:
+        r = find_frozen_folder(filesystem, named.frozen, named.frozen->root, found);
+        found->name_lasts = !named.frozen->unhealthy;
+        return r;
+    }
+    return -EIO;
+}
+
+/* In the root stand live names, the control folder, and the names that the view has. */
+static int find_in_root(struct filesystem *filesystem, const struct inode *root, const char *name,
+                        const _Atomic bool *interrupted, struct found *found)
+{
+    if (strcmp(name, control_name) == 0) {
+        found->inode = filesystem_inode(filesystem, CONTROL_NUMBER);
+        return found->inode ? filesystem_status(filesystem, found->inode, &found->status,
+                                                &found->status_lasts)
+                            : -ENOMEM;
+    }
+    int r = find_live(filesystem, root, name, interrupted, found);
+    return r == -ENOENT && filesystem_shows_all(filesystem) ? find_name(filesystem, "", name, found)
+                                                            : r;
+}
+
+static int find_in_control(struct filesystem *filesystem, const char *name, struct found *found)
+{
+    int r = -ENOENT;
+
+    if (strcmp(name, generation_name) == 0) {
+        found->inode = filesystem_inode(filesystem, GENERATION_NUMBER);
+        r = found->inode ? 0 : -ENOMEM;
+    } else if (strcmp(name, status_name) == 0) {
+        r = lookup_status(filesystem, &found->inode);
+    }
+    return r < 0
+               ? r
+               : filesystem_status(filesystem, found->inode, &found->status, &found->status_lasts);
+}
+
+int filesystem_lookup(struct filesystem *filesystem, const struct inode *parent, const char *name,
+                      const _Atomic bool *interrupted, struct found *found)
+{
+    report_warnings(filesystem);
+    switch (parent->kind) {
+    case INODE_CONTROL:
+        return find_in_control(filesystem, name, found);
+    case INODE_FOLDER:
+        return parent->number == FUSE_ROOT_ID
+                   ? find_in_root(filesystem, parent, name, interrupted, found)
+                   : find_live(filesystem, parent, name, interrupted, found);
+    case INODE_FROZEN:
+        return find_frozen(filesystem, parent, name, interrupted, found);
+    case INODE_NAMES:
+        return find_name(filesystem, parent->path, name, found);
+    default:
+        return -ENOTDIR;
+    }
 }
 
 int filesystem_status(struct filesystem *filesystem, const struct inode *inode,
-                      struct stat *ret_status, bool *ret_forever)
+                      struct stat *ret_status, bool *ret_lasts)
 {
     cleanup_generation struct generation *generation = NULL;
     struct entry *entry = NULL;
-    struct source_owner owner = {0555, geteuid(), getegid()};
 
-    *ret_forever = false;
+    *ret_lasts = true;
     switch (inode->kind) {
     case INODE_FOLDER: {
         int r = filesystem_folder(filesystem, inode, &generation, &entry);
         if (r < 0)
             return r;
-        filesystem_folder_status(filesystem, inode->number, entry, ret_status);
+        *ret_lasts = false;
+        folder_status(filesystem, inode->number, entry, ret_status);
+        if (inode->number == FUSE_ROOT_ID && filesystem_shows_all(filesystem))
+            ret_status->st_nlink += 5; /* .addonfs, branches, commits, snapshots, tags */
         return 0;
     }
     case INODE_CONTROL:
-        set_attributes(filesystem, ret_status, inode->number, S_IFDIR, &owner,
+        names_status(filesystem, inode->number, (struct timespec){0}, ret_status);
+        return 0;
+    case INODE_GENERATION: {
+        struct source_owner owner = {0444, geteuid(), getegid()};
+        set_attributes(filesystem, ret_status, inode->number, S_IFREG, &owner,
                        (struct timespec){0});
-        ret_status->st_nlink = 2;
         return 0;
-    case INODE_TEXT:
-        *ret_status = inode->status;
-        *ret_forever = true;
-        return 0;
+    }
     case INODE_BODY:
         *ret_status = inode->status;
-        *ret_forever = body_failure(inode->body) == NULL;
+        *ret_lasts = body_failure(inode->body) == NULL;
         /* The present moment: rsync's quick check must not match what could not be read. */
-        if (!*ret_forever)
+        if (!*ret_lasts)
             clock_gettime(CLOCK_REALTIME, &ret_status->st_mtim);
+        return 0;
+    case INODE_LINK: {
+        cleanup_view_name struct view_name name = {.target = NULL};
+        int r = ask_link(filesystem, inode, &name);
+        if (r < 0)
+            return r;
+        *ret_lasts = false;
+        link_status(filesystem, &name, ret_status);
+        return 0;
+    }
+    case INODE_FROZEN:
+    case INODE_NAMES:
+    case INODE_TEXT:
+        *ret_status = inode->status;
         return 0;
     }
     return -EIO;

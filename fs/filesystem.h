@@ -7,6 +7,7 @@
 #define FUSE_USE_VERSION 312
 
 #include "handle.h"
+#include "inode_table.h"
 #include "options.h"
 
 #include <addonfs/problem.h>
@@ -15,13 +16,15 @@
 #include <pthread.h>
 #include <sys/stat.h>
 
-/* The control folder's own number; the root's is FUSE_ROOT_ID. */
+/* Numbers of the control folder and of the generation file; the root's is FUSE_ROOT_ID. */
 #define CONTROL_NUMBER 2
+#define GENERATION_NUMBER 3
 
 /* One mounted view: the userdata of a FUSE session. */
 struct filesystem {
     struct view *view;
     struct inode_table *inodes;
+    struct waiting waiting;
     struct handle_list handles;
     const struct options *options; /* borrowed */
     const char *mountpoint;        /* borrowed; absolute */
@@ -31,6 +34,7 @@ struct filesystem {
     pthread_mutex_t lock;     /* guards what follows */
     struct inode *status;     /* the last text of status.json */
     struct problems reported; /* what has been logged */
+    struct reaper *reaper;    /* set while it serves; see reaper.h */
 };
 
 /*
@@ -39,6 +43,8 @@ struct filesystem {
  */
 #define PID_ATTRIBUTE "user.addonfs.pid"
 #define NAMESPACE_ATTRIBUTE "user.addonfs.pid_namespace"
+/* Asking for this one lets whoever waits for changes go, so that the mount is not busy. */
+#define RELEASE_ATTRIBUTE "user.addonfs.release"
 /* How many inodes the kernel remembers, in decimal digits. */
 #define INODES_ATTRIBUTE "user.addonfs.inodes"
 
@@ -47,33 +53,49 @@ struct filesystem *filesystem_new(struct view *view, const struct options *optio
                                   const char *mountpoint);
 void filesystem_free(struct filesystem *filesystem);
 
-/* The mount is up: say what people should know, and begin to work ahead. */
-void filesystem_begin(struct filesystem *filesystem);
+/*
+ * The mount is up: say what people should know, and begin to work ahead. filesystem_end is to be
+ * called while the session still serves, or after its mount has gone.
+ */
+void filesystem_begin(struct filesystem *filesystem, struct fuse_session *session);
+void filesystem_end(struct filesystem *filesystem);
+
+/* What a lookup has found. */
+struct found {
+    struct inode *inode; /* a reference; NULL: nothing */
+    struct stat status;
+    bool name_lasts;   /* the name leads there (or nowhere) for ever */
+    bool status_lasts; /* the attributes stay so */
+};
+
+/*
+ * What `name` leads to in `parent` now. -ENOENT (name_lasts tells whether that stays so), -ESTALE,
+ * -EIO, -ENOMEM. -EINTR: `*interrupted` has become true before long work was done.
+ */
+int filesystem_lookup(struct filesystem *filesystem, const struct inode *parent, const char *name,
+                      const _Atomic bool *interrupted, struct found *found);
+
+/* Attributes as of now, and whether they stay so. Errors as filesystem_folder. */
+int filesystem_status(struct filesystem *filesystem, const struct inode *inode,
+                      struct stat *ret_status, bool *ret_lasts);
 
 /* Look, and find the entry that a live folder is now. -ESTALE: it has vanished; -EIO: not
  * computable. */
 int filesystem_folder(struct filesystem *filesystem, const struct inode *inode,
                       struct generation **ret_generation, struct entry **ret_entry);
 
-/* Attributes of a live folder. */
-void filesystem_folder_status(const struct filesystem *filesystem, uint64_t number,
-                              const struct entry *entry, struct stat *ret_status);
+/* Does the root show more than what is live: refs, commits, snapshots, the control folder? */
+bool filesystem_shows_all(const struct filesystem *filesystem);
 
-/*
- * The inode that `name` leads to in `parent` now, with a reference, its attributes, and whether
- * they stay so. -ENOENT, -ESTALE, -EIO, -ENOMEM.
- */
-int filesystem_lookup(struct filesystem *filesystem, const struct inode *parent, const char *name,
-                      struct inode **ret_inode, struct stat *ret_status, bool *ret_forever);
+/* Secure the bytes of a body's inode; to be given back with body_close. Errors as body_open. */
+int filesystem_open(struct filesystem *filesystem, const struct inode *inode,
+                    const _Atomic bool *interrupted);
 
-/* Attributes as of now, and whether they stay so. Errors as filesystem_folder. */
-int filesystem_status(struct filesystem *filesystem, const struct inode *inode,
-                      struct stat *ret_status, bool *ret_forever);
+/* Where a link leads now; the caller frees it. -EINVAL: no link; -ESTALE: it has gone. */
+int filesystem_readlink(struct filesystem *filesystem, const struct inode *inode,
+                        char **ret_target);
 
 /* The inode of a number that the kernel knows, with a reference, or NULL. */
 struct inode *filesystem_inode(struct filesystem *filesystem, uint64_t number);
-
-/* Does the root list the control folder? (It can be opened by name in any case.) */
-bool filesystem_lists_control(const struct filesystem *filesystem);
 
 #endif

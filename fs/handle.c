@@ -7,9 +7,10 @@ static void close_inode(struct inode *inode)
     inode_unref(inode);
 }
 
-void handle_list_init(struct handle_list *list)
+void handle_list_init(struct handle_list *list, struct waiting *waiting)
 {
     pthread_mutex_init(&list->lock, NULL);
+    list->waiting = waiting;
     list->first = NULL;
 }
 
@@ -49,7 +50,10 @@ void handle_close(struct handle_list *list, struct handle *handle)
         if (handle->next)
             handle->next->previous = handle->previous;
     }
+    if (handle->waiter)
+        waiting_close(list->waiting, handle->waiter);
     generation_unref(handle->generation);
+    view_names_clear(&handle->names);
     close_inode(handle->inode);
     pthread_mutex_destroy(&handle->lock);
     free(handle);

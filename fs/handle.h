@@ -11,24 +11,28 @@
 #define ADDONFS_HANDLE_H
 
 #include "inode.h"
+#include "waiting.h"
 
 #include <addonfs/view.h>
 
 struct handle {
     struct inode *inode;
-    pthread_mutex_t lock;          /* guards the next two */
-    struct generation *generation; /* folder */
-    struct entry *entry;           /* folder: borrowed from the generation */
+    pthread_mutex_t lock;          /* guards the next three */
+    struct generation *generation; /* live folder */
+    struct entry *entry;           /* live or frozen folder: borrowed from its tree */
+    struct view_names names;       /* folder of names, and the root */
+    struct waiter *waiter;         /* generation file */
     struct handle *next;           /* the list's */
     struct handle *previous;
 };
 
 struct handle_list {
     pthread_mutex_t lock;
+    struct waiting *waiting; /* where waiters are closed; borrowed */
     struct handle *first;
 };
 
-void handle_list_init(struct handle_list *list);
+void handle_list_init(struct handle_list *list, struct waiting *waiting);
 
 /* Close what is still open. No request can come any more. */
 void handle_list_clear(struct handle_list *list);

@@ -1,14 +1,20 @@
 /*
  * inode: what the kernel knows of us.
  *
- * There are four kinds of inode, and two questions decide why:
- * can it change, and who can find it again?
+ * There are several kinds of inode, and two questions decide why: can it change, and who can find
+ * it again?
  *
  * - A live folder is its path. It keeps its number as long as there is a folder at that path, so
- * that bind mounts and working directories stay live; what is in it is asked of the view each time.
+ *   that bind mounts and working directories stay live; what is in it is asked of the view each
+ * time.
+ * - A frozen folder is an entry of a frozen tree, which it holds. Nothing about it ever changes.
+ * - A folder of names (branches, commits, …) is its path, and is asked of the view each time.
+ * - A link is its name; where it leads is asked of the view each time.
  * - A body is the content of a file. It never changes: attributes and pages may be cached for ever.
- * When the source changes, the name leads to another number; this one serves whoever still has it.
+ *   When the source changes, the name leads to another number; this one serves whoever still has
+ * it.
  * - The control folder `.addonfs` is constant.
+ * - The generation file is constant too; what is read from it is the number of the moment.
  * - A text is one state of `.addonfs/status.json`: like a body, but of our own making.
  *
  * Numbers come from the view and are never used twice. A number is in the table while the kernel
@@ -25,10 +31,17 @@
 #include <stdint.h>
 #include <sys/stat.h>
 
+struct entry; /* entry.h, which cannot be included beside search.h */
+struct generation;
+
 enum inode_kind {
     INODE_FOLDER,
+    INODE_FROZEN,
+    INODE_NAMES,
+    INODE_LINK,
     INODE_BODY,
     INODE_CONTROL,
+    INODE_GENERATION,
     INODE_TEXT,
 };
 
@@ -38,37 +51,19 @@ struct inode {
     uint64_t number;
     uint64_t lookups;   /* under the table's lock */
     struct stat status; /* not of a live folder, which is asked for each time */
-    char *path;         /* live folder: in the view's tree */
+    char *
+        path; /* live folder: in the view's tree; folder of names, of a link: as view_find has it */
+    struct generation *generation; /* frozen folder: the tree … */
+    struct entry *entry;           /* … and what it is in it */
     struct body *body;
-    char *text;
+    char *text; /* also the name of a link */
     size_t text_size;
 };
-
-struct inode_table;
-
-/* An empty table; NULL without memory. Free it when no request can come any more. */
-struct inode_table *inode_table_new(void);
-void inode_table_free(struct inode_table *table);
-
-/* How many there are. */
-size_t inode_table_count(struct inode_table *table);
 
 /* A new inode with one reference, not in a table. NULL without memory. */
 struct inode *inode_new(enum inode_kind kind, uint64_t number);
 struct inode *inode_ref(struct inode *inode);
 void inode_unref(struct inode *inode);
-
-/* The inode of that number, with a reference for the caller, or NULL. */
-struct inode *inode_get(struct inode_table *table, uint64_t number);
-
-/*
- * Count a lookup of `inode` that is about to be answered. If its number is in the table already,
- * that one counts, and is what later requests get. 0 or -ENOMEM.
- */
-int inode_remember(struct inode_table *table, struct inode *inode);
-
-/* Take `count` lookups back. */
-void inode_forget(struct inode_table *table, uint64_t number, uint64_t count);
 
 CLEANUP(inode, struct inode *, inode_unref)
 #define cleanup_inode __attribute__((cleanup(cleanup_inode_scope)))

@@ -22,6 +22,7 @@ static const char help_start[] =
     "  addonfs mount SOURCE MOUNTPOINT [-f] [-o OPTION,…]\n"
     "  addonfs umount MOUNTPOINT\n"
     "  addonfs export SOURCE DEST [-o OPTION,…]\n"
+    "  addonfs wait MOUNTPOINT [--since GENERATION] [--timeout SECONDS]\n"
     "\n"
     "Shows the server package of an AYON addon, computed live from its Git source tree.\n"
     "SOURCE is the root of a clone, or a bare repository. DEST is a folder, or an archive by\n"
@@ -29,6 +30,9 @@ static const char help_start[] =
     "\n"
     "  -f, --foreground  stay in the foreground and log to stderr\n"
     "  -o OPTION,…       see below\n"
+    "  --since GENERATION  wait until there is another one than this, and print it; without it:\n"
+    "                      another one than now; empty: at once\n"
+    "  --timeout SECONDS   wait no longer, and exit with 1\n"
     "  -h, --help        this text\n"
     "  -V, --version     the version\n"
     "\n"
@@ -37,6 +41,8 @@ static const char help_start[] =
 struct command_line {
     struct options options;
     bool foreground;
+    const char *since;
+    double timeout;       /* seconds; negative: none */
     int (*instead)(void); /* what to do instead of the command */
     const char *operands[2];
 };
@@ -78,13 +84,25 @@ static void hold_standard_streams(void)
         close(fd);
 }
 
-/* Returns an exit code: EXIT_DONE when the command may go on. */
-static int parse(int count, char **arguments, int operands, struct command_line *line)
+static bool parse_seconds(const char *text, double *ret_seconds)
 {
-    static const struct option names[] = {{"foreground", no_argument, NULL, 'f'},
-                                          {"help", no_argument, NULL, 'h'},
-                                          {"version", no_argument, NULL, 'V'},
-                                          {0}};
+    char *end = NULL;
+
+    *ret_seconds = strtod(text, &end);
+    return end != text && *end == '\0' && *ret_seconds >= 0 && *ret_seconds < 1e9;
+}
+
+/*
+ * Returns an exit code: EXIT_DONE when the command may go on. `allowed`: the letters of the options
+ * that it has, beside those that all have.
+ */
+static int parse(int count, char **arguments, int operands, const char *allowed,
+                 struct command_line *line)
+{
+    static const struct option names[] = {
+        {"foreground", no_argument, NULL, 'f'},    {"help", no_argument, NULL, 'h'},
+        {"version", no_argument, NULL, 'V'},       {"since", required_argument, NULL, 's'},
+        {"timeout", required_argument, NULL, 't'}, {0}};
     struct error error = {0};
     int found = 0;
     int option;
@@ -92,6 +110,8 @@ static int parse(int count, char **arguments, int operands, struct command_line 
     opterr = 0;
     /* '-': operands are given in their order, so options may stand behind them. */
     while ((option = getopt_long(count, arguments, "-fhVo:", names, NULL)) != -1) {
+        if (option > 1 && option != '?' && !strchr("hV", option) && !strchr(allowed, option))
+            return usage("this command has no such option: ", arguments[optind - 1]);
         switch (option) {
         case 1:
             if (found == operands)
@@ -107,6 +127,13 @@ static int parse(int count, char **arguments, int operands, struct command_line 
         case 'V':
             line->instead = version;
             return EXIT_DONE;
+        case 's':
+            line->since = optarg;
+            break;
+        case 't':
+            if (!parse_seconds(optarg, &line->timeout))
+                return usage("not a number of seconds: ", optarg);
+            break;
         case 'o':
             if (options_parse(&line->options, optarg, &error) < 0) {
                 fprintf(stderr, "addonfs: %s\n", error.text);
@@ -123,14 +150,6 @@ static int parse(int count, char **arguments, int operands, struct command_line 
         line->operands[found++] = arguments[optind];
     }
     return found < operands ? usage("an argument is missing", "") : EXIT_DONE;
-}
-
-static int finish(int result, const struct error *error)
-{
-    if (result >= 0)
-        return EXIT_DONE;
-    fprintf(stderr, "addonfs: %s\n", error->text);
-    return EXIT_FAILED;
 }
 
 static int run_mount(const struct command_line *line, struct error *error)
@@ -161,20 +180,46 @@ static int run_export(const struct command_line *line, struct error *error)
     return r == 0 ? export_write(view, line->operands[1], error) : r;
 }
 
+/* 0: another generation; 1: the time is over. */
+static int run_wait(const struct command_line *line, struct error *error)
+{
+    cleanup_free char *generation = NULL;
+
+    int r = mount_wait(line->operands[0], line->since, line->timeout, &generation, error);
+    if (r <= 0)
+        return r < 0 ? r : 1;
+    puts(generation);
+    return 0;
+}
+
 static const struct command {
     const char *name;
     int operands;
+    const char *options;
+    int failed; /* what it exits with then */
+    /* Returns what to exit with, or a negative errno. */
     int (*run)(const struct command_line *line, struct error *error);
 } commands[] = {
-    {"mount", 2, run_mount},
-    {"umount", 1, run_umount},
-    {"export", 2, run_export},
+    {"mount", 2, "fo", EXIT_FAILED, run_mount},
+    {"umount", 1, "", EXIT_FAILED, run_umount},
+    {"export", 2, "o", EXIT_FAILED, run_export},
+    {"wait", 1, "st", EXIT_USAGE, run_wait},
 };
+
+static int run(const struct command *command, const struct command_line *line)
+{
+    struct error error = {0};
+    int r = command->run(line, &error);
+
+    if (r >= 0)
+        return r;
+    fprintf(stderr, "addonfs: %s\n", error.text);
+    return command->failed;
+}
 
 int main(int count, char **arguments)
 {
-    struct command_line line = {0};
-    struct error error = {0};
+    struct command_line line = {.timeout = -1};
 
     hold_standard_streams();
     if (count < 2)
@@ -186,11 +231,12 @@ int main(int count, char **arguments)
     for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
         if (strcmp(arguments[1], commands[i].name) != 0)
             continue;
-        int result = parse(count - 1, arguments + 1, commands[i].operands, &line);
+        int result =
+            parse(count - 1, arguments + 1, commands[i].operands, commands[i].options, &line);
         if (result == EXIT_DONE && line.instead)
             result = line.instead();
         else if (result == EXIT_DONE)
-            result = finish(commands[i].run(&line, &error), &error);
+            result = run(&commands[i], &line);
         options_clear(&line.options);
         return result;
     }

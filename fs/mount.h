@@ -29,4 +29,13 @@ int mount_run(const char *source, const char *mountpoint, const struct options *
  */
 int mount_end(const char *mountpoint, struct error *error);
 
+/*
+ * Wait until the live view of the mount has another generation than `since`, a number in decimal
+ * digits: NULL is that of now, "" is none. `timeout` in seconds, negative: for ever. Returns 1 and
+ * `*ret_generation` (the caller frees it), 0 when the time is over, or a negative errno: the mount
+ * is gone, or is none of ours.
+ */
+int mount_wait(const char *mountpoint, const char *since, double timeout, char **ret_generation,
+               struct error *error);
+
 #endif

@@ -1,7 +1,10 @@
 #include "operations.h"
+#include "interrupt.h"
+#include "log.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -31,12 +34,20 @@ static void on_lookup(fuse_req_t request, fuse_ino_t parent_number, const char *
 {
     struct filesystem *filesystem = filesystem_of(request);
     cleanup_inode struct inode *parent = filesystem_inode(filesystem, parent_number);
-    cleanup_inode struct inode *inode = NULL;
+    struct found found = {.inode = NULL};
     struct fuse_entry_param reply = {0};
-    bool forever = false;
+    _Atomic bool interrupted = false;
 
-    int r = parent ? filesystem_lookup(filesystem, parent, name, &inode, &reply.attr, &forever)
-                   : -ESTALE;
+    interrupt_begin(request, &interrupted);
+    int r = parent ? filesystem_lookup(filesystem, parent, name, &interrupted, &found) : -ESTALE;
+    interrupt_end(request);
+    cleanup_inode struct inode *inode = found.inode;
+    /* A live name is asked for on every use, an absent one too. */
+    reply.entry_timeout = found.name_lasts ? FOREVER : 0;
+    if (r == -ENOENT && found.name_lasts) {
+        fuse_reply_entry(request, &reply);
+        return;
+    }
     if (r == 0)
         r = inode_remember(filesystem->inodes, inode);
     if (r < 0) {
@@ -44,8 +55,8 @@ static void on_lookup(fuse_req_t request, fuse_ino_t parent_number, const char *
         return;
     }
     reply.ino = inode->number;
-    reply.attr_timeout = forever ? FOREVER : 0;
-    reply.entry_timeout = 0; /* a live name: asked for on every use, absent ones too */
+    reply.attr = found.status;
+    reply.attr_timeout = found.status_lasts ? FOREVER : 0;
     /* A request that was interrupted is not answered, so the kernel does not count it. */
     if (fuse_reply_entry(request, &reply) < 0)
         inode_forget(filesystem->inodes, inode->number, 1);
@@ -84,30 +95,55 @@ static struct handle *handle_of(const struct fuse_file_info *info)
     return (struct handle *)(uintptr_t)info->fh; // NOLINT(performance-no-int-to-ptr)
 }
 
-/* Open `inode` (taken over) and answer so. */
-static void reply_open(fuse_req_t request, struct inode *inode, struct fuse_file_info *info)
+/* Open `inode` (taken over), with a waiter or NULL (taken over), and answer so. */
+static void reply_open(fuse_req_t request, struct inode *inode, struct waiter *waiter,
+                       struct fuse_file_info *info)
 {
     struct handle_list *handles = &filesystem_of(request)->handles;
     struct handle *handle = handle_open(handles, inode);
 
     if (!handle) {
+        if (waiter)
+            waiting_close(handles->waiting, waiter);
         reply_error(request, -ENOMEM);
         return;
     }
+    handle->waiter = waiter;
     info->fh = (uint64_t)(uintptr_t)handle;
     /* A request that was interrupted is not answered, so nobody will release it. */
     if (fuse_reply_open(request, info) < 0)
         handle_close(handles, handle);
 }
 
-/* Take the folder's content as it is now. */
-static int renew(struct filesystem *filesystem, struct handle *handle)
+static bool is_folder(const struct inode *inode)
+{
+    return inode->kind == INODE_FOLDER || inode->kind == INODE_FROZEN ||
+           inode->kind == INODE_NAMES || inode->kind == INODE_CONTROL;
+}
+
+/* Take the names that the view has for a folder: of one that has vanished nothing is left. */
+static int renew_names(struct filesystem *filesystem, struct handle *handle, const char *folder)
+{
+    struct view_names names = {0};
+    struct error error = {0};
+
+    int r = view_list(filesystem->view, folder, &names, &error);
+    if (r < 0) {
+        if (r != -ENOENT)
+            log_line(LOG_ERR, "%s", error.text);
+        return r == -ENOENT ? -ESTALE : r;
+    }
+    view_names_clear(&handle->names);
+    handle->names = names;
+    return 0;
+}
+
+/* Take a live folder's content as it is now. */
+static int renew_live(struct filesystem *filesystem, struct handle *handle)
 {
     struct generation *generation = NULL;
     struct entry *entry = NULL;
 
-    if (handle->inode->kind == INODE_CONTROL)
-        return 0;
     int r = filesystem_folder(filesystem, handle->inode, &generation, &entry);
     if (r == 0 && entry->failure) {
         generation_unref(generation);
@@ -121,6 +157,28 @@ static int renew(struct filesystem *filesystem, struct handle *handle)
     return 0;
 }
 
+/* Take the folder's content as it is now. */
+static int renew(struct filesystem *filesystem, struct handle *handle)
+{
+    const struct inode *inode = handle->inode;
+    int r = 0;
+
+    switch (inode->kind) {
+    case INODE_FOLDER:
+        r = renew_live(filesystem, handle);
+        if (r == 0 && inode->number == FUSE_ROOT_ID && filesystem_shows_all(filesystem))
+            r = renew_names(filesystem, handle, "");
+        return r;
+    case INODE_FROZEN:
+        handle->entry = inode->entry;
+        return inode->entry->failure ? -EIO : 0;
+    case INODE_NAMES:
+        return renew_names(filesystem, handle, inode->path);
+    default:
+        return 0;
+    }
+}
+
 static void on_opendir(fuse_req_t request, fuse_ino_t number, struct fuse_file_info *info)
 {
     struct filesystem *filesystem = filesystem_of(request);
@@ -128,16 +186,18 @@ static void on_opendir(fuse_req_t request, fuse_ino_t number, struct fuse_file_i
     struct handle trial = {.inode = inode};
     int r = -ESTALE;
 
-    if (inode && (inode->kind == INODE_FOLDER || inode->kind == INODE_CONTROL))
-        r = renew(filesystem, &trial);
-    else if (inode)
-        r = -ENOTDIR;
+    if (inode)
+        r = is_folder(inode) ? renew(filesystem, &trial) : -ENOTDIR;
     /* What it holds is taken when it is read; whether it can be, is said now. */
     generation_unref(trial.generation);
-    if (r < 0)
+    view_names_clear(&trial.names);
+    if (r < 0) {
         reply_error(request, r);
-    else
-        reply_open(request, steal_pointer(&inode), info);
+        return;
+    }
+    if (inode->kind == INODE_FROZEN)
+        info->cache_readdir = info->keep_cache = 1;
+    reply_open(request, steal_pointer(&inode), NULL, info);
 }
 
 /* The entry at `index` of a listing: its name and the little that readdir tells. False at the end.
@@ -145,8 +205,12 @@ static void on_opendir(fuse_req_t request, fuse_ino_t number, struct fuse_file_i
 static bool listed(const struct filesystem *filesystem, const struct handle *handle, size_t index,
                    const char **ret_name, struct stat *ret_status)
 {
+    /* Numbers that are known only once a name is looked up are told as libfuse does (fuse.c). */
+    static const ino_t unknown = 0xffffffff;
+    static const mode_t types[] = {
+        [VIEW_FOLDER] = S_IFDIR, [VIEW_FROZEN] = S_IFDIR, [VIEW_LINK] = S_IFLNK};
     const struct inode *inode = handle->inode;
-    bool control = inode->number == FUSE_ROOT_ID && filesystem_lists_control(filesystem);
+    bool control = inode->number == FUSE_ROOT_ID && filesystem_shows_all(filesystem);
 
     *ret_status = (struct stat){.st_ino = inode->number, .st_mode = S_IFDIR};
     if (index < 2) {
@@ -155,9 +219,10 @@ static bool listed(const struct filesystem *filesystem, const struct handle *han
     }
     index -= 2;
     if (inode->kind == INODE_CONTROL) {
-        *ret_name = "status.json";
+        *ret_name = index == 0 ? "generation" : "status.json";
+        ret_status->st_ino = index == 0 ? GENERATION_NUMBER : unknown;
         ret_status->st_mode = S_IFREG;
-        return index == 0;
+        return index < 2;
     }
     if (control && index == 0) {
         *ret_name = ".addonfs";
@@ -165,11 +230,19 @@ static bool listed(const struct filesystem *filesystem, const struct handle *han
         return true;
     }
     index -= control;
-    if (index >= handle->entry->count)
+    if (index < handle->names.count) {
+        const struct view_listed *name = &handle->names.items[index];
+        *ret_name = name->name;
+        ret_status->st_ino = name->number;
+        ret_status->st_mode = types[name->kind];
+        return true;
+    }
+    index -= handle->names.count;
+    if (!handle->entry || index >= handle->entry->count)
         return false;
-    const struct entry *child = handle->entry->children[index];
+    struct entry *child = handle->entry->children[index];
     *ret_name = child->name;
-    ret_status->st_ino = child->number;
+    ret_status->st_ino = entry_number(child);
     ret_status->st_mode = child->kind == ENTRY_FOLDER ? S_IFDIR : S_IFREG;
     return true;
 }
@@ -185,9 +258,7 @@ static ssize_t fill_listing(fuse_req_t request, struct handle *handle, off_t off
     cleanup_lock(&handle->lock);
 
     /* From the start, or again from the start (rewinddir): as it is now. */
-    int r = offset == 0 || (!handle->entry && handle->inode->kind == INODE_FOLDER)
-                ? renew(filesystem, handle)
-                : 0;
+    int r = offset == 0 || (!handle->entry && !handle->names.items) ? renew(filesystem, handle) : 0;
     if (r < 0)
         return r;
     for (size_t i = (size_t)offset; listed(filesystem, handle, i, &name, &status); i++) {
@@ -220,23 +291,31 @@ static void on_open(fuse_req_t request, fuse_ino_t number, struct fuse_file_info
 {
     struct filesystem *filesystem = filesystem_of(request);
     cleanup_inode struct inode *inode = filesystem_inode(filesystem, number);
+    struct waiter *waiter = NULL;
+    _Atomic bool interrupted = false;
     int r = 0;
 
+    interrupt_begin(request, &interrupted);
     if (!inode)
         r = -ESTALE;
     else if ((info->flags & O_ACCMODE) != O_RDONLY)
         r = -EROFS;
     else if (inode->kind == INODE_BODY)
-        r = view_open_body(filesystem->view, inode->body, NULL);
+        r = filesystem_open(filesystem, inode, &interrupted);
+    else if (inode->kind == INODE_GENERATION)
+        r = waiting_open(&filesystem->waiting, &waiter);
     else if (inode->kind != INODE_TEXT)
         r = -EISDIR;
+    interrupt_end(request);
     if (r < 0) {
         reply_error(request, r);
         return;
     }
-    info->keep_cache = 1;
+    /* The generation is asked for at every read, whatever its size is said to be. */
+    info->direct_io = waiter != NULL;
+    info->keep_cache = waiter == NULL;
     info->noflush = 1;
-    reply_open(request, steal_pointer(&inode), info);
+    reply_open(request, steal_pointer(&inode), waiter, info);
 }
 
 static void on_read(fuse_req_t request, fuse_ino_t number, size_t size, off_t offset,
@@ -251,7 +330,10 @@ static void on_read(fuse_req_t request, fuse_ino_t number, size_t size, off_t of
         reply_error(request, -ENOMEM);
         return;
     }
-    if (inode->kind == INODE_BODY) {
+    if (handle_of(info)->waiter) {
+        n = waiting_read(&filesystem_of(request)->waiting, handle_of(info)->waiter, offset, buffer,
+                         size);
+    } else if (inode->kind == INODE_BODY) {
         n = body_read(inode->body, (uint64_t)offset, buffer, size);
     } else if ((size_t)offset < inode->text_size) {
         size_t rest = inode->text_size - (size_t)offset;
@@ -262,6 +344,23 @@ static void on_read(fuse_req_t request, fuse_ino_t number, size_t size, off_t of
         reply_error(request, (int)n);
     else
         fuse_reply_buf(request, buffer, (size_t)n);
+}
+
+static void on_poll(fuse_req_t request, fuse_ino_t number, struct fuse_file_info *info,
+                    struct fuse_pollhandle *poll_handle)
+{
+    struct waiter *waiter = handle_of(info)->waiter;
+
+    (void)number;
+    if (waiter) {
+        fuse_reply_poll(request,
+                        waiting_poll(&filesystem_of(request)->waiting, waiter, poll_handle));
+        return;
+    }
+    /* What other files hold can be read at any time. */
+    if (poll_handle)
+        fuse_pollhandle_destroy(poll_handle);
+    fuse_reply_poll(request, POLLIN);
 }
 
 /* Of files and folders alike. */
@@ -285,8 +384,22 @@ static void on_statfs(fuse_req_t request, fuse_ino_t number)
     fuse_reply_statfs(request, &status);
 }
 
+static void on_readlink(fuse_req_t request, fuse_ino_t number)
+{
+    struct filesystem *filesystem = filesystem_of(request);
+    cleanup_inode struct inode *inode = filesystem_inode(filesystem, number);
+    cleanup_free char *target = NULL;
+
+    int r = inode ? filesystem_readlink(filesystem, inode, &target) : -ESTALE;
+    if (r < 0)
+        reply_error(request, r);
+    else
+        fuse_reply_readlink(request, target);
+}
+
 static void on_getxattr(fuse_req_t request, fuse_ino_t number, const char *name, size_t size)
 {
+    enum { PATIENCE = 3000 }; /* ms for waiters to close */
     char text[64];
     ssize_t length = -ENODATA;
 
@@ -294,7 +407,11 @@ static void on_getxattr(fuse_req_t request, fuse_ino_t number, const char *name,
         length = snprintf(text, sizeof(text), "%ld", (long)filesystem_of(request)->pid);
     else if (number == FUSE_ROOT_ID && strcmp(name, NAMESPACE_ATTRIBUTE) == 0)
         length = readlink("/proc/self/ns/pid", text, sizeof(text));
-    else if (number == FUSE_ROOT_ID && strcmp(name, INODES_ATTRIBUTE) == 0)
+    else if (number == FUSE_ROOT_ID && strcmp(name, RELEASE_ATTRIBUTE) == 0 &&
+             (fuse_req_ctx(request)->uid == geteuid() || fuse_req_ctx(request)->uid == 0)) {
+        waiting_release(&filesystem_of(request)->waiting, PATIENCE);
+        length = 0;
+    } else if (number == FUSE_ROOT_ID && strcmp(name, INODES_ATTRIBUTE) == 0)
         length =
             snprintf(text, sizeof(text), "%zu", inode_table_count(filesystem_of(request)->inodes));
     if (length < 0)
@@ -316,8 +433,10 @@ const struct fuse_lowlevel_ops filesystem_operations = {
     .opendir = on_opendir,
     .readdir = on_readdir,
     .releasedir = on_release,
+    .readlink = on_readlink,
     .open = on_open,
     .read = on_read,
+    .poll = on_poll,
     .release = on_release,
     .statfs = on_statfs,
     .getxattr = on_getxattr,

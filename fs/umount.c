@@ -43,12 +43,22 @@ static pid_t ask(const char *mountpoint)
     return strcmp(ours, theirs) == 0 ? (pid_t)strtol(text, NULL, 10) : 0;
 }
 
+/* Let whoever waits for changes close its file (waiting.h). */
+static pid_t release(const char *mountpoint)
+{
+    char nothing;
+
+    (void)getxattr(mountpoint, RELEASE_ATTRIBUTE, &nothing, sizeof(nothing));
+    return 0;
+}
+
 /*
  * Ask in a process of its own, because the mount may hang, and because FUSE answers only the user
  * who mounted, root or not. -1: there is none, or it may not be known; `*ret_hangs`: it does not
  * answer.
  */
-static pid_t ask_apart(const struct mountinfo *mount, const char *mountpoint, bool *ret_hangs)
+static pid_t ask_apart(const struct mountinfo *mount, const char *mountpoint,
+                       pid_t (*question)(const char *mountpoint), bool *ret_hangs)
 {
     struct pollfd event = {.events = POLLIN};
     int channel[2];
@@ -62,7 +72,7 @@ static pid_t ask_apart(const struct mountinfo *mount, const char *mountpoint, bo
         if (geteuid() != 0 || mount->user == 0 ||
             (setresgid(mount->group, mount->group, mount->group) == 0 &&
              setresuid(mount->user, mount->user, mount->user) == 0))
-            pid = ask(mountpoint);
+            pid = question(mountpoint);
         (void)!write(channel[1], &pid, sizeof(pid));
         _exit(0);
     }
@@ -146,10 +156,14 @@ int mount_end(const char *mountpoint, struct error *error)
     if (r < 0)
         return error_errno(error, r, "/proc/self/mountinfo");
     /* Before it is gone: afterwards nobody can be asked. */
-    pid_t pid = ask_apart(&mount, path, &hangs);
+    pid_t pid = ask_apart(&mount, path, ask, &hangs);
     daemon = pid > 1 ? pidfd_open(pid, 0) : -1;
     /* Whoever is stuck in a mount that hangs keeps it busy: it goes without them. */
     r = unmount(mountpoint, path, hangs, error);
+    if (r == -EBUSY) {
+        (void)ask_apart(&mount, path, release, &hangs);
+        r = unmount(mountpoint, path, hangs, error);
+    }
     if (r < 0)
         return r;
     if (mountinfo_find_device(mount.device, &elsewhere) == 0)

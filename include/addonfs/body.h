@@ -20,8 +20,10 @@
 #include <addonfs/bundle.h>
 #include <addonfs/cleanup.h>
 #include <addonfs/error.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
+#include <time.h>
 
 struct body;
 
@@ -41,6 +43,18 @@ struct body *body_unreadable(uint64_t number, const char *failure);
 struct body *body_ref(struct body *body);
 void body_unref(struct body *body);
 
+/*
+ * The time it is shown with. To be set once, before a second thread can see the body.
+ */
+void body_set_mtime(struct body *body, struct timespec mtime);
+struct timespec body_mtime(const struct body *body);
+
+/*
+ * Another zip turned out to hold the same bytes as `body` does: its files serve as well, should
+ * those of the body be gone. True: they do hold the same; both are readable then.
+ */
+bool body_renew(struct body *body, const struct body *other);
+
 uint64_t body_number(const struct body *body);
 uint64_t body_size(const struct body *body);
 
@@ -49,6 +63,9 @@ void body_id(struct body *body, struct content_id *ret_id);
 
 /* Why it cannot be read, or NULL. */
 const char *body_failure(const struct body *body);
+
+/* Is this the first time that it is asked? So that what is wrong with it is told once. */
+bool body_is_news(struct body *body);
 
 /*
  * Is it a zip that had to be laid out anew (see bundle_secure), in another size? It can never be

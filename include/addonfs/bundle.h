@@ -27,11 +27,18 @@ struct origin {
     struct source *source;
     struct spool *spool;
     struct members *members;
-    struct cache *cache;      /* or NULL */
-    int level;                /* of compression */
-    bool skip_problems;       /* leave out what cannot be read, knowingly */
-    const _Atomic bool *stop; /* long work ends early when this becomes true; or NULL */
+    struct cache *cache;             /* or NULL */
+    int level;                       /* of compression */
+    bool skip_problems;              /* leave out what cannot be read, knowingly */
+    const _Atomic bool *stop;        /* long work ends early when this becomes true; or NULL */
+    const _Atomic bool *interrupted; /* the same for one who has asked for it; or NULL */
 };
+
+/* Is long work to end? -ECANCELED, -EINTR, or 0. */
+int origin_check(const struct origin *origin);
+
+/* Take a lock that is held during long work, unless that is to end (errors as origin_check). */
+int origin_lock(const struct origin *origin, pthread_mutex_t *lock);
 
 struct bundle_member {
     const char *name;  /* in the archive; in the bundle's pool of names */
@@ -65,9 +72,6 @@ const struct bundle_member *bundle_members(const struct bundle *bundle, size_t *
 
 /* The same names, files (file_equal), modes and failures. */
 bool bundle_equal(const struct bundle *a, const struct bundle *b);
-
-/* The newest time of its files. */
-struct timespec bundle_mtime(const struct bundle *bundle);
 
 /*
  * Compose it, or wait for the thread that does. 0: bundle_size and bundle_read answer. -EIO:

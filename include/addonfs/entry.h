@@ -30,13 +30,15 @@ struct entry {
     uint64_t number; /* inode number; 0 until the view gives one */
     struct source_owner owner;
     struct timespec mtime;
-    time_t shown_from; /* the earliest second that this path has been shown with in one run of
-                          changes */
-    char *path;        /* what it comes from in the source, for messages; or NULL */
-    char *failure;     /* why it can be neither read nor listed, or NULL */
-    bool yields;       /* while building: gives way to another of the same name */
-    uint64_t look;     /* folder: the look (source_look_number) it was built in … */
-    bool whole;        /* … and nothing but the folder's own change makes it another: see walk */
+    struct shown { /* the seconds that this path has been shown with since the view was opened */
+        time_t first;
+        time_t last;
+    } shown;
+    char *path;    /* what it comes from in the source, for messages; or NULL */
+    char *failure; /* why it can be neither read nor listed, or NULL */
+    bool yields;   /* while building: gives way to another of the same name */
+    uint64_t look; /* folder: the look (source_look_number) it was built in … */
+    bool whole;    /* … and nothing but the folder's own change makes it another: see walk */
 
     size_t count; /* folder */
     size_t capacity;
@@ -48,8 +50,9 @@ struct entry {
     struct bundle *bundle; /* zip */
     struct entry *tree;    /* zip: what it was made of, a folder; or NULL */
 
-    pthread_mutex_t body_lock; /* guards `body` */
+    pthread_mutex_t body_lock; /* guards the next two */
     struct body *body;         /* the last one made, or NULL */
+    struct body *earlier; /* zip: of the one before at this path, which may be the same; or NULL */
 };
 
 /* New ones have one reference; all strings are copied, files and bundles referenced. NULL: no
@@ -96,12 +99,19 @@ int entry_make_folders(struct entry *folder, const char *path, struct source_own
 int entry_find(struct entry *root, const char *path, struct entry **ret_entry);
 
 /*
- * The body of a file or a zip, with a reference for the caller. An unreadable one is tried again
- * each time: if it can be read now, there is a new body, under a number from `next_number`; so
- * there is for one that is outdated. Errors as body_of_file.
+ * The body of a file or a zip, with a reference for the caller. A zip that has the same bytes as
+ * the one before at its path is that one, with its number and time. An unreadable one is tried
+ * again each time: if it can be read now, there is a new body, under a number from `next_number`;
+ * so there is for one that is outdated. Errors as body_of_file.
  */
 int entry_body(struct entry *entry, const struct origin *origin, _Atomic uint64_t *next_number,
                struct body **ret_body, struct error *error);
+
+/* The number that the name leads to now: that of the body, once there is one. */
+uint64_t entry_number(struct entry *entry);
+
+/* Let `next`, a zip that takes the place of `last`, be the same file if it has the same bytes. */
+void entry_succeed(struct entry *next, struct entry *last);
 
 CLEANUP(entry, struct entry *, entry_unref)
 #define cleanup_entry __attribute__((cleanup(cleanup_entry_scope)))

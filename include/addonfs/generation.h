@@ -17,6 +17,7 @@
 #include <addonfs/cleanup.h>
 #include <addonfs/entry.h>
 #include <addonfs/error.h>
+#include <addonfs/map.h>
 #include <addonfs/problem.h>
 #include <addonfs/recipe.h>
 #include <stdint.h>
@@ -55,8 +56,8 @@ struct generation {
  * at a time with the source.
  */
 int generation_build(const struct origin *origin, struct generation *last, uint64_t serial,
-                     _Atomic uint64_t *next_number, struct generation **ret_generation,
-                     struct error *error);
+                     _Atomic uint64_t *next_number, struct map *vanished,
+                     struct generation **ret_generation, struct error *error);
 
 /*
  * A frozen copy: files and zips are the same, and are held; folders have numbers of their own. What

@@ -71,17 +71,17 @@ struct source_folder {
     char *link; /* the last link on the way, itself without links; or NULL */
     struct source_owner owner;
     size_t count;
-    struct source_entry *entries;     /* sorted by name bytes; Git's own names are not among them */
-    bool hides_git;                   /* one such name was left out */
-    int failure;                      /* negative errno: the folder cannot be listed */
-    struct error *error;              /* then: why */
-    uint64_t checked;                 /* the look in which it was last compared */
-    uint64_t asked;                   /* the look in which it was last asked for */
-    uint64_t changed;                 /* the look in which it was last found changed, or was new */
-    struct source_folder *next;       /* the source's own: what source_settle will free */
-    bool dirty;                       /* … to be compared at the next look */
-    bool unsure;                      /* … to be compared at every look: see source_worktree.c */
-    int watched;                      /* … inotify's watch descriptor, or 0 */
+    struct source_entry *entries; /* sorted by name bytes; Git's own names are not among them */
+    bool hides_git;               /* one such name was left out */
+    int failure;                  /* negative errno: the folder cannot be listed */
+    struct error *error;          /* then: why */
+    uint64_t checked;             /* the look in which it was last compared */
+    uint64_t asked;               /* the look in which it was last asked for */
+    uint64_t changed;             /* the look in which it was last found changed, or was new */
+    struct source_folder *next;   /* the source's own: what source_settle will free */
+    bool dirty;                   /* … to be compared at the next look */
+    bool unsure;                  /* … something to compare at every look: source_worktree.c */
+    int watched;                  /* … inotify's watch descriptor, or 0 */
     struct source_folder *watch_next; /* … with the same descriptor */
     struct folder_identity {          /* the source's own, as in struct file_identity */
         dev_t device;
@@ -137,6 +137,20 @@ int source_times(struct source *source, struct cache *cache, const char *const *
  */
 int source_refresh(struct source *source, bool *ret_changed, struct error *error);
 
+/*
+ * Something to sleep on: `fd` becomes readable (poll(2)) when what was asked for may have changed
+ * since the wait was opened. `timer`: not all changes are told, so look every now and then. To be
+ * opened before the look whose end one sleeps after. -EMFILE, -ENOMEM, … One thread at a time with
+ * the source; the descriptors are the caller's, who closes the wait in any thread.
+ */
+struct source_wait {
+    int fd;    /* or -1: nothing is told */
+    int inner; /* or -1 */
+    bool timer;
+};
+int source_wait_open(struct source *source, struct source_wait *ret_wait, struct error *error);
+void source_wait_close(struct source_wait *wait);
+
 /* Forget what this look did not ask for. Call it when a look that found changes is complete. */
 void source_settle(struct source *source);
 
@@ -156,13 +170,25 @@ int source_list_below(struct source *source, const struct source_folder *parent,
                       struct error *error);
 
 /*
+ * The owners of the folders above `real`, a path without links, from the root down: who reaches a
+ * file that a link leads to has come through these. Each counts as asked for. One that cannot be
+ * listed is answered as ours alone (0700), because nothing is known of it. The caller frees
+ * `*ret_owners`. -ENOMEM, -EMFILE, …: not now.
+ */
+int source_owners_above(struct source *source, const char *real, struct source_owner **ret_owners,
+                        size_t *ret_count, struct error *error);
+
+/*
  * The number of the current look, which counts up. A folder whose `changed` is not above the number
  * of an earlier look is as it was then, provided that it is not `unsure`: names, kinds, and files,
  * which are the same pointers.
  */
 uint64_t source_look_number(const struct source *source);
 
-/* The last look in which the owner or mode of any known folder was found changed. */
+/*
+ * The last look in which the owner or mode of any known folder was found changed, or whether it can
+ * be listed.
+ */
 uint64_t source_owners_changed(const struct source *source);
 
 /* Look at an entry, so that its kind is known. -ENOMEM only: what is wrong with it is in the entry.

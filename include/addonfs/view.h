@@ -42,6 +42,12 @@ int view_open(const struct view_options *options, struct view **ret_view, struct
 void view_close(struct view *view);
 
 /*
+ * Let long work end early, for good: what has to be compressed fails from now on (-ECANCELED). Any
+ * thread.
+ */
+void view_stop(struct view *view);
+
+/*
  * Compose every zip in a thread of the view's own, ahead of whoever asks for it. To be called once,
  * and best by a process that forks no more. view_close ends the thread.
  */
@@ -58,12 +64,15 @@ int view_look(struct view *view, struct generation **ret_generation, struct erro
 
 /*
  * The body of an entry of a generation that view_look has just answered. -ESTALE: the source has
- * changed since, look again.
+ * changed since, look again. -EINTR: `*interrupted` (or NULL) has become true meanwhile;
+ * -ECANCELED: view_stop was called.
  */
-int view_body(struct view *view, struct entry *entry, struct body **ret_body, struct error *error);
+int view_body(struct view *view, struct entry *entry, const _Atomic bool *interrupted,
+              struct body **ret_body, struct error *error);
 
-/* body_open with the view's origin. */
-int view_open_body(struct view *view, struct body *body, struct error *error);
+/* body_open with the view's origin; other errors as view_body. */
+int view_open_body(struct view *view, struct body *body, const _Atomic bool *interrupted,
+                   struct error *error);
 
 /* A number for an inode of the file system's own. */
 uint64_t view_number(struct view *view);
@@ -86,7 +95,7 @@ enum view_kind {
 
 struct view_name {
     enum view_kind kind;
-    uint64_t number; /* of a frozen tree: its root's */
+    uint64_t number; /* the name's, whatever it leads to; of a frozen tree: its root's */
     char *target;    /* of a link */
     struct timespec mtime;
     struct generation *frozen; /* a reference */
@@ -97,7 +106,7 @@ struct view_names {
     struct view_listed {
         char *name;
         enum view_kind kind;
-        uint64_t number; /* 0: not known before it is looked up */
+        uint64_t number;
     } * items;
 };
 
@@ -114,6 +123,19 @@ void view_names_clear(struct view_names *names);
 
 /* Attributes of a folder of names that is known to have been there. */
 void view_folder(struct view *view, const char *folder, struct view_name *ret_name);
+
+/*
+ * Tell when the live view has another generation: `advanced` is called in any thread, with no lock
+ * of the view held, after a look has found that. To be set before the first request.
+ */
+void view_on_advanced(struct view *view, void (*advanced)(void *context), void *context);
+
+/*
+ * As long as anyone watches (each begin needs its end), a thread looks as soon as something may
+ * have changed; it sleeps in between. -EAGAIN, -ENOMEM: there can be no such thread.
+ */
+int view_watch_begin(struct view *view, struct error *error);
+void view_watch_end(struct view *view);
 
 /*
  * Tell when a frozen tree is kept no more by the view: `folder` and `id` name it. Whoever has

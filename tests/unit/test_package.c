@@ -2,6 +2,7 @@
 
 #include <addonfs/package.h>
 #include <errno.h>
+#include <limits.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -168,6 +169,109 @@ static void a_file_is_as_private_as_its_folders(void **state)
     assert_int_equal(entry->owner.mode, 0400);
 }
 
+/* Make `folder` with `count` folders in each other below it, and a file in the last. */
+static void nest(const struct fixture *fixture, const char *folder, unsigned count)
+{
+    char path[PATH_MAX];
+
+    snprintf(path, sizeof(path), "%s", folder);
+    while (count-- > 0)
+        strcat(path, "/d");
+    strcat(path, "/f.py");
+    fixture_write(fixture, path, "x");
+}
+
+static void folders_that_lie_in_too_many_others_are_failed_entries(void **state)
+{
+    const struct fixture *fixture = *state;
+    struct error error = {0};
+    struct entry *zip = NULL;
+    char deep[PATH_MAX] = "openpype";
+
+    nest(fixture, "openpype", PACKAGE_DEPTH_LIMIT - 1);
+    cleanup_package struct package *fits = build(fixture);
+    assert_int_equal(entry_find(fits->folder, "private/client.zip", &zip), 0);
+    assert_int_equal(bundle_count(zip->bundle), 4);
+    assert_int_equal(bundle_compose(zip->bundle, &fixture->origin, &error), 0);
+
+    nest(fixture, "openpype", PACKAGE_DEPTH_LIMIT);
+    cleanup_package struct package *package = build(fixture);
+    assert_int_equal(entry_find(package->folder, "private/client.zip", &zip), 0);
+    assert_int_equal(bundle_compose(zip->bundle, &fixture->origin, &error), -EIO);
+    for (unsigned i = 0; i < PACKAGE_DEPTH_LIMIT; i++)
+        strcat(deep, "/d");
+    assert_string_equal(error_reason(error.text, deep),
+                        "is too deep: more than 256 folders lie in each other");
+}
+
+static void *build_in_thread(void *argument)
+{
+    struct fixture *fixture = argument;
+
+    package_free(build(fixture));
+    fixture->origin.skip_problems = true;
+    package_free(build(fixture));
+    return NULL;
+}
+
+static void a_deep_tree_needs_little_stack(void **state)
+{
+    pthread_attr_t attributes;
+    pthread_t thread;
+
+    nest(*state, "openpype", PACKAGE_DEPTH_LIMIT);
+    nest(*state, "server_addon/server", PACKAGE_DEPTH_LIMIT);
+    assert_int_equal(pthread_attr_init(&attributes), 0);
+    /* An eighth of what a thread has. The sanitizers' frames are larger than ours. */
+    assert_int_equal(pthread_attr_setstacksize(&attributes, 1 << 20), 0);
+    assert_int_equal(pthread_create(&thread, &attributes, build_in_thread, *state), 0);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    pthread_attr_destroy(&attributes);
+}
+
+/* Two links a folder, each to the next one: 2^count ways to the last. */
+static void unfold(const struct fixture *fixture, unsigned count)
+{
+    char path[64];
+    char target[32];
+
+    for (unsigned i = 0; i < count; i++) {
+        snprintf(target, sizeof(target), "../d%u", i + 1);
+        snprintf(path, sizeof(path), "shared/d%u/a", i);
+        fixture_link(fixture, path, target);
+        snprintf(path, sizeof(path), "shared/d%u/b", i);
+        fixture_link(fixture, path, target);
+    }
+    snprintf(path, sizeof(path), "shared/d%u/f.py", count);
+    fixture_write(fixture, path, "x");
+}
+
+static void links_that_unfold_too_far_fail_the_package(void **state)
+{
+    struct fixture *fixture = *state;
+    struct entry *zip = NULL;
+
+    unfold(fixture, 30);
+    fixture_link(fixture, "openpype/unfold", "../shared/d20");
+    cleanup_package struct package *fits = build(fixture);
+    assert_null(fits->failure);
+    assert_int_equal(entry_find(fits->folder, "private/client.zip", &zip), 0);
+    assert_int_equal(bundle_count(zip->bundle), 3 + 1024);
+    fixture_remove(fixture, "openpype/unfold");
+    fixture_link(fixture, "openpype/lib/unfold", "../../shared/d0");
+    for (int skip = 0; skip < 2; skip++) {
+        fixture->origin.skip_problems = skip == 1;
+        cleanup_package struct package *package = build(fixture);
+        assert_null(package->version);
+        assert_null(package->folder);
+        assert_string_equal(package->failure_path, "openpype/lib/unfold");
+        assert_string_equal(package->failure, "links lead to more than 20000 files and folders");
+    }
+    fixture_remove(fixture, "openpype/lib/unfold");
+    cleanup_package struct package *healed = build(fixture);
+    assert_string_equal(healed->version, "3.15.12");
+}
+
 int main(void)
 {
 #define TEST(test) cmocka_unit_test_setup_teardown(test, fixture_setup, fixture_teardown)
@@ -179,6 +283,9 @@ int main(void)
         TEST(what_cannot_be_read_is_left_out_with_a_warning_if_asked),
         TEST(links_that_hold_themselves_end),
         TEST(a_file_is_as_private_as_its_folders),
+        TEST(folders_that_lie_in_too_many_others_are_failed_entries),
+        TEST(a_deep_tree_needs_little_stack),
+        TEST(links_that_unfold_too_far_fail_the_package),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
