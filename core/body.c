@@ -11,6 +11,7 @@ struct body {
     int code;              /* what opening it answers, if it is unreadable */
     char *failure;         /* or NULL */
     _Atomic bool told;     /* see body_is_news */
+    _Atomic bool outdated; /* see body_is_outdated */
     struct file *file;     /* of a plain file */
     struct bundle *bundle; /* of a zip */
     struct timespec mtime;
@@ -130,6 +131,9 @@ bool body_renew(struct body *body, const struct body *other)
 
     if (!body->bundle || !other->bundle || body->failure || other->failure)
         return false;
+    /* The same content, compressed otherwise, is not the same bytes. */
+    if (body_is_outdated(body) || body->size != other->size)
+        return false;
     bundle_id(body->bundle, &one);
     bundle_id(other->bundle, &two);
     if (!content_id_equal(&one, &two))
@@ -163,6 +167,12 @@ const char *body_failure(const struct body *body)
     return body->failure;
 }
 
+bool body_is_outdated(const struct body *body)
+{
+    return atomic_load(&body->outdated) ||
+           (body->bundle && !body->failure && bundle_size(body->bundle) != body->size);
+}
+
 bool body_is_news(struct body *body)
 {
     return !atomic_exchange(&body->told, true);
@@ -181,23 +191,29 @@ static int capture(struct body *body, const struct origin *origin, struct error 
     return 0;
 }
 
+static struct bundle *twin_of(struct body *body)
+{
+    cleanup_lock(&body->lock);
+
+    return body->twin ? bundle_ref(body->twin) : NULL;
+}
+
 static int secure(struct body *body, const struct origin *origin, struct error *error)
 {
     struct bundle *twin = NULL;
     int r = bundle_secure(body->bundle, origin, error);
 
-    if (r != -ESTALE)
-        return r;
-    {
-        cleanup_lock(&body->lock);
-        if (body->twin)
-            twin = bundle_ref(body->twin);
-    }
-    /* They share all members: what is secured for one is so for the other. */
-    if (twin)
+    if (r == -ESTALE && (twin = twin_of(body))) {
         r = bundle_secure(twin, origin, error);
-    bundle_unref(twin);
-    return r == 0 ? bundle_secure(body->bundle, origin, error) : r;
+        /* They share all members: what is secured for one is so for the other. Unless a member that
+         * the twin could still make came out otherwise: then what was laid out here is lost. */
+        if (r == 0 && (r = bundle_secure(body->bundle, origin, error)) == -ESTALE)
+            atomic_store(&body->outdated, true);
+        bundle_unref(twin);
+    }
+    if (r == 0 && body_is_outdated(body))
+        return error_set(error, -ESTALE, "zip: had to be laid out anew");
+    return r;
 }
 
 int body_open(struct body *body, const struct origin *origin, struct error *error)

@@ -114,7 +114,11 @@ static int secure(struct work *work, struct tools *tools, struct file *file, str
     r = source_read(file, origin->spool, DEFLATE_WHOLE_LIMIT, &content, error);
     if (r == 0 && !content_id_equal(&content->id, &member->id))
         r = error_set(error, -ESTALE, "%s: has changed meanwhile", file->path);
-    return r == 0 ? members_compress(origin->members, tools->deflate, content, &again, error) : r;
+    if (r == 0)
+        r = members_compress(origin->members, tools->deflate, content, &again, error);
+    if (r == 0 && again != member)
+        file_replace_member(file, member, steal_pointer(&again));
+    return r;
 }
 
 static void fail(struct work *work, int result, const struct error *why)

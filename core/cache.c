@@ -129,10 +129,10 @@ void cache_reader_end(struct cache_reader *reader)
 
 /* Did reading find what it looked for? A damaged row is a miss, and goes. */
 static bool conclude(struct cache_reader *reader, int result, bool damaged,
-                     const struct content_id *id)
+                     const struct content_id *id, int64_t stream)
 {
     if (damaged && id)
-        cache_enqueue(reader->cache, &(struct job){.kind = JOB_DROP, .put = {.id = *id}});
+        cache_drop_member(reader->cache, id, stream);
     if (result == SQLITE_ROW)
         return true;
     if (result != SQLITE_DONE && result != SQLITE_ABORT && !cache_is_busy(result))
@@ -149,7 +149,7 @@ bool cache_find_alias(struct cache_reader *reader, const struct content_id *key,
         return false;
     int r = cache_database_find_alias(reader->database, key, ret_id, &damaged);
     /* A damaged alias is written anew once the file has been read. */
-    return conclude(reader, r, damaged, NULL);
+    return conclude(reader, r, damaged, NULL, 0);
 }
 
 bool cache_find_note(struct cache_reader *reader, const struct content_id *key, void **ret_bytes,
@@ -160,7 +160,7 @@ bool cache_find_note(struct cache_reader *reader, const struct content_id *key, 
     if (!reader || !atomic_load(&reader->cache->usable))
         return false;
     int r = cache_database_find_note(reader->database, key, ret_bytes, ret_size, &damaged);
-    return conclude(reader, r, damaged, NULL);
+    return conclude(reader, r, damaged, NULL, 0);
 }
 
 bool cache_find_member(struct cache_reader *reader, const struct content_id *id,
@@ -172,7 +172,7 @@ bool cache_find_member(struct cache_reader *reader, const struct content_id *id,
     if (!reader || !atomic_load(&reader->cache->usable))
         return false;
     int r = cache_database_find_member(reader->database, id, ret_member, &used, &damaged);
-    if (!conclude(reader, r, damaged, id))
+    if (!conclude(reader, r, damaged, id, 0))
         return false;
     if (used < (int64_t)time(NULL) - TOUCH_AGE)
         cache_enqueue(reader->cache, &(struct job){.kind = JOB_TOUCH, .put = {.id = *id}});
@@ -189,7 +189,7 @@ bool cache_read_stream(struct cache_reader *reader, const struct content_id *id,
     if (!reader || !atomic_load(&reader->cache->usable))
         return false;
     int r = cache_database_read_stream(reader->database, id, member, take, context, &damaged);
-    return conclude(reader, r, damaged, id);
+    return conclude(reader, r, damaged, id, member->stream);
 }
 
 /* --- Opening ------------------------------------------------------------------------------------

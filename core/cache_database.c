@@ -9,9 +9,10 @@
  *
  * `member` and `alias` are small and are read without touching a stream. A stream is cut into
  * pieces, rows of `stream` with ids that follow each other from `member.stream` on: written one
- * after the other they also lie so on the disk. `sum` is the CRC-32 of all other columns and of the
- * key (but for `used`, which may say anything), for a piece of its member's id, its number and its
- * data: SQLite does not notice bits that flip.
+ * after the other they also lie so on the disk. No id is given twice (AUTOINCREMENT), so that who
+ * knows a stream that is gone never meets another one in its place. `sum` is the CRC-32 of all
+ * other columns and of the key (but for `used`, which may say anything), for a piece of its
+ * member's id, its number and its data: SQLite does not notice bits that flip.
  */
 static const char schema[] =
     "CREATE TABLE member (id BLOB NOT NULL, codec TEXT NOT NULL, size INTEGER NOT NULL,"
@@ -19,7 +20,8 @@ static const char schema[] =
     " stream INTEGER NOT NULL, used INTEGER NOT NULL, sum INTEGER NOT NULL,"
     " PRIMARY KEY (id, codec)) WITHOUT ROWID;"
     "CREATE INDEX member_used ON member (used);"
-    "CREATE TABLE stream (id INTEGER PRIMARY KEY, data BLOB NOT NULL, sum INTEGER NOT NULL);"
+    "CREATE TABLE stream (id INTEGER PRIMARY KEY AUTOINCREMENT, data BLOB NOT NULL,"
+    " sum INTEGER NOT NULL);"
     "CREATE TABLE alias (key BLOB PRIMARY KEY, id BLOB NOT NULL, made INTEGER NOT NULL,"
     " sum INTEGER NOT NULL) WITHOUT ROWID;"
     "CREATE INDEX alias_made ON alias (made);"
@@ -29,7 +31,7 @@ static const char schema[] =
 
 enum {
     APPLICATION = 0x41444653, /* "ADFS" */
-    FORMAT = 2,
+    FORMAT = 3,
 };
 
 static const char *const statements[STATEMENT_COUNT] = {
@@ -41,7 +43,8 @@ static const char *const statements[STATEMENT_COUNT] = {
     [FIND_MEMBER] = ("SELECT size, compressed, crc, deflated, stream, sum, used "
                      "FROM member WHERE id = ?1 AND codec = ?2"),
     [FIND_STREAM] = "SELECT data, sum FROM stream WHERE id = ?1",
-    [LAST_STREAM] = "SELECT coalesce(max(id), 0) FROM stream",
+    [LAST_STREAM] = ("SELECT max(coalesce((SELECT max(id) FROM stream), 0),"
+                     " coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'stream'), 0))"),
     [PUT_ALIAS] = "INSERT OR REPLACE INTO alias (key, id, made, sum) VALUES (?1, ?2, ?3, ?4)",
     [PUT_NOTE] = "INSERT OR REPLACE INTO note (key, data, made, sum) VALUES (?1, ?2, ?3, ?4)",
     [PUT_MEMBER] = ("INSERT INTO member "
@@ -55,8 +58,10 @@ static const char *const statements[STATEMENT_COUNT] = {
     [DROP_NOTES] = "DELETE FROM note WHERE made < ?1",
     [HALF_OF_NOTES] = ("DELETE FROM note WHERE key IN (SELECT key FROM note ORDER BY made "
                        "LIMIT (SELECT (count(*) + 1) / 2 FROM note))"),
-    [OLDEST] = "SELECT id, codec, compressed, stream FROM member ORDER BY used LIMIT ?1",
-    [TOTAL] = "SELECT coalesce(sum(compressed), 0) FROM member",
+    [IN_ORDER] = ("SELECT id, codec, size, compressed, crc, deflated, stream, sum "
+                  "FROM member ORDER BY stream"),
+    [OLDEST] = ("SELECT id, codec, size, compressed, crc, deflated, stream, sum "
+                "FROM member ORDER BY used LIMIT ?1"),
     [TOTAL_OF_NOTES] = "SELECT coalesce(sum(length(data)), 0) FROM note",
 };
 
@@ -172,9 +177,9 @@ static int create(struct cache_database *database)
         r = database_execute(database, schema);
     if (r == SQLITE_OK)
         r = database_execute(database,
-                             "PRAGMA application_id = 1094993491; PRAGMA user_version = 2;"
+                             "PRAGMA application_id = 1094993491; PRAGMA user_version = 3;"
                              "COMMIT;");
-    _Static_assert(APPLICATION == 1094993491 && FORMAT == 2, "as in the text above");
+    _Static_assert(APPLICATION == 1094993491 && FORMAT == 3, "as in the text above");
     return r;
 }
 

@@ -68,12 +68,16 @@ int cache_database_put_note(struct cache_database *database, const struct conten
 int cache_database_put_member(struct cache_database *database, const struct cache_put *put,
                               int64_t now);
 int cache_database_touch(struct cache_database *database, const struct content_id *id, int64_t now);
-int cache_database_drop(struct cache_database *database, const struct content_id *id);
+
+/* Delete the member if that is its stream, or if its row is damaged. */
+int cache_database_drop(struct cache_database *database, const struct content_id *id,
+                        int64_t stream);
 
 /*
  * A transaction of its own, to be rolled back if it fails.
  *
- * If the streams have more than `limit` bytes, delete the least recently used members until they
+ * Delete what is damaged, and what belongs to nothing. If the streams have more than `limit` bytes,
+ * delete the least recently used members until they
  * have a tenth less; if the notes have more than an eighth of `limit`, delete the older half of
  * them; and delete aliases and notes that were not made since `oldest`. Gives the room back to the
  * disk.

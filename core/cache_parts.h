@@ -25,7 +25,8 @@ struct job {
     struct content_id key; /* alias, note */
     void *note;
     size_t note_size;
-    struct cache_put put; /* the others; of those but JOB_MEMBER only the id */
+    struct cache_put put; /* the others; of those but JOB_MEMBER only the id, and … */
+                          /* … for JOB_DROP the stream; a damaged row has none, and goes anyway */
 };
 
 struct cache {
@@ -71,7 +72,7 @@ bool cache_is_busy(int result);
  */
 
 /* Let the writer do the job, which is copied; what it holds is taken over in any case. */
-void cache_enqueue(struct cache *cache, const struct job *job);
+void cache_enqueue(struct cache *cache, const struct job *given);
 
 /* The writer's thread, until the cache is ending or not usable. `argument` is the cache. */
 void *cache_write_jobs(void *argument);

@@ -7,6 +7,9 @@
 
 enum { PIECE_SIZE = 1 << 20 };
 
+/* No database counts so far: numbers beyond it come of flipped bits, and would overflow. */
+static const int64_t LAST_STREAM_MAX = INT64_MAX / 2;
+
 /* --- Checksums ----------------------------------------------------------------------------------
  */
 
@@ -24,12 +27,12 @@ static uint32_t alias_sum(const struct content_id *key, const struct content_id 
     return deflate_crc32(sum, id->bytes, sizeof(id->bytes));
 }
 
-static uint32_t database_member_sum(const struct cache_database *database,
-                                    const struct content_id *id, const struct cache_member *member)
+uint32_t database_member_sum(const struct content_id *id, const char *codec,
+                             const struct cache_member *member)
 {
     uint32_t sum = deflate_crc32(0, id->bytes, sizeof(id->bytes));
 
-    sum = deflate_crc32(sum, database->codec, strlen(database->codec));
+    sum = deflate_crc32(sum, codec, strlen(codec));
     sum = sum_number(sum, member->size);
     sum = sum_number(sum, member->compressed_size);
     sum = sum_number(sum, member->crc32);
@@ -119,7 +122,8 @@ int cache_database_find_member(struct cache_database *database, const struct con
             .stream = sqlite3_column_int64(statement, 4),
         };
         *ret_used = sqlite3_column_int64(statement, 6);
-        if (sqlite3_column_int64(statement, 5) != database_member_sum(database, id, ret_member)) {
+        if (sqlite3_column_int64(statement, 5) !=
+            database_member_sum(id, database->codec, ret_member)) {
             *ret_damaged = true;
             r = SQLITE_DONE;
         }
@@ -128,12 +132,17 @@ int cache_database_find_member(struct cache_database *database, const struct con
     return r;
 }
 
-uint64_t database_piece_count(uint64_t size)
+static uint64_t piece_count(uint64_t size)
 {
     return size / PIECE_SIZE + (size % PIECE_SIZE != 0);
 }
 
-/* Hand one piece on. SQLITE_DONE with `*ret_damaged`: it is not what was written. */
+int64_t database_stream_end(const struct cache_member *member)
+{
+    return member->stream + (int64_t)piece_count(member->compressed_size);
+}
+
+/* Hand one piece on. SQLITE_DONE with `*ret_damaged`: it is not what was written, or not there. */
 static int read_piece(sqlite3_stmt *statement, const struct content_id *id, uint64_t piece,
                       size_t size,
                       int (*take)(void *context, uint64_t offset, const void *bytes, size_t size),
@@ -141,6 +150,8 @@ static int read_piece(sqlite3_stmt *statement, const struct content_id *id, uint
 {
     int r = sqlite3_step(statement);
 
+    if (r == SQLITE_DONE)
+        *ret_damaged = true;
     if (r != SQLITE_ROW)
         return r;
     const void *bytes = sqlite3_column_blob(statement, 0);
@@ -158,7 +169,7 @@ int cache_database_read_stream(struct cache_database *database, const struct con
                                            size_t size),
                                void *context, bool *ret_damaged)
 {
-    uint64_t pieces = database_piece_count(member->compressed_size);
+    uint64_t pieces = piece_count(member->compressed_size);
     sqlite3_stmt *statement = NULL;
     int r = database_prepare(database, FIND_STREAM, &statement);
 
@@ -210,7 +221,7 @@ int cache_database_put_note(struct cache_database *database, const struct conten
 
 static int put_pieces(struct cache_database *database, const struct cache_put *put, int64_t first)
 {
-    uint64_t pieces = database_piece_count(put->member.compressed_size);
+    uint64_t pieces = piece_count(put->member.compressed_size);
     cleanup_free void *bytes = malloc(PIECE_SIZE);
     sqlite3_stmt *statement = NULL;
     int r = bytes ? database_prepare(database, PUT_STREAM, &statement) : SQLITE_NOMEM;
@@ -242,12 +253,15 @@ int cache_database_put_member(struct cache_database *database, const struct cach
     if (r == SQLITE_ROW)
         return SQLITE_OK;
     if (r == SQLITE_DONE && damaged)
-        r = cache_database_drop(database, &put->id);
+        r = database_drop_member(database, &put->id, database->codec);
     if (r == SQLITE_OK || r == SQLITE_DONE)
         r = database_number(database, LAST_STREAM, &last);
+    if (r == SQLITE_OK && last >= LAST_STREAM_MAX)
+        r = SQLITE_CORRUPT;
+    if (r != SQLITE_OK)
+        return r;
     member.stream = last + 1;
-    if (r == SQLITE_OK)
-        r = put_pieces(database, put, member.stream);
+    r = put_pieces(database, put, member.stream);
     if (r == SQLITE_OK)
         r = database_prepare(database, PUT_MEMBER, &statement);
     if (r != SQLITE_OK)
@@ -259,7 +273,7 @@ int cache_database_put_member(struct cache_database *database, const struct cach
     sqlite3_bind_int64(statement, 5, member.crc32);
     sqlite3_bind_int64(statement, 6, member.deflated);
     sqlite3_bind_int64(statement, 7, member.stream);
-    sqlite3_bind_int64(statement, 8, database_member_sum(database, &put->id, &member));
+    sqlite3_bind_int64(statement, 8, database_member_sum(&put->id, database->codec, &member));
     sqlite3_bind_int64(statement, 9, now);
     return database_finish(statement);
 }
@@ -290,28 +304,32 @@ int database_drop_member(struct cache_database *database, const struct content_i
     return database_finish(statement);
 }
 
-int database_drop_stream(struct cache_database *database, int64_t stream, uint64_t size)
+int database_drop_pieces(struct cache_database *database, int64_t from, int64_t to)
 {
     sqlite3_stmt *statement = NULL;
     int r = database_prepare(database, DROP_STREAM, &statement);
 
     if (r != SQLITE_OK)
         return r;
-    sqlite3_bind_int64(statement, 1, stream);
-    sqlite3_bind_int64(statement, 2, stream + (int64_t)database_piece_count(size));
+    sqlite3_bind_int64(statement, 1, from);
+    sqlite3_bind_int64(statement, 2, to);
     return database_finish(statement);
 }
 
-int cache_database_drop(struct cache_database *database, const struct content_id *id)
+int cache_database_drop(struct cache_database *database, const struct content_id *id,
+                        int64_t stream)
 {
     struct cache_member member = {0};
     bool damaged = false;
     int64_t used = 0;
 
     int r = cache_database_find_member(database, id, &member, &used, &damaged);
-    /* A row that is damaged itself cannot say which stream is its own. */
-    if (r == SQLITE_ROW)
-        r = database_drop_stream(database, member.stream, member.compressed_size);
+    if (r == SQLITE_ROW) {
+        if (member.stream != stream)
+            return SQLITE_OK;
+        r = database_drop_pieces(database, stream, database_stream_end(&member));
+    }
+    /* A row that is damaged itself cannot say which stream is its own: eviction collects that. */
     if (r == SQLITE_OK || (r == SQLITE_DONE && damaged))
         return database_drop_member(database, id, database->codec);
     return r == SQLITE_DONE ? SQLITE_OK : r;

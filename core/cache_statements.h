@@ -28,8 +28,8 @@ enum statement {
     DROP_ALIASES,
     DROP_NOTES,
     HALF_OF_NOTES,
+    IN_ORDER,
     OLDEST,
-    TOTAL,
     TOTAL_OF_NOTES,
     STATEMENT_COUNT,
 };
@@ -56,11 +56,17 @@ int database_execute(struct cache_database *database, const char *text);
 void database_bind_id(sqlite3_stmt *statement, int at, const struct content_id *id);
 bool database_column_id(sqlite3_stmt *statement, int at, struct content_id *ret_id);
 
-/* How many pieces a stream of that size has. */
-uint64_t database_piece_count(uint64_t size);
+/* What a row of `member` has as its sum. */
+uint32_t database_member_sum(const struct content_id *id, const char *codec,
+                             const struct cache_member *member);
+
+/* The number behind that of the last piece of a member's stream. */
+int64_t database_stream_end(const struct cache_member *member);
 
 int database_drop_member(struct cache_database *database, const struct content_id *id,
                          const char *codec);
-int database_drop_stream(struct cache_database *database, int64_t stream, uint64_t size);
+
+/* Delete the pieces with numbers in [from, to), whosever they are. */
+int database_drop_pieces(struct cache_database *database, int64_t from, int64_t to);
 
 #endif

@@ -69,6 +69,13 @@ void cache_put_note(struct cache *cache, const struct content_id *key, const voi
                   &(struct job){.kind = JOB_NOTE, .key = *key, .note = copy, .note_size = size});
 }
 
+void cache_drop_member(struct cache *cache, const struct content_id *id, int64_t stream)
+{
+    if (cache)
+        cache_enqueue(cache,
+                      &(struct job){.kind = JOB_DROP, .put = {.id = *id, .member.stream = stream}});
+}
+
 void cache_put_member(struct cache *cache, const struct cache_put *put)
 {
     if (!cache || put->member.compressed_size > cache->limit / CACHE_STREAM_SHARE)
@@ -98,7 +105,7 @@ static int do_job(struct cache *cache, const struct job *job)
         r = cache_database_touch(cache->writer, &job->put.id, now);
         break;
     case JOB_DROP:
-        r = cache_database_drop(cache->writer, &job->put.id);
+        r = cache_database_drop(cache->writer, &job->put.id, job->put.member.stream);
         break;
     }
     return r;

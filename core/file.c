@@ -36,6 +36,7 @@ void file_unref(struct file *file)
         return;
     member_unref(atomic_load(&file->member));
     free(atomic_load(&file->read_id));
+    member_unref(atomic_load(&file->before));
     if (file->real != file->path)
         free(file->real);
     free(file->path);
@@ -71,6 +72,18 @@ bool file_has_shown(const struct file *file, const struct content_id *id)
     return (known || member) && !atomic_load(&file->mixed) &&
            (!known || content_id_equal(known, id)) &&
            (!member || content_id_equal(&member->id, id));
+}
+
+void file_replace_member(struct file *file, struct member *old, struct member *member)
+{
+    struct member *none = NULL;
+    struct member *expected = old;
+
+    /* First what tells that it is replaced: who sees the new one then sees that there was another.
+     * Threads that do so at once do the same. */
+    (void)atomic_compare_exchange_strong(&file->before, &none, old);
+    if (!atomic_compare_exchange_strong(&file->member, &expected, member))
+        member_unref(member);
 }
 
 bool file_key(const struct file *file, struct content_id *ret_key)

@@ -76,7 +76,8 @@ void member_unref(struct member *member)
         cleanup_lock(&members->lock);
         if (atomic_fetch_sub(&member->references, 1) > 1)
             return;
-        tdelete(member, &members->by_id, compare_ids);
+        if (!member->forgotten)
+            tdelete(member, &members->by_id, compare_ids);
         members->count--;
     }
     member_free(member);
@@ -334,13 +335,41 @@ static int compress_in_pieces(const struct content *content, struct member *memb
     return r;
 }
 
-/* What `member` holds becomes that of `known`, which has the same id but no stream in the spool. */
-static int restore(struct member *known, struct member *member, struct error *error)
+/* Let the id lead to another member from now on; those that hold this one keep it. */
+static void forget(struct member *member)
 {
-    if (known->compressed_size != member->compressed_size || known->crc32 != member->crc32)
-        return error_set(error, -EIO, "the cache knew this content by another compression");
-    place(known, atomic_exchange(&member->extent, SPOOL_NOWHERE));
-    return 0;
+    struct members *members = member->members;
+
+    cache_drop_member(members->cache, &member->id, member->cached);
+    cleanup_lock(&members->lock);
+    if (!member->forgotten)
+        tdelete(member, &members->by_id, compare_ids);
+    member->forgotten = true;
+}
+
+/*
+ * Make the new member known, or give its stream to the one that is known and has none in the spool.
+ * That one may be of another size: the row said so that it came from, and the stream is gone, so
+ * nobody will ever know what it was. Returns a reference for the caller; NULL without memory.
+ */
+static struct member *make_known(struct members *members, struct member **member_pointer)
+{
+    struct member *member = *member_pointer;
+
+    for (;;) {
+        struct member *known = add(members, member);
+        if (known == member)
+            return steal_pointer(member_pointer);
+        if (!known || member_is_secured(known))
+            return known;
+        if (known->compressed_size == member->compressed_size && known->crc32 == member->crc32 &&
+            known->size == member->size && known->deflated == member->deflated) {
+            place(known, atomic_exchange(&member->extent, SPOOL_NOWHERE));
+            return known;
+        }
+        forget(known);
+        member_unref(known);
+    }
 }
 
 int members_compress(struct members *members, struct deflate *deflate, struct content *content,
@@ -360,18 +389,11 @@ int members_compress(struct members *members, struct deflate *deflate, struct co
                 : compress_in_pieces(content, member, error);
     if (r < 0)
         return r;
-    if (!known)
-        known = add(members, member);
-    if (!known)
+    struct member *made = make_known(members, &member);
+    if (!made)
         return error_errno(error, -ENOMEM, "cannot compress");
-    if (known == member)
-        steal_pointer(&member);
-    else
-        r = restore(known, member, error);
-    if (r < 0)
-        return r;
-    keep(known);
-    *ret_member = steal_pointer(&known);
+    keep(made);
+    *ret_member = made;
     return 0;
 }
 

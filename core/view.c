@@ -227,10 +227,9 @@ static int open_members(struct view *view, const struct view_options *options)
     cleanup_free char *folder = NULL;
     char codec[64];
 
-    deflate_codec(level, codec, sizeof(codec));
     if (!options->no_cache) {
         folder = options->cache_folder ? strdup(options->cache_folder) : cache_default_folder();
-        if (!folder)
+        if (!folder || deflate_codec(level, codec, sizeof(codec)) < 0)
             return -ENOMEM;
         view->cache = cache_open(
             folder, options->cache_size ? options->cache_size : CACHE_SIZE_DEFAULT, codec);

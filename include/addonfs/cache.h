@@ -9,7 +9,9 @@
  *
  * where the codec says which compressor made the stream, at which level: other bytes, another key.
  *
- * The cache never changes what is served and never fails a request. Every row and every stream
+ * The cache never changes the content that is served and never fails a request. (A ZIP's
+ * layout is made of the sizes that it knows; should a stream be lost and come out in another size,
+ * the ZIP is laid out anew: see bundle_secure.) Every row and every stream
  * carries a checksum, bound to its key and verified when it is loaded; a bad one is a miss, and is
  * deleted. Whatever else goes wrong (a full disk, a read-only folder, a damaged database, a foreign
  * file, a folder that hosts share) ends the use of the cache with one warning (cache_fault). A
@@ -106,6 +108,12 @@ void cache_put_note(struct cache *cache, const struct content_id *key, const voi
 /* Remember what a fingerprint's content is. */
 void cache_put_alias(struct cache *cache, const struct content_id *key,
                      const struct content_id *id);
+
+/*
+ * Forget a member whose stream is not to be had again, and could only mislead: by its id, and by
+ * where the cache had the stream. One that has been written meanwhile stays.
+ */
+void cache_drop_member(struct cache *cache, const struct content_id *id, int64_t stream);
 
 /* A member to be written. `read` copies a range of its stream, `release` is called at the end. */
 struct cache_put {

@@ -40,15 +40,16 @@ struct file {
     /* Of any other worktree file: what was read of it, once it was; `mixed` if not always that. */
     _Atomic(struct content_id *) read_id;
     _Atomic bool mixed;
-    /* The compressed form, once there is one: set at most once, given back with the file. */
+    /* The compressed form, once there is one: set at most once but for file_replace_member. */
     _Atomic(struct member *) member;
-    _Atomic uint64_t measured; /* of a revision's file: its size, or UINT64_MAX */
-    struct file_identity {     /* the source's own */
-        dev_t device;          /* worktree */
+    _Atomic(struct member *) before; /* the one that was replaced; see file_replace_member */
+    _Atomic uint64_t measured;       /* of a revision's file: its size, or UINT64_MAX */
+    struct file_identity {           /* the source's own */
+        dev_t device;                /* worktree */
         ino_t inode;
         struct timespec change;
         bool several;                 /* it has other names, under which it may change */
-        mode_t denied;                /* what is not in owner.mode for that reason */
+        mode_t denied;                /* what is not in owner.mode because an ACL forbids it */
         _Atomic bool trusted;         /* see source_file.c */
         _Atomic uint64_t written;     /* source_entry.written, when the bytes were compared */
         bool rewritten;               /* other bytes than before, under the same stamp */
@@ -85,6 +86,14 @@ bool file_has_settled(const struct file *file);
  * view's lock.
  */
 bool file_equal(const struct file *a, const struct file *b);
+
+/*
+ * The compressed form that the file has cannot be had again, but `member` (whose reference is taken
+ * over) can. What was laid out with the old one goes on pointing to it, so it lives as long as the
+ * file, as `before`. Once a file: a form that is replaced was only in the cache, and the new one is
+ * in the spool.
+ */
+void file_replace_member(struct file *file, struct member *old, struct member *member);
 
 struct file *file_ref(struct file *file);
 void file_unref(struct file *file);

@@ -587,6 +587,100 @@ static int cannot_read(void *context, uint64_t offset, void *bytes, size_t size)
     return -EIO;
 }
 
+/* The one number that a query answers. */
+static int64_t number_of(const char *query)
+{
+    char path[64];
+    sqlite3 *handle = NULL;
+    sqlite3_stmt *statement = NULL;
+
+    database_path(path);
+    assert_int_equal(sqlite3_open(path, &handle), SQLITE_OK);
+    assert_int_equal(sqlite3_prepare_v2(handle, query, -1, &statement, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_step(statement), SQLITE_ROW);
+    int64_t number = sqlite3_column_int64(statement, 0);
+    sqlite3_finalize(statement);
+    sqlite3_close(handle);
+    return number;
+}
+
+static void a_row_that_is_damaged_takes_no_other_with_it(void **state)
+{
+    static const char *const damages[] = {
+        "UPDATE member SET used = 0, compressed = compressed | 1099511627776 WHERE compressed = "
+        "1010",
+        "UPDATE member SET used = 0, stream = stream | 4611686018427387904 WHERE compressed = 1010",
+        "UPDATE member SET used = 0, stream = 1 WHERE compressed = 1010",
+        "UPDATE member SET used = 0, stream = -9223372036854775807 WHERE compressed = 1010",
+        "UPDATE member SET used = 0, codec = x'00' WHERE compressed = 1010",
+        "UPDATE member SET used = 0, id = x'00' WHERE compressed = 1010",
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(damages) / sizeof(damages[0]); i++) {
+        fill(0);
+        run_sql(damages[i]);
+        /* The first write of each process looks at the whole. */
+        cleanup_cache struct cache *cache = open_good(CACHE_SIZE_DEFAULT);
+        put(cache, 1000, 50);
+        cache_settle(cache);
+        int lost = 0;
+        for (uint32_t n = 0; n < MANY; n++)
+            lost += !has(cache, n, 1000 + n);
+        assert_int_equal(lost, 1);
+        /* Its stream, which nobody can find any more, is gone as well. */
+        assert_int_equal(number_of("SELECT count(*) FROM stream"), MANY);
+        assert_int_equal(number_of("SELECT count(*) FROM member"), MANY);
+        /* And it can be had again. */
+        for (uint32_t n = 0; n < MANY; n++)
+            put(cache, n, 1000 + n);
+        cache_settle(cache);
+        for (uint32_t n = 0; n < MANY; n++)
+            assert_true(has(cache, n, 1000 + n));
+        assert_int_equal(number_of("SELECT count(*) FROM stream"), MANY + 1);
+        run_sql("DELETE FROM member; DELETE FROM stream");
+    }
+}
+
+static void a_stream_that_is_lost_is_written_again(void **state)
+{
+    (void)state;
+    fill(0);
+    run_sql("DELETE FROM stream WHERE id % 2 = 0");
+    cleanup_cache struct cache *cache = open_good(CACHE_SIZE_DEFAULT);
+    for (uint32_t n = 0; n < MANY; n++) {
+        if (!has(cache, n, 1000 + n))
+            put(cache, n, 1000 + n);
+    }
+    cache_settle(cache);
+    for (uint32_t n = 0; n < MANY; n++)
+        assert_true(has(cache, n, 1000 + n));
+}
+
+/* A reader that still knows the old stream says it is lost; the new one is none of its business. */
+static void a_stream_that_was_written_anew_stays(void **state)
+{
+    cleanup_cache struct cache *cache = open_good(CACHE_SIZE_DEFAULT);
+    struct content_id id = id_of(1);
+    struct cache_member member;
+    struct taken taken = {.n = 1};
+
+    (void)state;
+    put(cache, 1, 100);
+    cache_settle(cache);
+    struct cache_reader *reader = cache_reader_begin(cache);
+    assert_true(cache_find_member(reader, &id, &member));
+    cache_reader_end(reader);
+    run_sql("DELETE FROM member; DELETE FROM stream");
+    put(cache, 1, 100);
+    cache_settle(cache);
+    reader = cache_reader_begin(cache);
+    assert_false(cache_read_stream(reader, &id, &member, take, &taken));
+    cache_reader_end(reader);
+    cache_settle(cache);
+    assert_true(has(cache, 1, 100));
+}
+
 static void what_cannot_be_written_keeps_no_one_else_from_writing(void **state)
 {
     cleanup_cache struct cache *one = open_good(CACHE_SIZE_DEFAULT);
@@ -691,6 +785,9 @@ int main(void)
         TEST(a_folder_that_links_lead_to_is_as_good),
         TEST(a_folder_that_hosts_share_is_refused),
         TEST(a_database_without_a_log_is_refused),
+        TEST(a_row_that_is_damaged_takes_no_other_with_it),
+        TEST(a_stream_that_is_lost_is_written_again),
+        TEST(a_stream_that_was_written_anew_stays),
         TEST(what_cannot_be_written_keeps_no_one_else_from_writing),
         TEST(a_request_that_meets_damage_does_not_wait),
         TEST(a_full_disk_is_one_fault),
