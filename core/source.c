@@ -320,12 +320,11 @@ static void suspect(const struct file *file)
 static int mark_suspect(void *context, const char *path, void *value)
 {
     struct source *source = context;
-    struct source_folder wanted = {.path = (char *)(uintptr_t)path};
-    struct source_folder *const *found = tfind(&wanted, &source->folders, compare_folders);
+    struct source_folder *folder = source_known(source, path);
 
     (void)value;
-    if (found)
-        (*found)->dirty = source->pending = true;
+    if (folder)
+        folder->dirty = source->pending = true;
     return 0;
 }
 
@@ -775,11 +774,12 @@ int source_read(struct file *file, struct spool *spool, size_t memory_limit,
     if (file->failure)
         return error_set(error, -EIO, "%s: %s", file->path, file->failure);
     int r = source->backend->read(source, file, spool, memory_limit, &content, error);
-    /* Its stamp may be the same as ever, so that no look would find another file: compare bytes. */
-    if (r == -ESTALE && file->id_known && atomic_exchange(&file->identity.trusted, false))
-        atomic_store(&source->doubted, true);
-    if (r == -ESTALE)
+    if (r == -ESTALE) {
+        /* Its stamp may be the same as ever: the bytes are to be compared. */
+        if (file->id_known)
+            atomic_store(&file->identity.trusted, false);
         suspect(file);
+    }
     if (r < 0)
         return r;
     if (!file->id_known)

@@ -51,9 +51,7 @@ struct source {
     uint64_t owners; /* see source_owners_changed */
     bool pending;    /* folders have become dirty and were not compared yet */
     bool unreported; /* a refresh has found changes, and failed */
-    /* A file did not hold what its stamp had promised: set by whoever reads, in any thread. */
-    _Atomic bool doubted;
-    size_t unsure;                 /* how many folders are */
+    size_t unsure;   /* how many folders are */
     _Atomic(const char *) warning; /* see source_warning */
     struct error broken;           /* why the current look can answer nothing; code 0: it can */
     void *folders;                 /* tsearch(3) tree of struct source_folder by path; owns them */

@@ -434,8 +434,6 @@ static int begin(struct source *source, struct error *error)
 
     (void)error;
     link_forget_all(&worktree->links);
-    if (atomic_exchange(&source->doubted, false))
-        source_mark(source, "", "");
     if (!worktree->watch)
         return 0;
     int r = watch_drain(worktree->watch, &report);

@@ -66,9 +66,7 @@ struct file {
  */
 bool file_key(const struct file *file, struct content_id *ret_key);
 
-/*
- * Note that these bytes were read of it. Thread-safe.
- */
+/* Note that these bytes were read of it. Thread-safe. */
 void file_note_read(struct file *file, const struct content_id *id);
 
 /*
