@@ -19,7 +19,8 @@ struct body {
     pthread_mutex_t lock; /* guards the rest; held while the file is captured */
     struct bundle *twin;  /* a later zip of the same bytes, or NULL */
     unsigned opens;
-    struct content *content; /* the file's bytes, while it is open */
+    struct content *content; /* the file's bytes, while it is open, or while they may be lost */
+    struct spool *claimed;   /* where room in memory was taken for them, or NULL; not owned */
 };
 
 static struct body *body_new(uint64_t number)
@@ -40,11 +41,24 @@ struct body *body_ref(struct body *body)
     return body;
 }
 
+/* What is larger goes to the spool at once. */
+enum { MEMORY_LIMIT = 1 << 16 };
+
+/* Forget the bytes. */
+static void drop(struct body *body)
+{
+    if (body->claimed)
+        spool_give_memory(body->claimed, (size_t)body->size);
+    body->claimed = NULL;
+    content_unref(body->content);
+    body->content = NULL;
+}
+
 void body_unref(struct body *body)
 {
     if (!body || atomic_fetch_sub(&body->references, 1) > 1)
         return;
-    content_unref(body->content);
+    drop(body);
     file_unref(body->file);
     bundle_unref(body->bundle);
     bundle_unref(body->twin);
@@ -86,6 +100,36 @@ static int conclude(struct body *body, int result, const struct error *why, stru
     return 0;
 }
 
+static int capture(struct body *body, const struct origin *origin, struct error *error)
+{
+    cleanup_content struct content *content = NULL;
+    bool in_memory =
+        body->size <= MEMORY_LIMIT && spool_take_memory(origin->spool, (size_t)body->size);
+
+    body->claimed = in_memory ? origin->spool : NULL;
+    int r = source_read(body->file, origin->spool, in_memory ? MEMORY_LIMIT : 0, &content, error);
+
+    if (r == 0 && content->size != body->size)
+        r = error_set(error, -ESTALE, "%s: has changed meanwhile", body->file->path);
+    if (r < 0) {
+        drop(body);
+        return r;
+    }
+    body->content = steal_pointer(&content);
+    return 0;
+}
+
+/*
+ * A file that has just been written may be written again before it is opened: the kernel looks a
+ * name up and opens it in two steps, and tries a second time only. So its bytes are taken now,
+ * where they are few. If they cannot be had they may be when it is opened.
+ */
+static void capture_early(struct body *body, const struct origin *origin)
+{
+    if (body->size <= MEMORY_LIMIT && !file_has_settled(body->file))
+        (void)capture(body, origin, NULL);
+}
+
 int body_of_file(struct file *file, const struct origin *origin, uint64_t number,
                  struct body **ret_body, struct error *error)
 {
@@ -96,6 +140,8 @@ int body_of_file(struct file *file, const struct origin *origin, uint64_t number
         return error_errno(error, -ENOMEM, "%s", file->path);
     body->file = file_ref(file);
     int r = source_measure(file, origin->spool, &body->size, &why);
+    if (r == 0)
+        capture_early(body, origin);
     return conclude(body, r, &why, ret_body, error);
 }
 
@@ -178,19 +224,6 @@ bool body_is_news(struct body *body)
     return !atomic_exchange(&body->told, true);
 }
 
-static int capture(struct body *body, const struct origin *origin, struct error *error)
-{
-    cleanup_content struct content *content = NULL;
-    int r = source_read(body->file, origin->spool, CONTENT_MEMORY_LIMIT, &content, error);
-
-    if (r < 0)
-        return r;
-    if (content->size != body->size)
-        return error_set(error, -ESTALE, "%s: has changed meanwhile", body->file->path);
-    body->content = steal_pointer(&content);
-    return 0;
-}
-
 static struct bundle *twin_of(struct body *body)
 {
     cleanup_lock(&body->lock);
@@ -237,10 +270,8 @@ void body_close(struct body *body)
     if (body->bundle)
         return;
     cleanup_lock(&body->lock);
-    if (--body->opens > 0)
-        return;
-    content_unref(body->content);
-    body->content = NULL;
+    if (--body->opens == 0)
+        drop(body);
 }
 
 ssize_t body_read(struct body *body, uint64_t offset, void *bytes, size_t size)

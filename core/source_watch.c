@@ -1,5 +1,6 @@
 #include "source_watch.h"
 #include "source_backend.h"
+#include "source_mounts.h"
 
 #include <addonfs/cleanup.h>
 #include <addonfs/local.h>
@@ -7,7 +8,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <poll.h>
 #include <search.h>
 #include <stdio.h>
 #include <string.h>
@@ -30,8 +30,8 @@ struct watched {
 
 struct watch {
     int fd;
-    int mounts;    /* /proc/self/mountinfo, which poll(2) tells changes of (proc(5)); or -1 */
-    void *watched; /* tsearch(3) tree of struct watched by descriptor; owns them */
+    struct mounts *mounts; /* or NULL */
+    void *watched;         /* tsearch(3) tree of struct watched by descriptor; owns them */
 };
 
 static int compare(const void *a, const void *b)
@@ -42,7 +42,7 @@ static int compare(const void *a, const void *b)
     return (left->descriptor > right->descriptor) - (left->descriptor < right->descriptor);
 }
 
-struct watch *watch_new(int fd, const char **ret_warning)
+struct watch *watch_new(int fd, const char *path, const char **ret_warning)
 {
     struct watch *watch = calloc(1, sizeof(*watch));
 
@@ -62,7 +62,7 @@ struct watch *watch_new(int fd, const char **ret_warning)
         free(watch);
         return NULL;
     }
-    watch->mounts = open("/proc/self/mountinfo", O_RDONLY | O_CLOEXEC);
+    watch->mounts = mounts_new(path);
     return watch;
 }
 
@@ -72,8 +72,7 @@ void watch_free(struct watch *watch)
         return;
     tdestroy(watch->watched, free);
     close(watch->fd);
-    if (watch->mounts >= 0)
-        close(watch->mounts);
+    mounts_free(watch->mounts);
     free(watch);
 }
 
@@ -214,19 +213,11 @@ int watch_descriptor(const struct watch *watch, int *ret_mounts)
     return steal_fd(&both);
 }
 
-/* What is mounted over a folder hides it without any event. */
-static bool mounts_have_changed(const struct watch *watch)
-{
-    struct pollfd poll_mounts = {.fd = watch->mounts, .events = POLLPRI};
-
-    return poll(&poll_mounts, 1, 0) > 0 && poll_mounts.revents & (POLLPRI | POLLERR);
-}
-
 int watch_drain(struct watch *watch, struct watch_report *report)
 {
     _Alignas(struct inotify_event) char buffer[BUFFER_SIZE];
 
-    if (mounts_have_changed(watch))
+    if (watch->mounts && mounts_have_changed(watch->mounts))
         report->all = true;
     for (;;) {
         ssize_t n = read(watch->fd, buffer, sizeof(buffer));

@@ -6,7 +6,8 @@
  * listed; so nothing falls between. Events only say where to look: what is there is found out by
  * comparing, as without a watch.
  *
- * A mount or unmount anywhere makes everything be compared once: mount points are not entered.
+ * A mount or unmount inside the tree makes everything be compared once: mount points are not
+ * entered.
  *
  * Not seen: what other hosts do on file systems that are not of this host alone, where there is no
  * watch to begin with; and what is behind a link, for which a folder's links are compared at every
@@ -26,10 +27,11 @@ struct watch;
 #define WATCH_COMPARES ": changes are looked for by comparing all files at every look"
 
 /*
- * A watch for the tree whose root `fd` is. NULL: what is changed there cannot be watched, and
+ * A watch for the tree whose root `fd` is, at `path` (without links). NULL: what is changed there
+ * cannot be watched, and
  * `*ret_warning` (a constant) says why.
  */
-struct watch *watch_new(int fd, const char **ret_warning);
+struct watch *watch_new(int fd, const char *path, const char **ret_warning);
 void watch_free(struct watch *watch);
 
 /*

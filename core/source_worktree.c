@@ -514,7 +514,7 @@ int source_worktree_open(struct source *source, struct error *error)
     if (source->poll)
         return 0;
     const char *warning;
-    worktree->watch = watch_new(test, &warning);
+    worktree->watch = watch_new(test, source_path(source), &warning);
     if (!worktree->watch)
         watch_no_more(source, warning);
     return 0;

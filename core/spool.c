@@ -38,6 +38,7 @@ struct spool {
     struct released released[ORDER_MAX + 1];
     pthread_mutex_t open_lock; /* around making the file; `fd` is read without it */
     _Atomic int fd;            /* -1 until the first write */
+    _Atomic size_t in_memory;  /* see spool_take_memory */
 };
 
 struct spool *spool_new(const char *folder)
@@ -232,4 +233,20 @@ void spool_release(struct spool *spool, uint64_t extent)
         released->capacity = capacity;
     }
     released->extents[released->count++] = extent;
+}
+
+bool spool_take_memory(struct spool *spool, size_t size)
+{
+    size_t used = atomic_load(&spool->in_memory);
+
+    do {
+        if (size > SPOOL_MEMORY_LIMIT || used > SPOOL_MEMORY_LIMIT - size)
+            return false;
+    } while (!atomic_compare_exchange_weak(&spool->in_memory, &used, used + size));
+    return true;
+}
+
+void spool_give_memory(struct spool *spool, size_t size)
+{
+    atomic_fetch_sub(&spool->in_memory, size);
 }

@@ -193,13 +193,37 @@ void view_on_dropped(struct view *view,
     view->commits.dropped_context = view->snapshots.dropped_context = context;
 }
 
+/*
+ * A reader of an archive should find its streams at hand. Bringing them into the spool ahead is
+ * worth it for an addon as they are; more would only wear the disk.
+ */
+enum { SECURED_AHEAD = 1 << 28 };
+
+/* Secure the zips below `entry`, up to `*left` bytes. */
+static void secure_ahead(struct view *view, struct entry *entry, uint64_t *left)
+{
+    cleanup_body struct body *body = NULL;
+
+    for (size_t i = 0; i < entry->count; i++)
+        secure_ahead(view, entry->children[i], left);
+    if (entry->kind != ENTRY_ZIP || entry->failure ||
+        view_body(view, entry, NULL, &body, NULL) < 0 || body_failure(body) ||
+        body_size(body) > *left)
+        return;
+    *left -= body_size(body);
+    if (view_open_body(view, body, NULL, NULL) == 0)
+        body_close(body);
+}
+
 static void *prepare(void *argument)
 {
     struct view *view = argument;
     cleanup_generation struct generation *generation = NULL;
     struct problems problems = {0};
+    uint64_t left = SECURED_AHEAD;
 
-    (void)view_problems(view, &generation, &problems, NULL);
+    if (view_problems(view, &generation, &problems, NULL) == 0)
+        secure_ahead(view, generation->root, &left);
     problems_clear(&problems);
     return NULL;
 }

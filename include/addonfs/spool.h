@@ -23,6 +23,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* A small part of what a mount may have in memory, and all plain files of most packages. */
+#define SPOOL_MEMORY_LIMIT ((size_t)8 << 20)
+
 struct spool;
 
 /* The extent that nobody has reserved. */
@@ -64,6 +67,13 @@ int spool_read(struct spool *spool, uint64_t extent, uint64_t offset, void *byte
 
 /* Give an extent back, which nobody reads any more. SPOOL_NOWHERE is allowed. */
 void spool_release(struct spool *spool, uint64_t extent);
+
+/*
+ * Small bytes that are kept may stay in memory, as long as all of them together are few
+ * (SPOOL_MEMORY_LIMIT). True: `size` more may, until they are given back.
+ */
+bool spool_take_memory(struct spool *spool, size_t size);
+void spool_give_memory(struct spool *spool, size_t size);
 
 CLEANUP(spool, struct spool *, spool_free)
 #define cleanup_spool __attribute__((cleanup(cleanup_spool_scope)))
