@@ -211,6 +211,13 @@ check-python: all $(CLI_PROGRAMS) ## the tests in Python alone
 	done; \
 	exit $$failed
 
+# What takes longer than CI may: ADDONFS_OPERATIONS, ADDONFS_SEED, ADDONFS_SOAK_SECONDS.
+soak: ## a hundred thousand operations, each seen at once; readers against writers for a minute
+	@fs/dist/deps.sh test
+	@$(MAKE) --no-print-directory all $(CLI_PROGRAMS)
+	@ADDONFS_OPERATIONS=$${ADDONFS_OPERATIONS:-100000} $(MAKE) --no-print-directory check-python \
+	    ONLY='tests/mount/test_strict.py tests/soak/soak_readers.py' PYTEST_ARGS='-s $(PYTEST_ARGS)'
+
 # What clang-tidy and cppcheck read of C: headers through the files that include them.
 LINTED := $(CORE) $(FS) $(BENCH)
 

@@ -87,6 +87,9 @@ static int find_or_compress(struct work *work, struct tools *tools, struct file 
         r = compress(work, tools, file, &member, error);
     if (r < 0)
         return r;
+    /* What the cache knows under this stamp are the bytes before; later mounts will ask for it. */
+    if (file->identity.rewritten && file_key(file, &key))
+        cache_put_alias(work->origin->cache, &key, &member->id);
     /* Another bundle may have been here meanwhile: it is the same member then. */
     if (!atomic_compare_exchange_strong(&file->member, &none, member))
         member_unref(member);

@@ -11,31 +11,36 @@
  *
  * A file is protected by its own mode and by those of all folders it lies in. In the mount it may
  * stand in a folder of ours, so what its folders forbid is taken off its own mode: a class of users
- * (owner, group, others) that cannot search one of them loses its bits. Where the owner or group of
- * a folder differs from the file's, that class counts as "others" there. This errs on the side of
- * privacy.
+ * (owner, group, others) of which anyone cannot search one of them loses its bits.
+ *
+ * Who is of one class for the file may be of another for the folder. Its owner is no owner of a
+ * folder that belongs to someone else, and may be in that folder's group or not. Someone of its
+ * group, or one of the others, may own the folder, or be in its group where that is another one. A
+ * class keeps its bits only if whatever its users can be may search: on disk a mode of 0705 keeps
+ * the group out although others may enter.
  */
 struct chain {
     const struct chain *above; /* or NULL: it is the root */
     struct source_owner owner; /* of a folder */
 };
 
-static bool may_search(const struct source_owner *folder, mode_t class_bit, bool same)
+static mode_t visible_mode(const struct source_owner *file, const struct chain *chain)
 {
-    return (folder->mode & (same ? class_bit : S_IXOTH)) != 0;
-}
-
-static mode_t visible_mode(const struct source_owner *owner, const struct chain *chain)
-{
-    mode_t mode = owner->mode & 0555;
+    mode_t mode = file->mode & 0555;
 
     for (; chain; chain = chain->above) {
         const struct source_owner *folder = &chain->owner;
-        if (!may_search(folder, S_IXUSR, folder->uid == owner->uid))
+        bool same_user = folder->uid == file->uid;
+        bool same_group = folder->gid == file->gid;
+        bool user = folder->mode & S_IXUSR;
+        bool group = folder->mode & S_IXGRP;
+        bool others = folder->mode & S_IXOTH;
+
+        if (!(same_user ? user : group && others))
             mode &= ~(mode_t)0700;
-        if (!may_search(folder, S_IXGRP, folder->gid == owner->gid))
+        if (!(same_user || user) || !(same_group ? group : group && others))
             mode &= ~(mode_t)0070;
-        if (!(folder->mode & S_IXOTH))
+        if (!(same_user || user) || !(same_group || group) || !others)
             mode &= ~(mode_t)0007;
     }
     return mode;

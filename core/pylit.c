@@ -393,6 +393,24 @@ static void find_global(struct reader *reader)
 }
 
 /*
+ * Can a statement begin with this token? Not with an operator between two operands, such as those
+ * of which the marks of a merge conflict consist: the file is half written then, and holds two
+ * values.
+ */
+static bool can_begin(const struct token *token)
+{
+    static const char *const beginnings[] = {"(", "[", "{", "+", "-", "~", "*", "@", "...", NULL};
+
+    if (token->type != TOKEN_OPERATOR)
+        return true;
+    for (const char *const *text = beginnings; *text; text++) {
+        if (token_is(token, *text))
+            return true;
+    }
+    return false;
+}
+
+/*
  * One logical line. `*ret_opens`: a block follows, of this kind. 0 or a negative errno.
  */
 static int read_line(struct reader *reader, bool *ret_opens, enum block *ret_block)
@@ -401,6 +419,10 @@ static int read_line(struct reader *reader, bool *ret_opens, enum block *ret_blo
     size_t to = reader->count;
 
     *ret_opens = false;
+    if (!can_begin(&reader->tokens[0]))
+        return error_set(reader->error, -EINVAL, "%s:%lu: no statement begins with \"%.*s\"",
+                         reader->path, reader->tokens[0].line, (int)reader->tokens[0].size,
+                         reader->tokens[0].start);
     if (is(reader, 0, "async"))
         from++;
     size_t colon = header_end(reader, from, to);

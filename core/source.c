@@ -54,6 +54,15 @@ static int compare_entries(const void *a, const void *b)
     return strcmp(left->name, right->name);
 }
 
+struct source_entry *folder_entry(const struct source_folder *folder, const char *name)
+{
+    struct source_entry wanted = {.name = (char *)(uintptr_t)name};
+
+    return folder->count == 0
+               ? NULL
+               : bsearch(&wanted, folder->entries, folder->count, sizeof(wanted), compare_entries);
+}
+
 static bool same_listing(const struct source_entry *a, const struct source_entry *b)
 {
     return a->type == b->type && memcmp(a->object, b->object, sizeof(a->object)) == 0;
@@ -150,6 +159,7 @@ static int open_on(struct repository *repository, const char *revision, bool pol
         return r;
     }
     atomic_init(&source->references, 1);
+    pthread_mutex_init(&source->suspects_lock, NULL);
     source->repository = repository;
     source->revision = revision ? strdup(revision) : NULL;
     if (revision && !source->revision)
@@ -196,6 +206,8 @@ void source_unref(struct source *source)
     if (source->backend)
         source->backend->close(source);
     repository_unref(source->repository);
+    map_clear(&source->suspects, NULL);
+    pthread_mutex_destroy(&source->suspects_lock);
     free(source->revision);
     free(source);
 }
@@ -293,6 +305,39 @@ static void check_node(const void *node, VISIT visit, void *context)
     all->result = check(all->source, folder, &all->changed, all->error);
 }
 
+/* Remember that something about the file has changed of which nothing was told. */
+static void suspect(const struct file *file)
+{
+    struct source *source = file->source;
+    const char *slash = strrchr(file->path, '/');
+    cleanup_free char *folder = strndup(file->path, slash ? (size_t)(slash - file->path) : 0);
+    cleanup_lock(&source->suspects_lock);
+
+    if (folder)
+        (void)map_put(&source->suspects, folder, source);
+}
+
+static int mark_suspect(void *context, const char *path, void *value)
+{
+    struct source *source = context;
+    struct source_folder *folder = source_known(source, path);
+
+    (void)value;
+    if (folder)
+        folder->dirty = source->pending = true;
+    return 0;
+}
+
+static void mark_suspects(struct source *source)
+{
+    cleanup_lock(&source->suspects_lock);
+
+    if (source->suspects.count == 0)
+        return;
+    (void)map_each(&source->suspects, mark_suspect, source);
+    map_clear(&source->suspects, NULL);
+}
+
 int source_refresh(struct source *source, bool *ret_changed, struct error *error)
 {
     struct check_all all = {.source = source, .error = error};
@@ -301,6 +346,7 @@ int source_refresh(struct source *source, bool *ret_changed, struct error *error
     source->look++;
     source->broken.code = 0;
     source->renewed = false;
+    mark_suspects(source);
     int r = source->backend->begin(source, &source->broken);
     if (r < 0) {
         if (error)
@@ -651,7 +697,6 @@ int source_find(struct source *source, const char *path, struct source_folder **
 {
     const char *slash = strrchr(path, '/');
     cleanup_free char *parent = slash ? strndup(path, (size_t)(slash - path)) : strdup("");
-    struct source_entry wanted = {.name = (char *)(uintptr_t)(slash ? slash + 1 : path)};
     struct source_folder *folder = NULL;
 
     if (!parent)
@@ -659,10 +704,7 @@ int source_find(struct source *source, const char *path, struct source_folder **
     int r = source_list(source, parent, &folder, error);
     if (r < 0)
         return r;
-    struct source_entry *entry =
-        folder->count == 0
-            ? NULL
-            : bsearch(&wanted, folder->entries, folder->count, sizeof(wanted), compare_entries);
+    struct source_entry *entry = folder_entry(folder, slash ? slash + 1 : path);
     if (!entry)
         return error_errno(error, -ENOENT, "%s", path);
     r = source_look(source, folder, entry, error);
@@ -722,17 +764,26 @@ int source_times(struct source *source, struct cache *cache, const char *const *
                          error);
 }
 
-int source_read(const struct file *file, struct spool *spool, size_t memory_limit,
+int source_read(struct file *file, struct spool *spool, size_t memory_limit,
                 struct content **ret_content, struct error *error)
 {
     cleanup_content struct content *content = NULL;
     char start[SOURCE_LFS_POINTER_LIMIT];
+    struct source *source = file->source;
 
     if (file->failure)
         return error_set(error, -EIO, "%s: %s", file->path, file->failure);
-    int r = file->source->backend->read(file->source, file, spool, memory_limit, &content, error);
+    int r = source->backend->read(source, file, spool, memory_limit, &content, error);
+    if (r == -ESTALE) {
+        /* Its stamp may be the same as ever: the bytes are to be compared. */
+        if (file->id_known)
+            atomic_store(&file->identity.trusted, false);
+        suspect(file);
+    }
     if (r < 0)
         return r;
+    if (!file->id_known)
+        file_note_read(file, &content->id);
     if (content->size < sizeof(start)) {
         ssize_t n = content_read(content, 0, start, sizeof(start));
         if (n > 0 && source_is_lfs_pointer(start, content->size))

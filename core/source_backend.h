@@ -56,6 +56,9 @@ struct source {
     struct error broken;           /* why the current look can answer nothing; code 0: it can */
     void *folders;                 /* tsearch(3) tree of struct source_folder by path; owns them */
 
+    pthread_mutex_t suspects_lock;
+    struct map suspects; /* paths of folders with a file that was found changed when it was read */
+
     struct repository *repository;
     void *state; /* the backend's */
 };
@@ -93,6 +96,9 @@ bool folder_fail(struct source_folder *folder, int code, const struct error *why
  * was known of names whose type and object are the same. Returns true if any name or type differs.
  */
 bool folder_rename(struct source_folder *folder, struct source_entry *entries, size_t count);
+
+/* The entry of that name, or NULL. */
+struct source_entry *folder_entry(const struct source_folder *folder, const char *name);
 
 void source_entries_free(struct source_entry *entries, size_t count);
 

@@ -1,4 +1,5 @@
 #include "source_watch.h"
+#include "source_backend.h"
 
 #include <addonfs/cleanup.h>
 #include <addonfs/local.h>
@@ -14,7 +15,7 @@
 #include <sys/inotify.h>
 
 enum {
-    /* IN_CLOSE_WRITE: who writes through mmap is seen at the latest when the file is closed. */
+    /* IN_CLOSE_WRITE: who writes through mmap is seen when the file is unmapped and closed. */
     EVENTS = IN_MODIFY | IN_ATTRIB | IN_CLOSE_WRITE | IN_CREATE | IN_DELETE | IN_MOVED_FROM |
              IN_MOVED_TO | IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR,
     EVENTS_OF_NAMES = IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO,
@@ -184,6 +185,10 @@ static void apply(struct watch *watch, const struct inotify_event *event,
     report->any = true;
     for (struct source_folder *folder = watched->folders; folder; folder = folder->watch_next) {
         folder->dirty = true;
+        struct source_entry *written =
+            event->mask & IN_CLOSE_WRITE ? folder_entry(folder, name) : NULL;
+        if (written)
+            written->written = report->look;
         if (moved)
             note_moved(report, folder, name);
         /* The kernel has removed the watch. */

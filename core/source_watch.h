@@ -50,16 +50,19 @@ int watch_descriptor(const struct watch *watch, int *ret_mounts);
  * the records and not a thousand.
  */
 struct watch_report {
-    bool any; /* some folder has become dirty */
-    bool all; /* events were lost: every folder may have changed */
+    uint64_t look; /* given: the look that reads it */
+    bool any;      /* some folder has become dirty */
+    bool all;      /* events were lost: every folder may have changed */
     /* Folders that were moved or replaced, by path and by path without links: all at or below them
      * may have changed. The values mean nothing. */
     struct map moved;
 };
 
 /*
- * Read what has happened, and set `dirty` in the folders concerned. What read(2) failed with; the
- * report counts even then. The caller clears `moved`.
+ * Read what has happened, and set `dirty` in the folders concerned, and `written` in the entries
+ * that a writer had open and has closed: stores through mmap(2) may have left no stamp. (If events
+ * were lost, so is that: to read every file again then would cost too much.) What read(2) failed
+ * with; the report counts even then. The caller clears `moved`.
  */
 int watch_drain(struct watch *watch, struct watch_report *report);
 

@@ -24,10 +24,9 @@
 /*
  * Files and folders that one package may have. A package above a limit is a failed one.
  *
- * Links can make a small tree unfold without end (two links a folder, forty folders deep), and all
- * that is behind links is looked at again at every look, some 20 µs each. 20,000 of them is six
- * times what a whole real tree has, and still leaves a look in which nothing has changed well below
- * a second.
+ * Links can make a small tree unfold without end (two links a folder, forty folders deep), and
+ * every path to a link is compared at every look. 20,000 entries behind links are six times what a
+ * whole real tree has, and let a look in which nothing has changed still be done in some 20 ms.
  */
 #define PACKAGE_ENTRY_LIMIT ((size_t)1000000)
 #define PACKAGE_LINK_LIMIT ((size_t)20000)

@@ -60,6 +60,7 @@ struct source_entry {
     char *real;        /* a linked folder's path without links, else NULL */
     struct file *file; /* SOURCE_FILE: borrowed */
     char *reason;      /* SOURCE_OTHER */
+    uint64_t written;  /* the source's own: the look that was told of a writer's end, or 0 */
     int type;          /* the source's own: what the listing said */
     unsigned char object[20];
 };
@@ -88,6 +89,7 @@ struct source_folder {
         ino_t inode;
         struct timespec modification;
         struct timespec change;
+        mode_t denied;
         bool trusted;
         unsigned char object[20];
         unsigned char commit[20];
@@ -205,7 +207,7 @@ int source_find(struct source *source, const char *path, struct source_folder **
  * …: it cannot be read; the error starts with the path. -ENOSPC, -ENOMEM: no room. Its source may
  * have been closed meanwhile.
  */
-int source_read(const struct file *file, struct spool *spool, size_t memory_limit,
+int source_read(struct file *file, struct spool *spool, size_t memory_limit,
                 struct content **ret_content, struct error *error);
 
 /* Bytes of `file`, and whether it can be read: errors as source_read. Reads only what it must. */

@@ -1,8 +1,11 @@
 #include "fixture.h"
 
 #include <addonfs/package.h>
+#include <endian.h>
 #include <errno.h>
 #include <limits.h>
+#include <linux/posix_acl.h>
+#include <linux/posix_acl_xattr.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -10,6 +13,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 
 #include <cmocka.h>
 
@@ -169,6 +173,147 @@ static void a_file_is_as_private_as_its_folders(void **state)
     assert_int_equal(entry->owner.mode, 0400);
 }
 
+/* An access control list (acl(5)) that names a user or a group; the owner may everything. */
+struct acl {
+    uint16_t tag; /* ACL_USER or ACL_GROUP */
+    uint16_t named;
+    uint16_t group;
+    uint16_t mask;
+    uint16_t others;
+};
+
+/* Skips the test where the file system has no such lists. */
+static void set_acl(const struct fixture *fixture, const char *path, const struct acl *acl)
+{
+    const uint32_t nobody = UINT32_MAX;
+    struct {
+        struct posix_acl_xattr_header header;
+        struct posix_acl_xattr_entry entries[5];
+    } list = {.header.a_version = htole32(POSIX_ACL_XATTR_VERSION)};
+    /* The kernel wants them in the order of their tags. */
+    const struct posix_acl_xattr_entry named = {acl->tag, acl->named, 1234};
+    const struct posix_acl_xattr_entry group = {ACL_GROUP_OBJ, acl->group, nobody};
+    const struct posix_acl_xattr_entry entries[] = {
+        {ACL_USER_OBJ, ACL_READ | ACL_WRITE | ACL_EXECUTE, nobody},
+        acl->tag == ACL_USER ? named : group,
+        acl->tag == ACL_USER ? group : named,
+        {ACL_MASK, acl->mask, nobody},
+        {ACL_OTHER, acl->others, nobody},
+    };
+    char absolute[PATH_MAX];
+
+    for (size_t i = 0; i < 5; i++)
+        list.entries[i] = (struct posix_acl_xattr_entry){
+            htole16(entries[i].e_tag), htole16(entries[i].e_perm), htole32(entries[i].e_id)};
+    snprintf(absolute, sizeof(absolute), "%s/%s", fixture->root, path);
+    if (setxattr(absolute, "system.posix_acl_access", &list, sizeof(list), 0) == 0)
+        return;
+    assert_int_equal(errno, ENOTSUP);
+    print_message("%s: no access control lists\n", absolute);
+    skip();
+}
+
+static void expect_mode(const struct fixture *fixture, const char *path, mode_t mode)
+{
+    cleanup_package struct package *package = build(fixture);
+    struct entry *entry = NULL;
+
+    assert_int_equal(entry_find(package->folder, path, &entry), 0);
+    assert_int_equal(entry->owner.mode, mode);
+}
+
+static void set_mode(const struct fixture *fixture, const char *path, mode_t mode)
+{
+    char absolute[PATH_MAX];
+
+    snprintf(absolute, sizeof(absolute), "%s/%s", fixture->root, path);
+    assert_int_equal(chmod(absolute, mode), 0);
+}
+
+static void what_an_acl_does_not_grant_is_not_shown(void **state)
+{
+    const struct fixture *fixture = *state;
+    static const struct {
+        struct acl acl;
+        mode_t shown;
+    } cases[] = {
+        /* The group bits of the mode are the mask, which says nothing about the group. */
+        {{ACL_USER, 4, 0, 4, 0}, 0500},
+        {{ACL_GROUP, 4, 0, 4, 4}, 0504},
+        {{ACL_USER, 4, 4, 4, 4}, 0544},
+        /* Someone who is named may be in the group or not, but has only what is said of him … */
+        {{ACL_USER, 0, 4, 4, 4}, 0500},
+        /* … even if the mask takes it all, and the mode shows no group bits. */
+        {{ACL_USER, 7, 4, 0, 4}, 0500},
+        /* A group that is named takes nothing from the others in the file's own group. */
+        {{ACL_GROUP, 0, 4, 4, 4}, 0540},
+        {{ACL_GROUP, 5, 5, 7, 5}, 0555},
+    };
+
+    set_mode(fixture, "", 0755);
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        set_acl(fixture, "server_addon/server/__init__.py", &cases[i].acl);
+        expect_mode(fixture, "__init__.py", cases[i].shown);
+    }
+    /* The same of a folder on the way; the modes alone would allow it each time. */
+    set_mode(fixture, "server_addon/server/__init__.py", 0644);
+    static const struct acl members_only = {ACL_USER, 5, 0, 5, 0};
+    static const struct acl all_but_one = {ACL_USER, 0, 5, 5, 5};
+    set_acl(fixture, "server_addon", &members_only);
+    expect_mode(fixture, "__init__.py", 0400);
+    set_acl(fixture, "server_addon", &all_but_one);
+    expect_mode(fixture, "__init__.py", 0400);
+    expect_mode(fixture, "version.py", 0444);
+    set_mode(fixture, "server_addon", 0755);
+}
+
+/* The mode is the same before and after: the ctime tells. */
+static void a_change_of_an_acl_is_seen(void **state)
+{
+    const struct fixture *fixture = *state;
+    static const struct acl open = {ACL_USER, 5, 5, 5, 5};
+    static const struct acl closed = {ACL_USER, 0, 5, 5, 5};
+
+    set_mode(fixture, "", 0755);
+    fixture_write(fixture, "server_addon/server/sub/file", "");
+    for (int i = 0; i < 3; i++) {
+        set_acl(fixture, "server_addon/server/__init__.py", i % 2 == 0 ? &open : &closed);
+        expect_mode(fixture, "__init__.py", i % 2 == 0 ? 0555 : 0500);
+        set_acl(fixture, "server_addon/server/sub", i % 2 == 0 ? &open : &closed);
+        expect_mode(fixture, "sub/file", i % 2 == 0 ? 0444 : 0400);
+    }
+}
+
+/* The file is in our group, its folder in another: who is in that one is one of the file's others.
+ */
+static void what_a_folder_forbids_its_group_is_forbidden_to_others(void **state)
+{
+    const struct fixture *fixture = *state;
+    char folder[128];
+
+    if (geteuid() != 0) {
+        print_message("only root may give a folder to a group\n");
+        skip();
+    }
+    set_mode(fixture, "", 0755);
+    fixture_write(fixture, "server_addon/server/sub/file", "");
+    snprintf(folder, sizeof(folder), "%s/server_addon/server/sub", fixture->root);
+    static const struct {
+        uid_t uid;
+        gid_t gid;
+        mode_t mode;
+        mode_t shown;
+    } cases[] = {
+        {0, 0, 0705, 0404},   {0, 200, 0705, 0400}, {0, 200, 0755, 0444}, {0, 200, 0750, 0400},
+        {100, 0, 0055, 0400}, {100, 0, 0755, 0444}, {100, 0, 0750, 0040}, {100, 200, 0755, 0444},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        assert_int_equal(chown(folder, cases[i].uid, cases[i].gid), 0);
+        assert_int_equal(chmod(folder, cases[i].mode), 0);
+        expect_mode(fixture, "sub/file", cases[i].shown);
+    }
+}
+
 /* Make `folder` with `count` folders in each other below it, and a file in the last. */
 static void nest(const struct fixture *fixture, const char *folder, unsigned count)
 {
@@ -283,6 +428,9 @@ int main(void)
         TEST(what_cannot_be_read_is_left_out_with_a_warning_if_asked),
         TEST(links_that_hold_themselves_end),
         TEST(a_file_is_as_private_as_its_folders),
+        TEST(what_an_acl_does_not_grant_is_not_shown),
+        TEST(a_change_of_an_acl_is_seen),
+        TEST(what_a_folder_forbids_its_group_is_forbidden_to_others),
         TEST(folders_that_lie_in_too_many_others_are_failed_entries),
         TEST(a_deep_tree_needs_little_stack),
         TEST(links_that_unfold_too_far_fail_the_package),

@@ -264,3 +264,9 @@ def test_no_file_gives_a_value_that_python_would_not(files):
             expected = run(source.encode())
             # What Python refuses altogether (a syntax error) is not ours to judge.
             assert expected is None or answer == expected, source
+
+
+@pytest.mark.parametrize("mark", ["<<<<<<< ours", "=======", ">>>>>>> theirs", "||||||| base"])
+def test_the_marks_of_a_merge_conflict_are_errors(mark):
+    (answer,) = ask(f'{NAME} = "1"\n{mark}\n{NAME} = "2"\n')
+    assert isinstance(answer, tuple) and "file.py:2: no statement begins" in answer[1]

@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/openat2.h>
+#include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -17,6 +18,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/inotify.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/vfs.h>
@@ -61,6 +63,15 @@ struct dirent *readdir(DIR *stream)
     if (found && faults.no_types)
         found->d_type = DT_UNKNOWN;
     return found;
+}
+
+/* What others mount while this runs would have everything compared. */
+int poll(struct pollfd *fds, nfds_t count, int timeout)
+{
+    int (*original)(struct pollfd *, nfds_t, int) =
+        (int (*)(struct pollfd *, nfds_t, int))dlsym(RTLD_NEXT, "poll");
+
+    return count == 1 && fds->events == POLLPRI ? 0 : original(fds, count, timeout);
 }
 
 int inotify_init1(int flags)
@@ -138,6 +149,14 @@ static bool is_refused(const char *path)
 {
     return (faults.refused && strcmp(path, faults.refused) == 0) ||
            (faults.refused_too && strcmp(path, faults.refused_too) == 0);
+}
+
+/* What has been written by now is old enough to be known by its stamp. */
+static void let_time_pass(void)
+{
+    faults.now.tv_sec = 0;
+    assert_int_equal(clock_gettime(CLOCK_REALTIME, &faults.now), 0);
+    faults.now.tv_sec += 60;
 }
 
 /* openat2(2) has no function of its own: everything else passes as it is. */
@@ -528,6 +547,141 @@ static void a_link_to_a_folder_that_was_swapped_unseen_leads_to_the_new_one(void
     fixture_expect(fixture, fixture_file(fixture, "openpype/link/below/f.py"), "new");
 }
 
+static void a_link_that_many_paths_lead_to_is_followed_once_a_look(void **state)
+{
+    const struct fixture *fixture = *state;
+    enum { STEPS = 6 };
+
+    for (int i = 0; i < STEPS; i++) {
+        char path[32];
+        char target[16];
+        snprintf(target, sizeof(target), "../d%d", i + 1);
+        snprintf(path, sizeof(path), "shared/d%d/a", i);
+        fixture_link(fixture, path, target);
+        snprintf(path, sizeof(path), "shared/d%d/b", i);
+        fixture_link(fixture, path, target);
+    }
+    fixture_write(fixture, "shared/d6/f.py", "");
+    fixture_link(fixture, "openpype/link", "../shared/d0");
+    cleanup_view struct view *view = fixture_view(fixture, NULL);
+    for (int i = 0; i < 2; i++) {
+        cleanup_generation struct generation *generation = NULL;
+        faults.opened = 0;
+        assert_int_equal(view_look(view, &generation, NULL), 0);
+        /* Each of the 13 links goes through four folders at most; there are 64 paths to the last.
+         */
+        assert_true(faults.opened <= 5 * (2 * STEPS + 1));
+        if (i == 1)
+            break;
+        fixture_remove(fixture, "shared/d3/b");
+        fixture_link(fixture, "shared/d3/b", "../../server_addon/client");
+        cleanup_generation struct generation *after = NULL;
+        assert_int_equal(view_look(view, &after, NULL), 0);
+        assert_int_equal(
+            bundle_count(
+                fixture_entry(after, "package/openpype/3.15.12/private/client.zip")->bundle),
+            3 + 8 * (4 + 1));
+    }
+}
+
+/* Someone who writes through a mapping. The first store moves the stamp, as the page is clean. */
+struct writer {
+    int fd;
+    volatile char *bytes;
+};
+
+static struct writer map_file(const struct fixture *fixture, const char *path)
+{
+    struct writer writer;
+    char absolute[128];
+
+    snprintf(absolute, sizeof(absolute), "%s/%s", fixture->root, path);
+    writer.fd = open(absolute, O_RDWR | O_CLOEXEC);
+    assert_true(writer.fd >= 0);
+    writer.bytes = mmap(NULL, 1, PROT_READ | PROT_WRITE, MAP_SHARED, writer.fd, 0);
+    assert_ptr_not_equal(writer.bytes, MAP_FAILED);
+    writer.bytes[0] = writer.bytes[0];
+    return writer;
+}
+
+static void unmap_file(struct writer *writer)
+{
+    assert_int_equal(munmap((void *)(uintptr_t)writer->bytes, 1), 0);
+    assert_int_equal(close(writer->fd), 0);
+}
+
+static void a_store_under_an_old_stamp_is_seen_when_the_file_is_closed(void **state)
+{
+    const struct fixture *fixture = *state;
+    const char *path = "openpype/lib/tools.py";
+
+    fixture_write(fixture, path, "old");
+    fixture_refresh(fixture);
+    struct writer writer = map_file(fixture, path);
+    let_time_pass();
+    cleanup_file struct file *before = file_ref(fixture_file(fixture, path));
+    fixture_expect(fixture, before, "old");
+    fixture_refresh(fixture);
+    assert_ptr_equal(fixture_file(fixture, path), before);
+    writer.bytes[0] = 'c';
+    unmap_file(&writer);
+    assert_true(fixture_refresh(fixture));
+    cleanup_file struct file *after = file_ref(fixture_file(fixture, path));
+    assert_ptr_not_equal(after, before);
+    assert_false(file_equal(before, after));
+    fixture_expect(fixture, after, "cld");
+    /* And once more, under the same stamp still. */
+    writer = map_file(fixture, path);
+    writer.bytes[0] = 'b';
+    unmap_file(&writer);
+    assert_true(fixture_refresh(fixture));
+    assert_false(file_equal(after, fixture_file(fixture, path)));
+    fixture_expect(fixture, fixture_file(fixture, path), "bld");
+    assert_false(fixture_refresh(fixture));
+}
+
+static void a_file_that_is_closed_without_a_store_is_the_same(void **state)
+{
+    const struct fixture *fixture = *state;
+    const char *path = "openpype/lib/tools.py";
+    char absolute[128];
+
+    let_time_pass();
+    cleanup_file struct file *before = file_ref(fixture_file(fixture, path));
+    fixture_expect(fixture, before, "def tool():\n    return 1\n");
+    fixture_refresh(fixture);
+    snprintf(absolute, sizeof(absolute), "%s/%s", fixture->root, path);
+    int fd = open(absolute, O_RDWR | O_CLOEXEC);
+    assert_true(fd >= 0);
+    assert_int_equal(close(fd), 0);
+    assert_false(fixture_refresh(fixture));
+    assert_ptr_equal(fixture_file(fixture, path), before);
+}
+
+/* What is hashed is promised. A store while it is still mapped must not make it fail for good. */
+static void a_file_that_does_not_hold_what_was_promised_is_another_at_the_next_look(void **state)
+{
+    const struct fixture *fixture = *state;
+    cleanup_content struct content *content = NULL;
+    const char *path = "openpype/lib/tools.py";
+
+    fixture_write(fixture, path, "old");
+    fixture_refresh(fixture);
+    struct writer writer = map_file(fixture, path);
+    cleanup_file struct file *before = file_ref(fixture_file(fixture, path));
+    let_time_pass();
+    fixture_write(fixture, "openpype/lib/more.py", "");
+    fixture_refresh(fixture);
+    assert_ptr_equal(fixture_file(fixture, path), before);
+    writer.bytes[0] = 'c';
+    int r = source_read(before, fixture->origin.spool, 100, &content, NULL);
+    assert_int_equal(r, -ESTALE);
+    assert_true(fixture_refresh(fixture));
+    fixture_expect(fixture, fixture_file(fixture, path), "cld");
+    unmap_file(&writer);
+    assert_false(fixture_refresh(fixture));
+}
+
 int main(void)
 {
 #define TEST(test) cmocka_unit_test_setup_teardown(test, setup, fixture_teardown)
@@ -545,7 +699,11 @@ int main(void)
         TEST(a_file_that_could_not_be_read_heals_without_an_event),
         TEST(a_folder_that_could_not_be_listed_heals_without_an_event),
         TEST(the_depth_of_a_tree_costs_in_proportion),
+        TEST(a_link_that_many_paths_lead_to_is_followed_once_a_look),
         TEST(a_link_to_a_folder_that_was_swapped_unseen_leads_to_the_new_one),
+        TEST(a_store_under_an_old_stamp_is_seen_when_the_file_is_closed),
+        TEST(a_file_that_is_closed_without_a_store_is_the_same),
+        TEST(a_file_that_does_not_hold_what_was_promised_is_another_at_the_next_look),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
