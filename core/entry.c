@@ -356,7 +356,8 @@ int entry_body(struct entry *entry, const struct origin *origin, _Atomic uint64_
 
     if (r < 0)
         return error_errno(error, r, "%s", entry->name);
-    __attribute__((cleanup(cleanup_unlock_scope))) pthread_mutex_t *held = &entry->body_lock;
+    __attribute__((cleanup(cleanup_unlock_scope), unused)) pthread_mutex_t *held =
+        &entry->body_lock;
     /* A failed entry cannot heal; what only could not be read may: an object that is fetched, say.
      */
     if (!entry->body || (body_failure(entry->body) && !entry->failure) ||

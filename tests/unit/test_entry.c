@@ -7,7 +7,6 @@
 #include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -140,157 +139,6 @@ static void a_failed_entry_has_an_unreadable_body(void **state)
     assert_string_equal(body_failure(body), "openpype/x: a leaf");
 }
 
-/* A zip with one member, the file at `path` of the source. */
-static struct entry *zip_of(const struct origin *origin, const char *path)
-{
-    struct bundle_member *members = calloc(1, sizeof(*members));
-    struct source_entry *found = NULL;
-    char *names = strdup("member");
-
-    assert_int_equal(source_find(origin->source, path, NULL, &found, NULL), 0);
-    members->name = names;
-    members->file = file_ref(found->file);
-    cleanup_bundle struct bundle *bundle = bundle_new(members, 1, names);
-    return entry_new_zip("client.zip", bundle, (struct source_owner){.mode = 0444});
-}
-
-static int read_zeros(void *context, uint64_t offset, void *bytes, size_t size)
-{
-    (void)context;
-    (void)offset;
-    memset(bytes, 0, size);
-    return 0;
-}
-
-static void release_nothing(void *context)
-{
-    (void)context;
-}
-
-/* Let the cache say that this text has a stream of `size` bytes. */
-static void put_a_stream_of_another_size(struct cache *cache, const char *text, uint64_t size,
-                                         struct cache_member *ret_member, struct content_id *ret_id)
-{
-    cleanup_sha256 struct sha256 *sha256 = sha256_new();
-    struct cache_put put = {.member = {.size = strlen(text),
-                                       .compressed_size = size,
-                                       .crc32 = deflate_crc32(0, text, strlen(text)),
-                                       .deflated = true},
-                            .read = read_zeros,
-                            .release = release_nothing};
-
-    sha256_update(sha256, text, strlen(text));
-    sha256_final(sha256, &put.id);
-    cache_put_member(cache, &put);
-    cache_settle(cache);
-    cleanup_cache_reader struct cache_reader *reader = cache_reader_begin(cache);
-    assert_true(cache_find_member(reader, &put.id, ret_member));
-    *ret_id = put.id;
-}
-
-static void expect_body(struct entry *entry, const struct origin *origin,
-                        _Atomic uint64_t *next_number, const char *bytes, size_t size)
-{
-    cleanup_body struct body *body = NULL;
-    cleanup_free char *read = malloc(size + 1);
-
-    assert_int_equal(entry_body(entry, origin, next_number, &body, NULL), 0);
-    assert_null(body_failure(body));
-    assert_int_equal(body_size(body), size);
-    assert_int_equal(body_open(body, origin, NULL), 0);
-    assert_int_equal(body_read(body, 0, read, size + 1), size);
-    assert_memory_equal(read, bytes, size);
-    body_close(body);
-}
-
-/*
- * The cache says how large a member is; when the zip is opened its stream is gone, and compressing
- * gives one of another size, for another version of the library does.
- */
-static void a_zip_that_comes_out_otherwise_is_another_body(void **state)
-{
-    const struct fixture *fixture = *state;
-    struct source_options options = {.path = fixture->root};
-    cleanup_spool struct spool *spool = spool_new(NULL);
-    cleanup_members struct members *members = NULL;
-    cleanup_cache struct cache *cache = NULL;
-    _Atomic uint64_t next_number = 100;
-    struct cache_member lost;
-    struct content_id id;
-    char text[2000] = "";
-    char folder[64];
-    bool changed = false;
-
-    memset(text, 'x', sizeof(text) - 1);
-    fixture_write(fixture, "openpype/text", text);
-    snprintf(folder, sizeof(folder), "%s/cache", fixture->root);
-    struct origin without = {.spool = spool, .members = members_new(spool, NULL, 6), .level = 6};
-    struct origin with = without;
-    cache = cache_open(folder, CACHE_SIZE_DEFAULT, "test");
-    assert_null(cache_fault(cache));
-    with.cache = cache;
-    with.members = members = members_new(spool, cache, 6);
-    for (int i = 0; i < 2; i++) {
-        struct origin *origin = i ? &with : &without;
-        assert_int_equal(source_open(&options, &origin->source, NULL), 0);
-        assert_int_equal(source_refresh(origin->source, &changed, NULL), 0);
-    }
-
-    /* What it ought to be. */
-    char expected[300];
-    struct entry *entry = zip_of(&without, "openpype/text");
-    struct body *body = NULL;
-    assert_int_equal(entry_body(entry, &without, &next_number, &body, NULL), 0);
-    assert_int_equal(body_open(body, &without, NULL), 0);
-    size_t size = body_size(body);
-    assert_int_equal(body_read(body, 0, expected, sizeof(expected)), size);
-    body_close(body);
-    body_unref(body);
-    entry_unref(entry);
-
-    put_a_stream_of_another_size(cache, text, 500, &lost, &id);
-    struct entry *one = zip_of(&with, "openpype/text");
-    struct entry *two = zip_of(&with, "openpype/text");
-    struct body *first = NULL;
-    struct body *second = NULL;
-    one->number = 5;
-    assert_int_equal(entry_body(one, &with, &next_number, &first, NULL), 0);
-    assert_int_equal(entry_body(two, &with, &next_number, &second, NULL), 0);
-    assert_true(body_size(first) > size && body_size(second) > size);
-    cache_drop_member(cache, &id, lost.stream);
-    cache_settle(cache);
-    /* Both are told to look again, the second one although the member is there by then. */
-    assert_int_equal(body_open(first, &with, NULL), -ESTALE);
-    assert_int_equal(body_open(second, &with, NULL), -ESTALE);
-    assert_int_equal(body_open(first, &with, NULL), -ESTALE);
-    assert_true(body_size(first) > size);
-    expect_body(one, &with, &next_number, expected, size);
-    expect_body(two, &with, &next_number, expected, size);
-    body = NULL;
-    assert_int_equal(entry_body(one, &with, &next_number, &body, NULL), 0);
-    assert_int_equal(body_number(first), 5);
-    assert_true(body_number(body) >= 100);
-    body_unref(body);
-    /* Who comes later finds it right at once, and so does the next mount. */
-    struct entry *three = zip_of(&with, "openpype/text");
-    expect_body(three, &with, &next_number, expected, size);
-    cache_settle(cache);
-    struct cache_reader *reader = cache_reader_begin(cache);
-    assert_true(cache_find_member(reader, &id, &lost));
-    assert_true(lost.compressed_size < 500);
-    cache_reader_end(reader);
-
-    body_unref(first);
-    body_unref(second);
-    entry_unref(one);
-    entry_unref(two);
-    entry_unref(three);
-    source_close(without.source);
-    source_close(with.source);
-    assert_int_equal(members_count(with.members), 0);
-    members_free(without.members);
-}
-
 int main(void)
 {
 #define TEST(test) cmocka_unit_test_setup_teardown(test, fixture_setup, fixture_teardown)
@@ -302,7 +150,6 @@ int main(void)
         cmocka_unit_test(folders_are_made_on_the_way),
         cmocka_unit_test(a_walk_tells_absent_from_unknown),
         TEST(the_body_is_made_once),
-        TEST(a_zip_that_comes_out_otherwise_is_another_body),
         TEST(a_failed_entry_has_an_unreadable_body),
     };
 
