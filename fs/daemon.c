@@ -336,14 +336,13 @@ static int run_in_halves(const struct daemon *daemon, struct error *error)
     bool serving = false;
     int ends[2];
     int status = 0;
-    sigset_t ending = signals_that_end();
     pid_t self = getpid();
 
     int r = report_pair(ends);
     if (r < 0)
         return error_errno(error, r, "%s", daemon->mountpoint);
     keeper.server_end = ends[0];
-    keeper.signals = signalfd(-1, &ending, SFD_CLOEXEC | SFD_NONBLOCK);
+    keeper.signals = signals_open();
     fflush(NULL);
     keeper.server = fork();
     if (keeper.server == 0) {
@@ -377,12 +376,9 @@ static int run_in_halves(const struct daemon *daemon, struct error *error)
 
 int daemon_run(const struct daemon *daemon, struct error *error)
 {
-    sigset_t signals;
-
     fuse_set_log_func(keep_words);
-    signals_hold(&signals);
+    signals_hold(!daemon->foreground);
     int r = daemon->identity.change ? run_in_halves(daemon, error) : run_alone(daemon, error);
-    pthread_sigmask(SIG_SETMASK, &signals, NULL);
     if (r < 0 && daemon->report >= 0)
         (void)report_send(daemon->report, REPORT_FAILED, error, -1);
     return r;

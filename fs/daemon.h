@@ -29,7 +29,8 @@ struct daemon {
 
 /*
  * Mount and serve until the mount ends, by a signal or from outside. On failure no mount is left
- * behind. 0, or a negative errno with the error, which has been reported too.
+ * behind. 0, or a negative errno with the error, which has been reported too. The process is to end
+ * then: the signals stay blocked, and one that comes late changes nothing.
  */
 int daemon_run(const struct daemon *daemon, struct error *error);
 

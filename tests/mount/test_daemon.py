@@ -2,7 +2,6 @@
 
 import fcntl
 import os
-import pwd
 import signal
 import subprocess
 import threading
@@ -12,14 +11,7 @@ import pytest
 from mounting import (ADDONFS, TIMEOUT, await_end, clean, client_zip, daemon_pid, is_mounted, mounted,
                       package, run, status)
 from repository import ENVIRONMENT
-
-USER = pwd.getpwnam("nobody")
-
-
-def own(path):
-    for base, folders, files in os.walk(path):
-        for name in [base, *(os.path.join(base, n) for n in folders + files)]:
-            os.chown(name, USER.pw_uid, USER.pw_gid, follow_symlinks=False)
+from users import USER, own
 
 
 @pytest.fixture
