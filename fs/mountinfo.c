@@ -26,34 +26,49 @@ static void unescape(char *text)
     *to = '\0';
 }
 
-static unsigned long number_after(const char *text, const char *key)
+/* What a mount's own options say; a comma separates them, and `options` is taken apart. */
+static void read_options(char *options, struct mountinfo *mount)
 {
-    const char *found = strstr(text, key);
+    const char *option;
 
-    return found ? strtoul(found + strlen(key), NULL, 10) : 0;
+    while ((option = strsep(&options, ","))) {
+        if (strncmp(option, "user_id=", 8) == 0)
+            mount->user = (uid_t)strtoul(option + 8, NULL, 10);
+        else if (strncmp(option, "group_id=", 9) == 0)
+            mount->group = (gid_t)strtoul(option + 9, NULL, 10);
+    }
 }
 
-/* The next mount of the list: where it is, in `*line`, and what. False at the end. */
+/*
+ * The next mount of the list: where it is, in `*line`, and what. False at the end. A line is
+ * (proc_pid_mountinfo(5)): id, parent, device, root, place, options, any number of optional fields,
+ * "-", type, source, and the options of the file system. The source may be called like any of them.
+ */
 static bool next_mount(FILE *list, char **line, size_t *size, const char **ret_path,
                        struct mountinfo *ret_mount)
 {
+    enum { ID, DEVICE = 2, PLACE = 4, COUNT = 6 };
+
     while (getline(line, size, list) > 0) {
         char *rest = *line;
-        char *field[6] = {0};
-        char *type;
-        for (int i = 0; i < 6 && rest; i++)
+        char *field[COUNT] = {0};
+        const char *more;
+        for (int i = 0; i < COUNT && rest; i++)
             field[i] = strsep(&rest, " ");
-        if (!rest || !(type = strstr(rest, "- ")))
+        while ((more = strsep(&rest, " ")) && strcmp(more, "-") != 0)
+            ;
+        const char *type = strsep(&rest, " ");
+        (void)strsep(&rest, " ");
+        if (!rest)
             continue;
-        type += 2;
-        unescape(field[4]);
-        *ret_path = field[4];
+        unescape(field[PLACE]);
+        *ret_path = field[PLACE];
         *ret_mount = (struct mountinfo){
-            .is_addonfs = strncmp(type, "fuse.addonfs ", 13) == 0,
-            .user = (uid_t)number_after(type, "user_id="),
-            .group = (gid_t)number_after(type, "group_id="),
+            .id = (int)strtol(field[ID], NULL, 10),
+            .is_addonfs = strcmp(type, "fuse.addonfs") == 0,
         };
-        snprintf(ret_mount->device, sizeof(ret_mount->device), "%s", field[2]);
+        snprintf(ret_mount->device, sizeof(ret_mount->device), "%s", field[DEVICE]);
+        read_options(rest, ret_mount);
         return true;
     }
     return false;

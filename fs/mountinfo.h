@@ -10,6 +10,7 @@
 #include <sys/types.h>
 
 struct mountinfo {
+    int id; /* among the mounts that there are now */
     bool is_addonfs;
     char device[32]; /* "major:minor" */
     uid_t user;      /* who mounted it, and may ask it */
