@@ -14,13 +14,14 @@
 
 #include "identity.h"
 #include "options.h"
+#include "place.h"
 
 #include <addonfs/error.h>
 #include <stdbool.h>
 
 struct daemon {
-    const char *source;     /* absolute, without links */
-    const char *mountpoint; /* likewise */
+    const char *source; /* absolute, without links */
+    struct place *place;
     const struct options *options;
     struct identity identity; /* the source's owner */
     bool foreground;
@@ -34,7 +35,7 @@ struct daemon {
  */
 int daemon_run(const struct daemon *daemon, struct error *error);
 
-/* Close every descriptor from 3 on but `keep` (-1: none), and what syslog(3) holds. */
-void daemon_close_others(int keep);
+/* Close every descriptor from 3 on but these two (or -1), and what syslog(3) holds. */
+void daemon_close_others(int one, int other);
 
 #endif

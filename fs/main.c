@@ -20,7 +20,7 @@ enum exit_code {
 static const char help_start[] =
     "Usage:\n"
     "  addonfs mount SOURCE MOUNTPOINT [-f] [-o OPTION,…]\n"
-    "  addonfs umount MOUNTPOINT\n"
+    "  addonfs umount MOUNTPOINT [--timeout SECONDS]\n"
     "  addonfs export SOURCE DEST [-o OPTION,…]\n"
     "  addonfs wait MOUNTPOINT [--since GENERATION] [--timeout SECONDS]\n"
     "\n"
@@ -159,17 +159,18 @@ static int run_mount(const struct command_line *line, struct error *error)
 
 static int run_umount(const struct command_line *line, struct error *error)
 {
-    return mount_end(line->operands[0], error);
+    return mount_end(line->operands[0], line->timeout, error);
 }
 
 static int run_export(const struct command_line *line, struct error *error)
 {
     cleanup_view struct view *view = NULL;
+    cleanup_free char *source = NULL;
     struct identity identity;
     struct view_options options = line->options.view;
 
-    options.source.path = line->operands[0];
-    int r = identity_of(line->operands[0], &identity, error);
+    int r = identity_of(line->operands[0], &identity, &source, error);
+    options.source.path = source;
     if (r == 0)
         r = identity_become(&identity, error);
     if (r == 0)
@@ -201,7 +202,7 @@ static const struct command {
     int (*run)(const struct command_line *line, struct error *error);
 } commands[] = {
     {"mount", 2, "fo", EXIT_FAILED, run_mount},
-    {"umount", 1, "", EXIT_FAILED, run_umount},
+    {"umount", 1, "t", EXIT_FAILED, run_umount},
     {"export", 2, "o", EXIT_FAILED, run_export},
     {"wait", 1, "st", EXIT_USAGE, run_wait},
 };

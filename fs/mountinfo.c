@@ -1,14 +1,18 @@
 #include "mountinfo.h"
 
 #include <addonfs/cleanup.h>
+#include <dirent.h>
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 CLEANUP(file, FILE *, fclose)
+CLEANUP(folder, DIR *, closedir)
 #define cleanup_file __attribute__((cleanup(cleanup_file_scope)))
+#define cleanup_folder __attribute__((cleanup(cleanup_folder_scope)))
 
 /* Undo the \ooo that the kernel writes for space, tab, newline and backslash. */
 static void unescape(char *text)
@@ -95,9 +99,26 @@ int mountinfo_find(const char *path, struct mountinfo *ret_mount)
     return result;
 }
 
-int mountinfo_find_device(const char *device, char **ret_path)
+int mountinfo_find_id(int id, struct mountinfo *ret_mount)
 {
     cleanup_file FILE *list = fopen("/proc/self/mountinfo", "re");
+    cleanup_free char *line = NULL;
+    const char *place;
+    size_t size = 0;
+
+    if (!list)
+        return -errno;
+    while (next_mount(list, &line, &size, &place, ret_mount)) {
+        if (ret_mount->id == id)
+            return 0;
+    }
+    return -ENOENT;
+}
+
+/* Where `device` is mounted, by the list in the file `name`. */
+static int find_device(const char *name, const char *device, char **ret_path)
+{
+    cleanup_file FILE *list = fopen(name, "re");
     cleanup_free char *line = NULL;
     struct mountinfo mount;
     const char *place;
@@ -110,6 +131,42 @@ int mountinfo_find_device(const char *device, char **ret_path)
             continue;
         *ret_path = strdup(place);
         return *ret_path ? 0 : -ENOMEM;
+    }
+    return -ENOENT;
+}
+
+int mountinfo_find_device(const char *device, char **ret_path)
+{
+    return find_device("/proc/self/mountinfo", device, ret_path);
+}
+
+/* The number of a process's mount namespace; 0: it may not be known, or the process has gone. */
+static ino_t namespace_of(pid_t process)
+{
+    char name[40];
+    struct stat status;
+
+    snprintf(name, sizeof(name), "/proc/%ld/ns/mnt", (long)process);
+    return stat(name, &status) < 0 ? 0 : status.st_ino;
+}
+
+int mountinfo_find_process(const char *device, pid_t *ret_process, char **ret_path)
+{
+    cleanup_folder DIR *processes = opendir("/proc");
+    ino_t ours = namespace_of(getpid());
+    const struct dirent *found;
+
+    while (processes && (found = readdir(processes))) {
+        char name[40];
+        pid_t process = (pid_t)strtol(found->d_name, NULL, 10);
+        ino_t theirs = process > 0 ? namespace_of(process) : 0;
+        if (theirs == 0 || theirs == ours)
+            continue;
+        snprintf(name, sizeof(name), "/proc/%ld/mountinfo", (long)process);
+        if (find_device(name, device, ret_path) < 0)
+            continue;
+        *ret_process = process;
+        return 0;
     }
     return -ENOENT;
 }
@@ -153,4 +210,37 @@ int mountinfo_resolve(const char *path, char **ret_path)
     }
     *ret_path = realpath(path, NULL);
     return *ret_path ? 0 : -errno;
+}
+
+int mountinfo_id_of(int fd, int *ret_id)
+{
+    char path[40];
+    cleanup_free char *line = NULL;
+    size_t size = 0;
+
+    snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
+    cleanup_file FILE *list = fopen(path, "re");
+    if (!list)
+        return -errno;
+    while (getline(&line, &size, list) > 0) {
+        if (strncmp(line, "mnt_id:", 7) != 0)
+            continue;
+        *ret_id = (int)strtol(line + 7, NULL, 10);
+        return 0;
+    }
+    return -ENOENT;
+}
+
+int mountinfo_path_of(int fd, char **ret_path)
+{
+    char link[32];
+    char path[PATH_MAX];
+
+    snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+    ssize_t n = readlink(link, path, sizeof(path) - 1);
+    if (n < 0)
+        return -errno;
+    path[n] = '\0';
+    *ret_path = strdup(path);
+    return *ret_path ? 0 : -ENOMEM;
 }

@@ -17,8 +17,11 @@ def own(path, user=USER):
             os.chown(name, user.pw_uid, user.pw_gid, follow_symlinks=False)
 
 
-def as_user(script, *arguments, user=USER, conf="", device="666", **environment):
-    """Run a shell script as a plain user, in a mount namespace whose /dev/fuse such a user may open."""
+def as_user(script, *arguments, user=USER, conf="", device="666", before="", **environment):
+    """Run a shell script as a plain user, in a mount namespace whose /dev/fuse such a user may open.
+
+    `before` is run as root there.
+    """
     # The user namespace is not new, so fusermount3 is set-uid root as on any host.
     setup = textwrap.dedent(f"""
         set -e
@@ -26,6 +29,7 @@ def as_user(script, *arguments, user=USER, conf="", device="666", **environment)
         touch "$1/fuse.conf"; echo '{conf}' > "$1/fuse.conf"
         mount --bind "$1/fuse" /dev/fuse
         test ! -e /etc/fuse.conf || mount --bind "$1/fuse.conf" /etc/fuse.conf
+        {before}
         shift
         exec setpriv --reuid={user.pw_uid} --regid={user.pw_gid} --clear-groups \\
             env HOME=/nonexistent "$@"

@@ -1,8 +1,11 @@
 """Signals that end a mount, in the foreground and the background, of one's own and of others."""
 
 import os
+import resource
+import select
 import signal
 import subprocess
+import threading
 
 import pytest
 
@@ -22,17 +25,19 @@ def place(fuse, folder):
     clean(folder / "mnt")
 
 
-def with_signals(action):
+def start_with(action, limit=None):
     """However pytest was started (nohup, in the background of a shell): these are `action`."""
     def set_up():
+        if limit:
+            resource.setrlimit(resource.RLIMIT_NPROC, (limit, limit))
         for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
             signal.signal(number, action)
     return set_up
 
 
-def foreground(repo, place, action=signal.SIG_DFL):
+def foreground(repo, place, action=signal.SIG_DFL, limit=None):
     daemon = subprocess.Popen([ADDONFS, "mount", repo.path, place, "-f", "-o", "cache=none"], stderr=subprocess.PIPE,
-                              text=True, preexec_fn=with_signals(action))
+                              text=True, preexec_fn=start_with(action, limit))
     line = daemon.stderr.readline()
     assert line == f"addonfs: {repo.path} is mounted at {place}\n", line
     return daemon
@@ -66,7 +71,7 @@ def test_over_another_users_repository_either_half_may_be_told(repo, place, end,
 
 @pytest.mark.parametrize("end", ENDS, ids=NAMES)
 def test_in_the_background_it_ends_as_well(repo, place, end):
-    assert run("mount", repo.path, place, preexec_fn=with_signals(signal.SIG_IGN)).returncode == 0
+    assert run("mount", repo.path, place, preexec_fn=start_with(signal.SIG_IGN)).returncode == 0
     pidfd = os.pidfd_open(daemon_pid(place))
     os.kill(daemon_pid(place), end)
     await_end(pidfd)
@@ -123,6 +128,28 @@ def test_in_the_foreground_what_fails_later_is_told_over_another_users_repositor
     with pytest.raises(OSError):
         client_zip(place).read_bytes()
     assert "openpype/lib/tools.py" in daemon.stderr.readline()
+    daemon.send_signal(signal.SIGTERM)
+    assert daemon.wait(TIMEOUT) == 0
+    assert not is_mounted(place)
+
+
+@pytest.mark.usefixtures("root_user")
+def test_what_libfuse_says_while_it_serves_is_in_the_log(repo, place):
+    # A user who has no other processes, and may have no more threads than these.
+    subprocess.run(["chown", "-R", "61234:61234", repo.path], check=True)
+    limit = 32 + 2 * os.cpu_count()
+    daemon = foreground(repo, place, limit=limit)
+    # More requests: each waits for the file to be closed.
+    with open(place / ".addonfs/generation"):
+        threads = [threading.Thread(target=os.getxattr, args=(place, "user.addonfs.release"))
+                   for _ in range(limit)]
+        for thread in threads:
+            thread.start()
+        assert select.select([daemon.stderr], [], [], TIMEOUT)[0], "nothing is said"
+        line = daemon.stderr.readline()
+    assert line.startswith("addonfs: fuse: error creating thread: "), line
+    for thread in threads:
+        thread.join()
     daemon.send_signal(signal.SIGTERM)
     assert daemon.wait(TIMEOUT) == 0
     assert not is_mounted(place)
