@@ -93,6 +93,17 @@ static bool parse_seconds(const char *text, double *ret_seconds)
 }
 
 /*
+ * The option of that letter as it was written: as a word of its own (`--since=1`), or as a letter
+ * among others in `argument`.
+ */
+static int wrong_option(const char *text, const char *argument, int letter)
+{
+    const char option[] = {'-', (char)letter, '\0'};
+
+    return usage(text, strncmp(argument, "--", 2) == 0 ? argument : option);
+}
+
+/*
  * Returns an exit code: EXIT_DONE when the command may go on. `allowed`: the letters of the options
  * that it has, beside those that all have.
  */
@@ -106,12 +117,13 @@ static int parse(int count, char **arguments, int operands, const char *allowed,
     struct error error = {0};
     int found = 0;
     int option;
+    int at = 1; /* which argument the option is in */
 
     opterr = 0;
     /* '-': operands are given in their order, so options may stand behind them. */
-    while ((option = getopt_long(count, arguments, "-fhVo:", names, NULL)) != -1) {
+    for (; (option = getopt_long(count, arguments, "-fhVo:", names, NULL)) != -1; at = optind) {
         if (option > 1 && option != '?' && !strchr("hV", option) && !strchr(allowed, option))
-            return usage("this command has no such option: ", arguments[optind - 1]);
+            return wrong_option("this command has no such option: ", arguments[at], option);
         switch (option) {
         case 1:
             if (found == operands)
@@ -141,7 +153,7 @@ static int parse(int count, char **arguments, int operands, const char *allowed,
             }
             break;
         default:
-            return usage("unknown option or missing value: ", arguments[optind - 1]);
+            return wrong_option("unknown option or missing value: ", arguments[at], optopt);
         }
     }
     for (; optind < count; optind++) {
