@@ -1,5 +1,6 @@
 #include "source_repository.h"
 
+#include <addonfs/path.h>
 #include <errno.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -18,11 +19,33 @@ const char *source_git_message(void)
     return last && last->message ? last->message : "unknown error of libgit2";
 }
 
+/* What libgit2 asks the owner of: the folder, its `.git`, and what that may refer to. */
 static int explain_owner(const char *path, struct error *error)
 {
+    cleanup_free char *dot_git = NULL;
     struct stat status = {0};
+    struct stat git;
+    unsigned ours = (unsigned)geteuid();
 
+    if (asprintf(&dot_git, "%s/.git", path) < 0) {
+        dot_git = NULL;
+        return error_errno(error, -ENOMEM, "%s", path);
+    }
     (void)stat(path, &status);
+    if (stat(dot_git, &git) < 0)
+        git = status;
+    if (git.st_uid != status.st_uid)
+        return error_set(error, -EPERM,
+                         "%s: belongs to uid %u, but its .git to uid %u: give both to one user "
+                         "(chown -R), or let uid %u allow it with: git config --global --add "
+                         "safe.directory '%s'",
+                         path, (unsigned)status.st_uid, (unsigned)git.st_uid, ours, path);
+    if (status.st_uid == ours)
+        return error_set(error, -EPERM,
+                         "%s: its .git leads to a folder of another user: give both to one user "
+                         "(chown -R), or allow it with: git config --global --add safe.directory "
+                         "'%s'",
+                         path, path);
     return error_set(
         error, -EPERM,
         "%s: the repository belongs to another user (uid %u): run addonfs as that user "
@@ -34,6 +57,7 @@ static int explain_owner(const char *path, struct error *error)
 static int explain_not_found(const char *path, struct error *error)
 {
     __attribute__((cleanup(git_buf_dispose))) git_buf found = {0};
+    cleanup_free char *dot_git = NULL;
 
     if (git_repository_discover(&found, path, 0, NULL) < 0)
         return error_set(error, -ENOTSUP,
@@ -44,12 +68,32 @@ static int explain_not_found(const char *path, struct error *error)
         length -= 6;
     else if (length > 1 && found.ptr[length - 1] == '/')
         length--;
-    /* libgit2 says "not found" of another user's repository if there is no user configuration. */
-    if (strlen(path) == length && memcmp(path, found.ptr, length) == 0)
+    /*
+     * libgit2 says "not found" of another user's repository if there is no user configuration. It
+     * is that one if it is here, or where our own `.git` leads to: not in a folder above.
+     */
+    found.ptr[length] = '\0';
+    dot_git = path_join(path, ".git");
+    if (strcmp(path, found.ptr) == 0 ||
+        (dot_git && access(dot_git, F_OK) == 0 && !path_is_within(path, found.ptr)))
         return explain_owner(path, error);
     return error_set(error, -ENOTSUP,
-                     "%s: a folder inside the Git repository %.*s: give the repository's root",
-                     path, (int)length, found.ptr);
+                     "%s: a folder inside the Git repository %s: give the repository's root", path,
+                     found.ptr);
+}
+
+/* Of HOME libgit2 says no more than which file it could not stat. */
+static int explain_failure(const char *path, struct error *error)
+{
+    const char *home = getenv("HOME");
+
+    if (home && access(home, X_OK) < 0 && errno == EACCES)
+        return error_set(error, -ENOTSUP,
+                         "%s: cannot open the Git repository: %s: HOME is %s, which this user may "
+                         "not enter: set HOME",
+                         path, source_git_message(), home);
+    return error_set(error, -ENOTSUP, "%s: cannot open the Git repository: %s", path,
+                     source_git_message());
 }
 
 /* The handle, and whose it is. */
@@ -69,8 +113,7 @@ static int open_handle(struct repository *repository, struct error *error)
     if (r == GIT_EOWNER)
         return explain_owner(path, error);
     if (r < 0)
-        return error_set(error, -ENOTSUP, "%s: cannot open the Git repository: %s", path,
-                         source_git_message());
+        return explain_failure(path, error);
     if (asprintf(&dot_git, "%s/.git", path) < 0) {
         dot_git = NULL;
         return error_errno(error, -ENOMEM, "%s", path);

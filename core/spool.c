@@ -41,17 +41,20 @@ struct spool {
     _Atomic size_t in_memory;  /* see spool_take_memory */
 };
 
+const char *spool_default_folder(void)
+{
+    const char *folder = getenv("TMPDIR");
+
+    return folder && folder[0] == '/' ? folder : "/var/tmp";
+}
+
 struct spool *spool_new(const char *folder)
 {
     struct spool *spool = calloc(1, sizeof(*spool));
 
     if (!spool)
         return NULL;
-    if (!folder)
-        folder = getenv("TMPDIR");
-    if (!folder || folder[0] != '/')
-        folder = "/var/tmp";
-    spool->folder = strdup(folder);
+    spool->folder = strdup(folder ? folder : spool_default_folder());
     if (!spool->folder) {
         free(spool);
         return NULL;

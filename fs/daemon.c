@@ -1,10 +1,11 @@
 #include "daemon.h"
 #include "filesystem.h"
 #include "log.h"
-#include "mountinfo.h"
 #include "operations.h"
 #include "report.h"
 #include "signals.h"
+#include "surroundings.h"
+#include "words.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -13,7 +14,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
@@ -23,27 +23,19 @@ CLEANUP(filesystem, struct filesystem *, filesystem_free)
 CLEANUP(session, struct fuse_session *, fuse_session_destroy)
 #define cleanup_session __attribute__((cleanup(cleanup_session_scope)))
 
-/* libfuse's own words about what failed: the last line is kept for our message. */
-static char fuse_words[512];
-
-static void keep_words(enum fuse_log_level level, const char *format, va_list arguments)
+void daemon_close_others(int one, int other)
 {
-    char line[sizeof(fuse_words)];
+    int from = STDERR_FILENO + 1;
+    const int kept[2] = {one < other ? one : other, one < other ? other : one};
 
-    if (level > FUSE_LOG_WARNING)
-        return;
-    vsnprintf(line, sizeof(line), format, arguments);
-    line[strcspn(line, "\n")] = '\0';
-    if (line[0])
-        memcpy(fuse_words, line, sizeof(line));
-}
-
-void daemon_close_others(int keep)
-{
     closelog();
-    if (keep > 3)
-        close_range(3, (unsigned)keep - 1, 0);
-    close_range(keep < 3 ? 3 : (unsigned)keep + 1, ~0U, 0);
+    for (size_t i = 0; i < 2; i++) {
+        if (kept[i] > from)
+            close_range((unsigned)from, (unsigned)kept[i] - 1, 0);
+        if (kept[i] >= from)
+            from = kept[i] + 1;
+    }
+    close_range((unsigned)from, ~0U, 0);
 }
 
 /* --- One process: open, mount, serve -----------------------------------------------------------
@@ -75,7 +67,12 @@ static int open_filesystem(const struct daemon *daemon, struct filesystem **ret_
     int r = view_open(&options, &view, error);
     if (r < 0)
         return r;
-    *ret_filesystem = filesystem_new(view, daemon->options, daemon->mountpoint);
+    r = surroundings_check_view(daemon->place, view, daemon->options, error);
+    if (r < 0) {
+        view_close(view);
+        return r;
+    }
+    *ret_filesystem = filesystem_new(view, daemon->options, daemon->place->path);
     return *ret_filesystem ? 0 : error_errno(error, -ENOMEM, "%s", daemon->source);
 }
 
@@ -89,39 +86,48 @@ static int new_session(const struct daemon *daemon, struct filesystem *filesyste
     if (!name || asprintf(&list, "fsname=%s,subtype=addonfs,ro,nosuid,nodev,default_permissions%s",
                           name, daemon->options->allow_other ? ",allow_other" : "") < 0) {
         list = NULL;
-        return error_errno(error, -ENOMEM, "%s", daemon->mountpoint);
+        return error_errno(error, -ENOMEM, "%s", daemon->place->path);
     }
     if (fuse_opt_add_arg(&arguments, "addonfs") == 0 && fuse_opt_add_arg(&arguments, "-o") == 0 &&
         fuse_opt_add_arg(&arguments, list) == 0)
         *ret_session = fuse_session_new(&arguments, &filesystem_operations,
                                         sizeof(filesystem_operations), filesystem);
     fuse_opt_free_args(&arguments);
-    return *ret_session ? 0
-                        : error_set(error, -EIO, "%s: cannot start FUSE: %s", daemon->mountpoint,
-                                    fuse_words);
+    return *ret_session ? 0 : words_fail(daemon->place->path, "cannot start FUSE", error);
 }
 
-/* fusermount3 writes to stderr: what it says belongs into our one line. */
-static int mount_session(const struct daemon *daemon, struct fuse_session *session,
+/* A session of what is mounted already; `*device` is the session's from then on. */
+static int adopt_session(const struct daemon *daemon, struct fuse_session *session, int *device,
                          struct error *error)
 {
-    cleanup_fd int words = memfd_create("fusermount3", MFD_CLOEXEC);
+    char name[32];
+
+    /* libfuse's name for it (libfuse, fuse_session_mount). */
+    snprintf(name, sizeof(name), "/dev/fd/%d", *device);
+    if (fuse_session_mount(session, name) != 0)
+        return words_fail(daemon->place->path, "cannot start FUSE", error);
+    *device = -1;
+    return 0;
+}
+
+/*
+ * The way of those who are not root: libfuse starts fusermount3, which sees to it that the place is
+ * theirs. It writes to stderr: what it says belongs into our one line.
+ */
+static int mount_with_help(const struct daemon *daemon, struct fuse_session *session,
+                           struct error *error)
+{
+    cleanup_fd int output = memfd_create("fusermount3", MFD_CLOEXEC);
     cleanup_fd int stderr_copy = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
 
-    if (words >= 0 && stderr_copy >= 0)
-        dup2(words, STDERR_FILENO);
-    int r = fuse_session_mount(session, daemon->mountpoint);
-    if (words >= 0 && stderr_copy >= 0) {
+    if (output >= 0 && stderr_copy >= 0)
+        dup2(output, STDERR_FILENO);
+    int r = fuse_session_mount(session, daemon->place->path);
+    if (output >= 0 && stderr_copy >= 0) {
         dup2(stderr_copy, STDERR_FILENO);
-        ssize_t n = pread(words, fuse_words, sizeof(fuse_words) - 1, 0);
-        if (n > 0) {
-            fuse_words[n] = '\0';
-            fuse_words[strcspn(fuse_words, "\n")] = '\0';
-        }
+        words_take(output);
     }
-    return r == 0 ? 0
-                  : error_set(error, -EIO, "%s: cannot mount: %s", daemon->mountpoint,
-                              fuse_words[0] ? fuse_words : "unknown reason");
+    return r == 0 ? 0 : words_fail(daemon->place->path, "cannot mount", error);
 }
 
 /* Requests that wait for compression hold a thread each: no other may wait for one of them. */
@@ -148,19 +154,20 @@ static int serve(const struct daemon *daemon, struct filesystem *filesystem,
     int r = signals_begin(&signals, filesystem, session);
 
     if (r < 0)
-        return error_errno(error, r, "%s: cannot begin to serve", daemon->mountpoint);
+        return error_errno(error, r, "%s: cannot begin to serve", daemon->place->path);
     /* Whoever started us may have been interrupted, and believes that nothing is mounted. */
     if (daemon->report >= 0)
         r = report_send(daemon->report, REPORT_SERVING, NULL, -1);
     if (r == 0) {
         if (daemon->foreground)
-            log_line(LOG_NOTICE, "%s is mounted at %s", daemon->source, daemon->mountpoint);
+            log_line(LOG_NOTICE, "%s is mounted at %s", daemon->source, daemon->place->path);
+        words_to_log();
         filesystem_begin(filesystem, session);
         r = loop(session);
     }
     signals_end(&signals);
     filesystem_end(filesystem);
-    return r < 0 ? error_errno(error, r, "%s: serving has failed", daemon->mountpoint) : 0;
+    return r < 0 ? error_errno(error, r, "%s: serving has failed", daemon->place->path) : 0;
 }
 
 /* Is what is mounted there still `device`? Another one, or none, is not ours to take away. */
@@ -168,7 +175,7 @@ static bool is_there(const struct daemon *daemon, const struct mountinfo *ours)
 {
     struct mountinfo mount;
 
-    return mountinfo_find(daemon->mountpoint, &mount) == 0 &&
+    return mountinfo_find(daemon->place->path, &mount) == 0 &&
            strcmp(mount.device, ours->device) == 0;
 }
 
@@ -187,28 +194,60 @@ static void let_go(int fd)
     close(broken[1]);
 }
 
+/* fusermount3 again. */
+static void unmount_with_help(const struct daemon *daemon, const struct mountinfo *mount,
+                              struct fuse_session *session)
+{
+    if (!is_there(daemon, mount))
+        let_go(fuse_session_fd(session));
+    fuse_session_unmount(session);
+}
+
+static int run_as_root(const struct daemon *daemon, struct filesystem *filesystem,
+                       struct fuse_session *session, struct error *error)
+{
+    cleanup_fd int device = -1;
+
+    int r =
+        place_mount(daemon->place, daemon->source, daemon->options->allow_other, &device, error);
+    if (r == 0)
+        r = adopt_session(daemon, session, &device, error);
+    if (r == 0)
+        r = serve(daemon, filesystem, session, error);
+    place_unmount(daemon->place);
+    return r;
+}
+
+static int run_with_help(const struct daemon *daemon, struct filesystem *filesystem,
+                         struct fuse_session *session, struct error *error)
+{
+    struct mountinfo mount = {0};
+
+    int r = mount_with_help(daemon, session, error);
+    if (r < 0)
+        return r;
+    (void)mountinfo_find(daemon->place->path, &mount);
+    r = serve(daemon, filesystem, session, error);
+    unmount_with_help(daemon, &mount, session);
+    return r;
+}
+
 static int run_alone(const struct daemon *daemon, struct error *error)
 {
     cleanup_filesystem struct filesystem *filesystem = NULL;
     cleanup_session struct fuse_session *session = NULL;
-    struct mountinfo mount = {0};
 
-    int r = open_filesystem(daemon, &filesystem, error);
+    int r = identity_become(&daemon->identity, error);
+    if (r == 0)
+        r = open_filesystem(daemon, &filesystem, error);
     if (r < 0)
         return r;
     filesystem->pid = getpid();
     r = new_session(daemon, filesystem, &session, error);
     if (r < 0)
         return r;
-    r = mount_session(daemon, session, error);
-    if (r < 0)
-        return r;
-    (void)mountinfo_find(daemon->mountpoint, &mount);
-    r = serve(daemon, filesystem, session, error);
-    if (!is_there(daemon, &mount))
-        let_go(fuse_session_fd(session));
-    fuse_session_unmount(session);
-    return r;
+    return geteuid() == 0 ? run_as_root(daemon, filesystem, session, error)
+                          : run_with_help(daemon, filesystem, session, error);
 }
 
 /* --- Two processes: the server -----------------------------------------------------------------
@@ -219,17 +258,16 @@ static int serve_as_owner(const struct daemon *daemon, pid_t keeper, struct erro
     cleanup_filesystem struct filesystem *filesystem = NULL;
     cleanup_session struct fuse_session *session = NULL;
     cleanup_fd int device = -1;
-    char place[32];
 
     /* Nothing that root had open shall outlast root's rights. */
-    daemon_close_others(daemon->report);
+    daemon_close_others(daemon->report, -1);
     int r = identity_become(&daemon->identity, error);
     if (r < 0)
         return r;
     /* The keeper must not be left waiting for us, nor we outlive it. Changing ids clears this. */
     (void)prctl(PR_SET_PDEATHSIG, SIGTERM);
     if (getppid() != keeper)
-        return error_set(error, -EIO, "%s: the mounting process has ended", daemon->mountpoint);
+        return error_set(error, -EIO, "%s: the mounting process has ended", daemon->place->path);
     r = open_filesystem(daemon, &filesystem, error);
     if (r < 0)
         return r;
@@ -243,12 +281,10 @@ static int serve_as_owner(const struct daemon *daemon, pid_t keeper, struct erro
         r = report_receive(daemon->report, error, &device);
     while (r == -EINTR);
     if (r != REPORT_MOUNTED)
-        return error_set(error, -EIO, "%s: not mounted", daemon->mountpoint);
-    /* libfuse's name for a device that is mounted already (libfuse, fuse_session_mount). */
-    snprintf(place, sizeof(place), "/dev/fd/%d", device);
-    if (fuse_session_mount(session, place) != 0)
-        return error_set(error, -EIO, "%s: %s", daemon->mountpoint, fuse_words);
-    device = -1; /* the session's */
+        return error_set(error, -EIO, "%s: not mounted", daemon->place->path);
+    r = adopt_session(daemon, session, &device, error);
+    if (r < 0)
+        return r;
     return serve(daemon, filesystem, session, error);
 }
 
@@ -280,42 +316,18 @@ static int next_message(const struct keeper *keeper, struct error *error)
     }
 }
 
-/* mount(2) as libfuse does it for root (mount.fuse3(8), fuse(4)); `*ret_device` is the caller's. */
-static int mount_as_root(const struct daemon *daemon, int *ret_device, struct error *error)
-{
-    cleanup_fd int device = open("/dev/fuse", O_RDWR | O_CLOEXEC);
-    char data[160];
-
-    if (device < 0)
-        return error_errno(error, -errno, "/dev/fuse");
-    snprintf(data, sizeof(data),
-             "fd=%d,rootmode=40000,user_id=%u,group_id=%u,default_permissions%s", device,
-             (unsigned)getuid(), (unsigned)getgid(),
-             daemon->options->allow_other ? ",allow_other" : "");
-    if (mount(daemon->source, daemon->mountpoint, "fuse.addonfs", MS_RDONLY | MS_NOSUID | MS_NODEV,
-              data) < 0)
-        return error_errno(error, -errno, "%s: cannot mount", daemon->mountpoint);
-    *ret_device = steal_fd(&device);
-    return 0;
-}
-
 /* Mount when the server is ready, tell when it serves, and wait for its end. */
-static int keep(const struct keeper *keeper, struct mountinfo *ret_mount, bool *ret_serving,
-                struct error *error)
+static int keep(const struct keeper *keeper, bool *ret_serving, struct error *error)
 {
     const struct daemon *daemon = keeper->daemon;
     cleanup_fd int device = -1;
 
     int r = next_message(keeper, error);
     if (r == REPORT_OPENED) {
-        r = mount_as_root(daemon, &device, error);
+        r = place_mount(daemon->place, daemon->source, daemon->options->allow_other, &device,
+                        error);
         if (r < 0)
             return r;
-        if (mountinfo_find(daemon->mountpoint, ret_mount) < 0) {
-            umount2(daemon->mountpoint, MNT_DETACH | UMOUNT_NOFOLLOW);
-            return error_set(error, -EIO, "%s: the mount is not in /proc/self/mountinfo",
-                             daemon->mountpoint);
-        }
         (void)report_send(keeper->server_end, REPORT_MOUNTED, NULL, device);
         close(steal_fd(&device));
         r = next_message(keeper, error);
@@ -332,18 +344,16 @@ static int keep(const struct keeper *keeper, struct mountinfo *ret_mount, bool *
 static int run_in_halves(const struct daemon *daemon, struct error *error)
 {
     struct keeper keeper = {.daemon = daemon, .server_end = -1, .signals = -1};
-    struct mountinfo mount = {0};
     bool serving = false;
     int ends[2];
     int status = 0;
-    sigset_t ending = signals_that_end();
     pid_t self = getpid();
 
     int r = report_pair(ends);
     if (r < 0)
-        return error_errno(error, r, "%s", daemon->mountpoint);
+        return error_errno(error, r, "%s", daemon->place->path);
     keeper.server_end = ends[0];
-    keeper.signals = signalfd(-1, &ending, SFD_CLOEXEC | SFD_NONBLOCK);
+    keeper.signals = signals_open();
     fflush(NULL);
     keeper.server = fork();
     if (keeper.server == 0) {
@@ -355,8 +365,8 @@ static int run_in_halves(const struct daemon *daemon, struct error *error)
         exit(r < 0 ? 1 : 0);
     }
     close(ends[1]);
-    r = keeper.server < 0 ? error_errno(error, -errno, "%s", daemon->mountpoint)
-                          : keep(&keeper, &mount, &serving, error);
+    r = keeper.server < 0 ? error_errno(error, -errno, "%s", daemon->place->path)
+                          : keep(&keeper, &serving, error);
     /* Without its other end the server does not go on. */
     close(keeper.server_end);
     if (keeper.signals >= 0)
@@ -365,24 +375,21 @@ static int run_in_halves(const struct daemon *daemon, struct error *error)
         ;
     if (WIFSIGNALED(status))
         r = error_set(error, -EIO, "%s: the serving process was killed by signal %d",
-                      daemon->mountpoint, WTERMSIG(status));
+                      daemon->place->path, WTERMSIG(status));
     else if (r == 0 && !serving)
         r = error_set(error, -EIO, "%s: the serving process has ended before it served",
-                      daemon->mountpoint);
+                      daemon->place->path);
     /* A crash leaves the mount dead, for all to see; an end or a failed start takes it away. */
-    if ((!WIFSIGNALED(status) || !serving) && mount.device[0] && is_there(daemon, &mount))
-        umount2(daemon->mountpoint, MNT_DETACH | UMOUNT_NOFOLLOW);
+    if (!WIFSIGNALED(status) || !serving)
+        place_unmount(daemon->place);
     return r;
 }
 
 int daemon_run(const struct daemon *daemon, struct error *error)
 {
-    sigset_t signals;
-
-    fuse_set_log_func(keep_words);
-    signals_hold(&signals);
+    words_keep();
+    signals_hold(!daemon->foreground);
     int r = daemon->identity.change ? run_in_halves(daemon, error) : run_alone(daemon, error);
-    pthread_sigmask(SIG_SETMASK, &signals, NULL);
     if (r < 0 && daemon->report >= 0)
         (void)report_send(daemon->report, REPORT_FAILED, error, -1);
     return r;

@@ -14,13 +14,14 @@
 
 #include "identity.h"
 #include "options.h"
+#include "place.h"
 
 #include <addonfs/error.h>
 #include <stdbool.h>
 
 struct daemon {
-    const char *source;     /* absolute, without links */
-    const char *mountpoint; /* likewise */
+    const char *source; /* absolute, without links */
+    struct place *place;
     const struct options *options;
     struct identity identity; /* the source's owner */
     bool foreground;
@@ -29,11 +30,12 @@ struct daemon {
 
 /*
  * Mount and serve until the mount ends, by a signal or from outside. On failure no mount is left
- * behind. 0, or a negative errno with the error, which has been reported too.
+ * behind. 0, or a negative errno with the error, which has been reported too. The process is to end
+ * then: the signals stay blocked, and one that comes late changes nothing.
  */
 int daemon_run(const struct daemon *daemon, struct error *error);
 
-/* Close every descriptor from 3 on but `keep` (-1: none), and what syslog(3) holds. */
-void daemon_close_others(int keep);
+/* Close every descriptor from 3 on but these two (or -1), and what syslog(3) holds. */
+void daemon_close_others(int one, int other);
 
 #endif

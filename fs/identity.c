@@ -1,24 +1,39 @@
 #include "identity.h"
+#include "mountinfo.h"
 
+#include <addonfs/cleanup.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <grp.h>
 #include <pwd.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
-int identity_of(const char *source, struct identity *ret_identity, struct error *error)
+int identity_of(const char *source, struct identity *ret_identity, char **ret_path,
+                struct error *error)
 {
+    cleanup_fd int folder = open(source, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    cleanup_free char *path = NULL;
     struct stat status;
+    struct stat git;
 
-    if (stat(source, &status) < 0)
+    if (folder < 0 || fstat(folder, &status) < 0)
         return error_errno(error, -errno, "%s", source);
+    int r = mountinfo_path_of(folder, &path);
+    if (r < 0)
+        return error_errno(error, r, "%s", source);
+    /* Root's folder may hold another user's repository: what that one says root does not believe.
+     */
+    if (status.st_uid == 0 && fstatat(folder, ".git", &git, AT_SYMLINK_NOFOLLOW) == 0 &&
+        git.st_uid != 0)
+        status = git;
     *ret_identity = (struct identity){
         .change = geteuid() == 0 && status.st_uid != 0,
         .uid = status.st_uid,
         .gid = status.st_gid,
     };
+    *ret_path = steal_pointer(&path);
     return 0;
 }
 
@@ -26,6 +41,9 @@ int identity_become(const struct identity *identity, struct error *error)
 {
     gid_t gid = identity->gid;
 
+    /* libgit2 takes what belongs to the caller of sudo for root's own (GIT_EOWNER). */
+    if (unsetenv("SUDO_UID") < 0)
+        return error_errno(error, -errno, "cannot set the environment");
     if (!identity->change)
         return 0;
     /* An owner without a passwd entry has the source's group and no others. */

@@ -17,10 +17,17 @@ struct identity {
     gid_t gid;
 };
 
-/* Whose the source is. Only stats it. -ENOENT, … */
-int identity_of(const char *source, struct identity *ret_identity, struct error *error);
+/*
+ * Find the folder `source` and whose it is, without reading anything in it. `*ret_path` is where it
+ * is, absolute and without links; the caller frees it. -ENOENT, -ENOTDIR, …
+ */
+int identity_of(const char *source, struct identity *ret_identity, char **ret_path,
+                struct error *error);
 
-/* Become that user for good: groups, ids, HOME. Nothing to do without `change`. */
+/*
+ * Become that user for good: groups, ids, HOME. Without `change` only what sudo says of its caller
+ * is forgotten: root reads for root alone.
+ */
 int identity_become(const struct identity *identity, struct error *error);
 
 #endif

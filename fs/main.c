@@ -20,7 +20,7 @@ enum exit_code {
 static const char help_start[] =
     "Usage:\n"
     "  addonfs mount SOURCE MOUNTPOINT [-f] [-o OPTION,…]\n"
-    "  addonfs umount MOUNTPOINT\n"
+    "  addonfs umount MOUNTPOINT [--timeout SECONDS]\n"
     "  addonfs export SOURCE DEST [-o OPTION,…]\n"
     "  addonfs wait MOUNTPOINT [--since GENERATION] [--timeout SECONDS]\n"
     "\n"
@@ -93,6 +93,17 @@ static bool parse_seconds(const char *text, double *ret_seconds)
 }
 
 /*
+ * The option of that letter as it was written: as a word of its own (`--since=1`), or as a letter
+ * among others in `argument`.
+ */
+static int wrong_option(const char *text, const char *argument, int letter)
+{
+    const char option[] = {'-', (char)letter, '\0'};
+
+    return usage(text, strncmp(argument, "--", 2) == 0 ? argument : option);
+}
+
+/*
  * Returns an exit code: EXIT_DONE when the command may go on. `allowed`: the letters of the options
  * that it has, beside those that all have.
  */
@@ -106,12 +117,13 @@ static int parse(int count, char **arguments, int operands, const char *allowed,
     struct error error = {0};
     int found = 0;
     int option;
+    int at = 1; /* which argument the option is in */
 
     opterr = 0;
     /* '-': operands are given in their order, so options may stand behind them. */
-    while ((option = getopt_long(count, arguments, "-fhVo:", names, NULL)) != -1) {
+    for (; (option = getopt_long(count, arguments, "-fhVo:", names, NULL)) != -1; at = optind) {
         if (option > 1 && option != '?' && !strchr("hV", option) && !strchr(allowed, option))
-            return usage("this command has no such option: ", arguments[optind - 1]);
+            return wrong_option("this command has no such option: ", arguments[at], option);
         switch (option) {
         case 1:
             if (found == operands)
@@ -141,7 +153,7 @@ static int parse(int count, char **arguments, int operands, const char *allowed,
             }
             break;
         default:
-            return usage("unknown option or missing value: ", arguments[optind - 1]);
+            return wrong_option("unknown option or missing value: ", arguments[at], optopt);
         }
     }
     for (; optind < count; optind++) {
@@ -159,17 +171,18 @@ static int run_mount(const struct command_line *line, struct error *error)
 
 static int run_umount(const struct command_line *line, struct error *error)
 {
-    return mount_end(line->operands[0], error);
+    return mount_end(line->operands[0], line->timeout, error);
 }
 
 static int run_export(const struct command_line *line, struct error *error)
 {
     cleanup_view struct view *view = NULL;
+    cleanup_free char *source = NULL;
     struct identity identity;
     struct view_options options = line->options.view;
 
-    options.source.path = line->operands[0];
-    int r = identity_of(line->operands[0], &identity, error);
+    int r = identity_of(line->operands[0], &identity, &source, error);
+    options.source.path = source;
     if (r == 0)
         r = identity_become(&identity, error);
     if (r == 0)
@@ -201,7 +214,7 @@ static const struct command {
     int (*run)(const struct command_line *line, struct error *error);
 } commands[] = {
     {"mount", 2, "fo", EXIT_FAILED, run_mount},
-    {"umount", 1, "", EXIT_FAILED, run_umount},
+    {"umount", 1, "t", EXIT_FAILED, run_umount},
     {"export", 2, "o", EXIT_FAILED, run_export},
     {"wait", 1, "st", EXIT_USAGE, run_wait},
 };

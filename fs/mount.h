@@ -24,10 +24,11 @@ int mount_run(const char *source, const char *mountpoint, const struct options *
               bool foreground, struct error *error);
 
 /*
- * Unmount, and return when the daemon has ended. Also clears a mount whose daemon is dead. -EINVAL:
- * not an addonfs mount; -EBUSY: in use.
+ * Unmount, and return when the daemon has ended, but wait no longer than `timeout` seconds
+ * (negative: a minute). Also clears a mount whose daemon is dead. -EINVAL: not an addonfs mount;
+ * -EBUSY: in use, or unmounted while the daemon goes on, which the error tells.
  */
-int mount_end(const char *mountpoint, struct error *error);
+int mount_end(const char *mountpoint, double timeout, struct error *error);
 
 /*
  * Wait until the live view of the mount has another generation than `since`, a number in decimal

@@ -1,14 +1,18 @@
 #include "mountinfo.h"
 
 #include <addonfs/cleanup.h>
+#include <dirent.h>
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 CLEANUP(file, FILE *, fclose)
+CLEANUP(folder, DIR *, closedir)
 #define cleanup_file __attribute__((cleanup(cleanup_file_scope)))
+#define cleanup_folder __attribute__((cleanup(cleanup_folder_scope)))
 
 /* Undo the \ooo that the kernel writes for space, tab, newline and backslash. */
 static void unescape(char *text)
@@ -26,34 +30,49 @@ static void unescape(char *text)
     *to = '\0';
 }
 
-static unsigned long number_after(const char *text, const char *key)
+/* What a mount's own options say; a comma separates them, and `options` is taken apart. */
+static void read_options(char *options, struct mountinfo *mount)
 {
-    const char *found = strstr(text, key);
+    const char *option;
 
-    return found ? strtoul(found + strlen(key), NULL, 10) : 0;
+    while ((option = strsep(&options, ","))) {
+        if (strncmp(option, "user_id=", 8) == 0)
+            mount->user = (uid_t)strtoul(option + 8, NULL, 10);
+        else if (strncmp(option, "group_id=", 9) == 0)
+            mount->group = (gid_t)strtoul(option + 9, NULL, 10);
+    }
 }
 
-/* The next mount of the list: where it is, in `*line`, and what. False at the end. */
+/*
+ * The next mount of the list: where it is, in `*line`, and what. False at the end. A line is
+ * (proc_pid_mountinfo(5)): id, parent, device, root, place, options, any number of optional fields,
+ * "-", type, source, and the options of the file system. The source may be called like any of them.
+ */
 static bool next_mount(FILE *list, char **line, size_t *size, const char **ret_path,
                        struct mountinfo *ret_mount)
 {
+    enum { ID, DEVICE = 2, PLACE = 4, COUNT = 6 };
+
     while (getline(line, size, list) > 0) {
         char *rest = *line;
-        char *field[6] = {0};
-        char *type;
-        for (int i = 0; i < 6 && rest; i++)
+        char *field[COUNT] = {0};
+        const char *more;
+        for (int i = 0; i < COUNT && rest; i++)
             field[i] = strsep(&rest, " ");
-        if (!rest || !(type = strstr(rest, "- ")))
+        while ((more = strsep(&rest, " ")) && strcmp(more, "-") != 0)
+            ;
+        const char *type = strsep(&rest, " ");
+        (void)strsep(&rest, " ");
+        if (!rest)
             continue;
-        type += 2;
-        unescape(field[4]);
-        *ret_path = field[4];
+        unescape(field[PLACE]);
+        *ret_path = field[PLACE];
         *ret_mount = (struct mountinfo){
-            .is_addonfs = strncmp(type, "fuse.addonfs ", 13) == 0,
-            .user = (uid_t)number_after(type, "user_id="),
-            .group = (gid_t)number_after(type, "group_id="),
+            .id = (int)strtol(field[ID], NULL, 10),
+            .is_addonfs = strcmp(type, "fuse.addonfs") == 0,
         };
-        snprintf(ret_mount->device, sizeof(ret_mount->device), "%s", field[2]);
+        snprintf(ret_mount->device, sizeof(ret_mount->device), "%s", field[DEVICE]);
+        read_options(rest, ret_mount);
         return true;
     }
     return false;
@@ -80,9 +99,26 @@ int mountinfo_find(const char *path, struct mountinfo *ret_mount)
     return result;
 }
 
-int mountinfo_find_device(const char *device, char **ret_path)
+int mountinfo_find_id(int id, struct mountinfo *ret_mount)
 {
     cleanup_file FILE *list = fopen("/proc/self/mountinfo", "re");
+    cleanup_free char *line = NULL;
+    const char *place;
+    size_t size = 0;
+
+    if (!list)
+        return -errno;
+    while (next_mount(list, &line, &size, &place, ret_mount)) {
+        if (ret_mount->id == id)
+            return 0;
+    }
+    return -ENOENT;
+}
+
+/* Where `device` is mounted, by the list in the file `name`. */
+static int find_device(const char *name, const char *device, char **ret_path)
+{
+    cleanup_file FILE *list = fopen(name, "re");
     cleanup_free char *line = NULL;
     struct mountinfo mount;
     const char *place;
@@ -95,6 +131,42 @@ int mountinfo_find_device(const char *device, char **ret_path)
             continue;
         *ret_path = strdup(place);
         return *ret_path ? 0 : -ENOMEM;
+    }
+    return -ENOENT;
+}
+
+int mountinfo_find_device(const char *device, char **ret_path)
+{
+    return find_device("/proc/self/mountinfo", device, ret_path);
+}
+
+/* The number of a process's mount namespace; 0: it may not be known, or the process has gone. */
+static ino_t namespace_of(pid_t process)
+{
+    char name[40];
+    struct stat status;
+
+    snprintf(name, sizeof(name), "/proc/%ld/ns/mnt", (long)process);
+    return stat(name, &status) < 0 ? 0 : status.st_ino;
+}
+
+int mountinfo_find_process(const char *device, pid_t *ret_process, char **ret_path)
+{
+    cleanup_folder DIR *processes = opendir("/proc");
+    ino_t ours = namespace_of(getpid());
+    const struct dirent *found;
+
+    while (processes && (found = readdir(processes))) {
+        char name[40];
+        pid_t process = (pid_t)strtol(found->d_name, NULL, 10);
+        ino_t theirs = process > 0 ? namespace_of(process) : 0;
+        if (theirs == 0 || theirs == ours)
+            continue;
+        snprintf(name, sizeof(name), "/proc/%ld/mountinfo", (long)process);
+        if (find_device(name, device, ret_path) < 0)
+            continue;
+        *ret_process = process;
+        return 0;
     }
     return -ENOENT;
 }
@@ -138,4 +210,37 @@ int mountinfo_resolve(const char *path, char **ret_path)
     }
     *ret_path = realpath(path, NULL);
     return *ret_path ? 0 : -errno;
+}
+
+int mountinfo_id_of(int fd, int *ret_id)
+{
+    char path[40];
+    cleanup_free char *line = NULL;
+    size_t size = 0;
+
+    snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
+    cleanup_file FILE *list = fopen(path, "re");
+    if (!list)
+        return -errno;
+    while (getline(&line, &size, list) > 0) {
+        if (strncmp(line, "mnt_id:", 7) != 0)
+            continue;
+        *ret_id = (int)strtol(line + 7, NULL, 10);
+        return 0;
+    }
+    return -ENOENT;
+}
+
+int mountinfo_path_of(int fd, char **ret_path)
+{
+    char link[32];
+    char path[PATH_MAX];
+
+    snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+    ssize_t n = readlink(link, path, sizeof(path) - 1);
+    if (n < 0)
+        return -errno;
+    path[n] = '\0';
+    *ret_path = strdup(path);
+    return *ret_path ? 0 : -ENOMEM;
 }

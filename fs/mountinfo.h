@@ -10,6 +10,7 @@
 #include <sys/types.h>
 
 struct mountinfo {
+    int id; /* among the mounts that there are now */
     bool is_addonfs;
     char device[32]; /* "major:minor" */
     uid_t user;      /* who mounted it, and may ask it */
@@ -20,14 +21,30 @@ struct mountinfo {
  */
 int mountinfo_find(const char *path, struct mountinfo *ret_mount);
 
+/* The mount of that number. -ENOENT: it has gone. */
+int mountinfo_find_id(int id, struct mountinfo *ret_mount);
+
 /* Somewhere where `device` is mounted; the caller frees `*ret_path`. -ENOENT: nowhere that we see.
  */
 int mountinfo_find_device(const char *device, char **ret_path);
+
+/*
+ * A process of another mount namespace (mount_namespaces(7)) for which `device` is mounted, and
+ * where; the caller frees `*ret_path`. -ENOENT: none that this user may look at.
+ */
+int mountinfo_find_process(const char *device, pid_t *ret_process, char **ret_path);
 
 /*
  * The absolute path of `path` without links. A mount at its end is not asked: it may be dead, or
  * hang. The caller frees `*ret_path`. A negative errno.
  */
 int mountinfo_resolve(const char *path, char **ret_path);
+
+/*
+ * Of an open file or folder (O_PATH is enough, and does not touch it): the number of the mount it
+ * is in (proc_pid_fdinfo(5)), and its path now, which the caller frees. A negative errno.
+ */
+int mountinfo_id_of(int fd, int *ret_id);
+int mountinfo_path_of(int fd, char **ret_path);
 
 #endif

@@ -1,78 +1,115 @@
 #include "signals.h"
 
 #include <errno.h>
-#include <string.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/eventfd.h>
+#include <sys/signalfd.h>
 
 enum {
-    STOP_WAITING = SIGUSR1, /* to the waiter: nothing is left to be ended */
     WAKE_LOOP = SIGUSR2, /* to the loop: libfuse waits for a semaphore, which a signal interrupts */
-    NUDGE = 10000000,    /* ns until the loop is woken again: it may not have waited yet */
+    NUDGE = 10,          /* ms until the loop is woken again: it may not have waited yet */
 };
 
-sigset_t signals_that_end(void)
-{
-    sigset_t ends;
-
-    sigemptyset(&ends);
-    sigaddset(&ends, SIGTERM);
-    sigaddset(&ends, SIGINT);
-    sigaddset(&ends, SIGHUP);
-    return ends;
-}
-
-void signals_hold(sigset_t *ret_before)
-{
-    sigset_t ends = signals_that_end();
-
-    sigaddset(&ends, STOP_WAITING);
-    pthread_sigmask(SIG_BLOCK, &ends, ret_before);
-}
+/* All whose default is to end the process and that are no fault of its own (signal(7)). */
+static const int ending[] = {SIGTERM, SIGINT,  SIGHUP,    SIGQUIT, SIGALRM,   SIGUSR1,
+                             SIGPOLL, SIGPROF, SIGVTALRM, SIGPWR,  SIGSTKFLT, SIGXCPU};
 
 static void do_nothing(int number)
 {
     (void)number;
 }
 
+void signals_hold(bool all)
+{
+    struct sigaction nothing = {.sa_handler = do_nothing};
+    struct sigaction ignored = {.sa_handler = SIG_IGN};
+    struct sigaction before;
+    sigset_t held;
+
+    sigemptyset(&held);
+    for (size_t i = 0; i < sizeof(ending) / sizeof(ending[0]); i++) {
+        if (all || (sigaction(ending[i], NULL, &before) == 0 && before.sa_handler != SIG_IGN))
+            sigaddset(&held, ending[i]);
+    }
+    pthread_sigmask(SIG_BLOCK, &held, NULL);
+    sigaction(WAKE_LOOP, &nothing, NULL);
+    /* A reader that goes away while it is answered, a file that grows too large: no reason to end.
+     */
+    sigaction(SIGPIPE, &ignored, NULL);
+    sigaction(SIGXFSZ, &ignored, NULL);
+}
+
+int signals_open(void)
+{
+    sigset_t blocked;
+    sigset_t awaited;
+
+    /* Others that whoever started us has blocked are none of ours. */
+    sigemptyset(&awaited);
+    pthread_sigmask(SIG_BLOCK, NULL, &blocked);
+    for (size_t i = 0; i < sizeof(ending) / sizeof(ending[0]); i++) {
+        if (sigismember(&blocked, ending[i]))
+            sigaddset(&awaited, ending[i]);
+    }
+    int fd = signalfd(-1, &awaited, SFD_CLOEXEC | SFD_NONBLOCK);
+    return fd < 0 ? -errno : fd;
+}
+
+/*
+ * Everything that has to happen while requests are still answered. The loop ends only when every
+ * request has been: so whatever may keep one waiting for long is to be stopped here.
+ */
+static void before_the_loop_ends(struct signals *signals)
+{
+    filesystem_end(signals->filesystem);
+}
+
 static void *wait_for_signal(void *argument)
 {
     struct signals *signals = argument;
-    const struct timespec nudge = {.tv_nsec = NUDGE};
-    sigset_t awaited = signals_that_end();
-    int number = 0;
+    struct pollfd events[2] = {{.fd = signals->arrived, .events = POLLIN},
+                               {.fd = signals->over, .events = POLLIN}};
 
-    sigaddset(&awaited, STOP_WAITING);
-    while (sigwait(&awaited, &number) != 0)
+    while (poll(events, 2, -1) <= 0)
         ;
-    if (number == STOP_WAITING)
+    if (events[1].revents)
         return NULL;
-    filesystem_end(signals->filesystem);
+    before_the_loop_ends(signals);
     fuse_session_exit(signals->session);
-    while (!atomic_load(&signals->over)) {
+    do
         pthread_kill(signals->loop, WAKE_LOOP);
-        nanosleep(&nudge, NULL);
-    }
+    while (poll(&events[1], 1, NUDGE) <= 0);
     return NULL;
 }
 
 int signals_begin(struct signals *signals, struct filesystem *filesystem,
                   struct fuse_session *session)
 {
-    struct sigaction nothing = {.sa_handler = do_nothing};
-    struct sigaction ignored = {.sa_handler = SIG_IGN};
+    cleanup_fd int arrived = signals_open();
+    cleanup_fd int over = eventfd(0, EFD_CLOEXEC);
 
+    if (arrived < 0)
+        return arrived;
+    if (over < 0)
+        return -errno;
     signals->filesystem = filesystem;
     signals->session = session;
     signals->loop = pthread_self();
-    atomic_init(&signals->over, false);
-    /* A reader that goes away while it is answered is no reason to end. */
-    if (sigaction(WAKE_LOOP, &nothing, NULL) < 0 || sigaction(SIGPIPE, &ignored, NULL) < 0)
-        return -errno;
-    return -pthread_create(&signals->waiter, NULL, wait_for_signal, signals);
+    signals->arrived = arrived;
+    signals->over = over;
+    int r = pthread_create(&signals->waiter, NULL, wait_for_signal, signals);
+    if (r != 0)
+        return -r;
+    (void)steal_fd(&arrived);
+    (void)steal_fd(&over);
+    return 0;
 }
 
 void signals_end(struct signals *signals)
 {
-    atomic_store(&signals->over, true);
-    pthread_kill(signals->waiter, STOP_WAITING);
+    (void)eventfd_write(signals->over, 1);
     pthread_join(signals->waiter, NULL);
+    close(signals->arrived);
+    close(signals->over);
 }

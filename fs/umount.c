@@ -5,6 +5,7 @@
 #include <addonfs/cleanup.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -17,7 +18,8 @@
 
 enum {
     ANSWER_PATIENCE = 5000, /* ms: a daemon that does not say who it is by then hangs */
-    END_PATIENCE = 60000,   /* ms: one that goes on for longer is still mounted somewhere */
+    END_PATIENCE = 60000,   /* ms for what it still has to write */
+    MOMENT = 1000,          /* ms in which most have ended */
 };
 
 static bool get_text(const char *mountpoint, const char *attribute, char *text, size_t size)
@@ -120,15 +122,61 @@ static int fusermount(const char *mountpoint, bool lazy, char *words, size_t siz
     return strstr(words, strerror(EBUSY)) ? -EBUSY : -EPERM;
 }
 
-static int unmount(const char *given, const char *path, bool lazy, struct error *error)
+/*
+ * A mount that is to end. Its path may be swapped at any moment by whoever owns a folder on the
+ * way; the folder above is held, and in it nobody can rename what is a mount point (rename(2)).
+ */
+struct target {
+    const char *given;
+    char *path; /* absolute, without links */
+    int above;
+    char at[NAME_MAX + 32]; /* the same place, by way of `above` */
+    struct mountinfo mount;
+};
+
+static void target_clear(struct target *target)
 {
+    free(target->path);
+    if (target->above >= 0)
+        close(target->above);
+}
+
+#define cleanup_target __attribute__((cleanup(target_clear)))
+
+static int find(const char *given, struct target *target, struct error *error)
+{
+    int id;
+
+    target->given = given;
+    int r = mountinfo_resolve(given, &target->path);
+    if (r < 0)
+        return error_errno(error, r, "%s", given);
+    r = mountinfo_find(target->path, &target->mount);
+    if (r == -ENOENT || (r == 0 && !target->mount.is_addonfs))
+        return error_set(error, -EINVAL, "%s: addonfs is not mounted here", given);
+    if (r < 0)
+        return error_errno(error, r, "/proc/self/mountinfo");
+    char *slash = strrchr(target->path, '/');
+    *slash = '\0';
+    target->above = open(*target->path ? target->path : "/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    *slash = '/';
+    snprintf(target->at, sizeof(target->at), "/proc/self/fd/%d%s", target->above, slash);
+    cleanup_fd int top = open(target->at, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    if (top < 0 || mountinfo_id_of(top, &id) < 0 || id != target->mount.id)
+        return error_set(error, -ESTALE, "%s: is being moved or covered: try again", given);
+    return 0;
+}
+
+static int unmount(const struct target *target, bool lazy, struct error *error)
+{
+    const char *given = target->given;
     char words[512] = "";
     int r;
 
     if (geteuid() == 0)
-        r = umount2(path, UMOUNT_NOFOLLOW | (lazy ? MNT_DETACH : 0)) < 0 ? -errno : 0;
+        r = umount2(target->at, UMOUNT_NOFOLLOW | (lazy ? MNT_DETACH : 0)) < 0 ? -errno : 0;
     else
-        r = fusermount(path, lazy, words, sizeof(words));
+        r = fusermount(target->path, lazy, words, sizeof(words));
     if (r == -EBUSY)
         return error_set(error, r,
                          "%s: busy: a file is open below it, or a process works in it (see fuser "
@@ -139,34 +187,74 @@ static int unmount(const char *given, const char *path, bool lazy, struct error 
                               words[0] ? words : strerror(-r));
 }
 
-int mount_end(const char *mountpoint, struct error *error)
+/* Has it ended within so many milliseconds? */
+static bool has_ended(int daemon, int milliseconds)
+{
+    struct pollfd event = {.fd = daemon, .events = POLLIN};
+    int r;
+
+    do
+        r = poll(&event, 1, milliseconds);
+    while (r < 0 && errno == EINTR);
+    return r != 0;
+}
+
+/* Is it still mounted for processes that see other mounts than we do? */
+static int find_elsewhere(const struct target *target, struct error *error)
 {
     cleanup_free char *path = NULL;
+    pid_t process;
+
+    if (mountinfo_find_process(target->mount.device, &process, &path) < 0)
+        return 0;
+    return error_set(
+        error, -EBUSY,
+        "%s: unmounted here, but process %ld has it at %s, in a mount namespace of its "
+        "own: unmount it there, too, or end that process",
+        target->given, (long)process, path);
+}
+
+static int await_daemon(const struct target *target, pid_t pid, int daemon, int patience,
+                        struct error *error)
+{
+    int moment = patience < MOMENT ? patience : MOMENT;
+
+    /* One that is mounted elsewhere does not end: no need to wait for long. */
+    if (has_ended(daemon, moment))
+        return 0;
+    int r = find_elsewhere(target, error);
+    if (r < 0 || has_ended(daemon, patience - moment))
+        return r;
+    r = find_elsewhere(target, error);
+    return r < 0 ? r
+                 : error_set(error, -EBUSY,
+                             "%s: unmounted, but its daemon (process %ld) is still busy, and will "
+                             "end when it has done what it is doing",
+                             target->given, (long)pid);
+}
+
+int mount_end(const char *mountpoint, double timeout, struct error *error)
+{
+    cleanup_target struct target target = {.above = -1};
     cleanup_free char *elsewhere = NULL;
     cleanup_fd int daemon = -1;
-    struct mountinfo mount;
     bool hangs;
 
-    int r = mountinfo_resolve(mountpoint, &path);
+    int r = find(mountpoint, &target, error);
     if (r < 0)
-        return error_errno(error, r, "%s", mountpoint);
-    r = mountinfo_find(path, &mount);
-    if (r == -ENOENT || (r == 0 && !mount.is_addonfs))
-        return error_set(error, -EINVAL, "%s: addonfs is not mounted here", mountpoint);
-    if (r < 0)
-        return error_errno(error, r, "/proc/self/mountinfo");
+        return r;
     /* Before it is gone: afterwards nobody can be asked. */
-    pid_t pid = ask_apart(&mount, path, ask, &hangs);
+    pid_t pid = ask_apart(&target.mount, target.at, ask, &hangs);
     daemon = pid > 1 ? pidfd_open(pid, 0) : -1;
     /* Whoever is stuck in a mount that hangs keeps it busy: it goes without them. */
-    r = unmount(mountpoint, path, hangs, error);
+    r = unmount(&target, hangs, error);
     if (r == -EBUSY) {
-        (void)ask_apart(&mount, path, release, &hangs);
-        r = unmount(mountpoint, path, hangs, error);
+        (void)ask_apart(&target.mount, target.at, release, &hangs);
+        r = unmount(&target, hangs, error);
     }
     if (r < 0)
         return r;
-    if (mountinfo_find_device(mount.device, &elsewhere) == 0)
+    if (mountinfo_find_device(target.mount.device, &elsewhere) == 0)
         return error_set(error, -EBUSY,
                          "%s: unmounted here, but still mounted at %s: unmount that, too",
                          mountpoint, elsewhere);
@@ -175,14 +263,10 @@ int mount_end(const char *mountpoint, struct error *error)
                          "%s: unmounted, but its daemon did not answer and may still be there: see "
                          "pgrep -a addonfs",
                          mountpoint);
-    struct pollfd event = {.fd = daemon, .events = POLLIN};
-    do
-        r = daemon < 0 ? 1 : poll(&event, 1, END_PATIENCE);
-    while (r < 0 && errno == EINTR);
-    if (r == 0)
-        return error_set(error, -EBUSY,
-                         "%s: unmounted here, but its daemon (process %ld) goes on: a container or "
-                         "another mount namespace still holds it",
-                         mountpoint, (long)pid);
-    return 0;
+    if (daemon < 0)
+        return 0;
+    int patience = timeout < 0                  ? END_PATIENCE
+                   : timeout > INT_MAX / 1000.0 ? INT_MAX
+                                                : (int)(timeout * 1000);
+    return await_daemon(&target, pid, daemon, patience, error);
 }

@@ -36,6 +36,24 @@ def is_mounted(path):
         return any(unescaped(line.split()[4]) == os.fsencode(place) for line in file)
 
 
+def mounts(folder):
+    """Every mount point below the folder."""
+    with open("/proc/self/mountinfo", "rb") as file:
+        paths = [os.fsdecode(unescaped(line.split()[4])) for line in file]
+    return [path for path in paths if path.startswith(f"{folder}/")]
+
+
+def await_waiter(path):
+    """The first process that waits for a lock on the file (proc_locks(5))."""
+    inode = f":{os.stat(path).st_ino}"
+    while True:
+        with open("/proc/locks") as locks:
+            for line in locks:
+                fields = line.split()
+                if fields[1] == "->" and fields[6].endswith(inode):
+                    return int(fields[5])
+
+
 def daemon_pid(mountpoint):
     return int(os.getxattr(mountpoint, "user.addonfs.pid"))
 

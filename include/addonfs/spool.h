@@ -37,6 +37,9 @@ struct spool;
  */
 struct spool *spool_new(const char *folder);
 
+/* Where that is without a `folder`. */
+const char *spool_default_folder(void);
+
 /* Ends the file and everything in it. NULL is allowed. */
 void spool_free(struct spool *spool);
 

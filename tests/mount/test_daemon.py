@@ -2,24 +2,16 @@
 
 import fcntl
 import os
-import pwd
 import signal
 import subprocess
 import threading
 
 import pytest
 
-from mounting import (ADDONFS, TIMEOUT, await_end, clean, client_zip, daemon_pid, is_mounted, mounted,
-                      package, run, status)
-from repository import ENVIRONMENT
-
-USER = pwd.getpwnam("nobody")
-
-
-def own(path):
-    for base, folders, files in os.walk(path):
-        for name in [base, *(os.path.join(base, n) for n in folders + files)]:
-            os.chown(name, USER.pw_uid, USER.pw_gid, follow_symlinks=False)
+from mounting import (ADDONFS, TIMEOUT, await_end, await_waiter, clean, client_zip, daemon_pid,
+                      has_ended, is_mounted, mounted, package, run, status)
+from repository import ENVIRONMENT, Repository
+from users import USER, own
 
 
 @pytest.fixture
@@ -35,17 +27,6 @@ def one_line(result, *words):
     assert text.startswith("addonfs: ") and text.count("\n") == 1, text
     for word in words:
         assert word in text, text
-
-
-def await_waiter(path):
-    """The first process that waits for a lock on the file (proc_locks(5))."""
-    inode = f":{os.stat(path).st_ino}"
-    while True:
-        with open("/proc/locks") as locks:
-            for line in locks:
-                fields = line.split()
-                if fields[1] == "->" and fields[6].endswith(inode):
-                    return int(fields[5])
 
 
 def private_namespace(script, *arguments):
@@ -126,6 +107,40 @@ def test_umount_says_where_else_it_is_mounted(repo, place, folder, root_user):
     assert b"3.15.12" in result.stdout
     text = result.stderr.decode()
     assert text.count("\n") == 1 and f"still mounted at {folder / 'bind'}" in text, text
+
+
+@pytest.mark.usefixtures("root_user")
+def test_umount_says_which_process_has_it_in_another_namespace(repo, place):
+    assert run("mount", repo.path, place).returncode == 0
+    pidfd = os.pidfd_open(daemon_pid(place))
+    with subprocess.Popen(["unshare", "-m", "--propagation", "private", "sh", "-c", "echo; read line"],
+                          stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
+        assert holder.stdout.readline() == b"\n"
+        one_line(run("umount", place), f"process {holder.pid} has it at {place}")
+        assert not is_mounted(place) and not has_ended(pidfd)
+        holder.stdin.close()
+    await_end(pidfd)
+
+
+# What is said of a mount may stand in the name of its source, too (mountinfo).
+@pytest.mark.usefixtures("root_user")
+@pytest.mark.parametrize("name", ["source", "user_id=5", "a - fuse.x y,user_id=5,group_id=5"])
+def test_umount_waits_for_a_daemon_that_is_busy_but_not_for_ever(folder, place, name):
+    repo = Repository(folder / name / "r")
+    own(repo.path)
+    assert run("mount", repo.path, place).returncode == 0
+    pid = daemon_pid(place)
+    pidfd = os.pidfd_open(pid)
+    # The other half goes on answering.
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        result = run("umount", place, "--timeout", "0.01")
+        one_line(result, f"process {pid}", "still busy")
+        assert b"namespace" not in result.stderr
+        assert not is_mounted(place) and not has_ended(pidfd)
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    await_end(pidfd)
 
 
 def test_umount_of_a_mount_that_hangs_takes_it_away(repo, place):

@@ -131,6 +131,18 @@ def test_wrong_usage_is_one_line_and_code_2(program, arguments):
     refused(run(*arguments), "--help", code=2)
 
 
+@pytest.mark.parametrize("arguments, option", [
+    (["mount", "-xf", "a", "b"], "-x"), (["mount", "-fx", "a", "b"], "-x"),
+    (["mount", "--foreground", "-xf", "a", "b"], "-x"), (["mount", "a", "b", "-f", "-o"], "-o"),
+    (["mount", "--nonesuch", "a", "b"], "--nonesuch"), (["mount", "--nonesuch=x", "a"], "--nonesuch=x"),
+    (["mount", "--foreground=x", "a", "b"], "--foreground=x"), (["wait", "a", "--since"], "--since"),
+    (["umount", "-f", "a"], "-f"), (["umount", "a", "--since", "1"], "--since"),
+    (["wait", "a", "-fh"], "-f"), (["umount", "-o", "ro", "a"], "-o"),
+])
+def test_the_option_at_fault_is_named(program, arguments, option):
+    refused(run(*arguments), f": {option}: see addonfs --help", code=2)
+
+
 @pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGINT])
 def test_in_the_foreground_a_signal_ends_it_cleanly(repo, place, end):
     daemon = subprocess.Popen([ADDONFS, "mount", repo.path, place, "-f"], stderr=subprocess.PIPE,

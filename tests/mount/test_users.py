@@ -2,57 +2,19 @@
 
 import errno
 import os
-import pwd
 import shutil
 import struct
 import subprocess
-import textwrap
 from pathlib import Path
 
 import pytest
 
 import oracle
-from mounting import ADDONFS, client_zip, mounted, package, run, status
+from mounting import clean, client_zip, mounted, package, run, status
 from repository import ENVIRONMENT, Repository
-
-USER = pwd.getpwnam("nobody")
-OTHER = pwd.getpwnam("daemon")
+from users import OTHER, USER, as_user, own
 
 pytestmark = pytest.mark.usefixtures("root_user", "fuse")
-
-
-def own(path, user=USER):
-    for base, folders, files in os.walk(path):
-        for name in [base, *(os.path.join(base, n) for n in folders + files)]:
-            os.chown(name, user.pw_uid, user.pw_gid, follow_symlinks=False)
-
-
-@pytest.fixture
-def binary(folder):
-    """The program where every user may run it."""
-    shutil.copy(ADDONFS, folder / "addonfs")
-    os.chmod(folder / "addonfs", 0o755)
-    return folder / "addonfs"
-
-
-def as_user(script, *arguments, user=USER, conf=""):
-    """Run a shell script as a plain user, in a mount namespace whose /dev/fuse such a user may open."""
-    # The user namespace is not new, so fusermount3 is set-uid root as on any host.
-    setup = textwrap.dedent(f"""
-        set -e
-        mkdir -p "$1"; mount -t tmpfs none "$1"; mknod -m 666 "$1/fuse" c 10 229
-        touch "$1/fuse.conf"; echo '{conf}' > "$1/fuse.conf"
-        mount --bind "$1/fuse" /dev/fuse
-        test ! -e /etc/fuse.conf || mount --bind "$1/fuse.conf" /etc/fuse.conf
-        shift
-        exec setpriv --reuid={user.pw_uid} --regid={user.pw_gid} --clear-groups \\
-            env HOME=/nonexistent sh -ec "$@"
-    """)
-    namespace = arguments[0].parent / "namespace"
-    return subprocess.run(
-        ["unshare", "-m", "--propagation", "private", "sh", "-c", setup, "sh", namespace, script,
-         "sh", *arguments],
-        capture_output=True, text=True, timeout=120, env={**os.environ, **ENVIRONMENT})
 
 
 def test_a_plain_user_mounts_and_unmounts_through_fusermount3(repo, folder, binary):
@@ -91,6 +53,28 @@ def test_what_fusermount3_refuses_is_one_line(repo, folder, binary):
     assert result.returncode == 1 and result.stderr.count("\n") == 1
 
 
+def test_without_the_right_to_use_fuse_it_is_said_what_to_do(repo, folder, binary):
+    (folder / "mnt").mkdir()
+    own(repo.path)
+    own(folder / "mnt")
+    for more, words in (({"device": "600"}, "chmod 666 /dev/fuse"),
+                        ({"before": "mount --bind /dev/null /usr/bin/fusermount3"}, "package fuse3")):
+        result = as_user('"$1" mount "$2" "$3"', binary, repo.path, folder / "mnt", **more)
+        assert result.returncode == 1 and result.stderr.count("\n") == 1
+        assert result.stderr.startswith(f"addonfs: {folder}/mnt: cannot mount: ") and words in result.stderr
+
+
+def test_a_home_that_another_user_has_left_behind_is_named(repo, folder, binary):
+    (folder / "mnt").mkdir()
+    (folder / "home").mkdir(mode=0o700)
+    own(repo.path)
+    own(folder / "mnt")
+    script = 'unset GIT_CONFIG_GLOBAL GIT_CONFIG_SYSTEM; "$1" mount "$2" "$3"'
+    result = as_user(script, binary, repo.path, folder / "mnt", HOME=folder / "home")
+    assert result.returncode == 1 and result.stderr.count("\n") == 1
+    assert f"HOME is {folder}/home, which this user may not enter: set HOME" in result.stderr
+
+
 def test_a_plain_user_is_refused_another_users_repository(repo, folder, binary):
     (folder / "mnt").mkdir()
     own(folder / "mnt")
@@ -112,6 +96,34 @@ def test_root_over_another_users_repository_becomes_that_user(repo, folder):
         assert "CapEff:\t0000000000000000" in found
         assert os.stat(package(mnt) / "version.py").st_uid == USER.pw_uid
         assert list(oracle.compare(oracle.package_a(repo.path), package(mnt))) == []
+
+
+@pytest.mark.parametrize("sudo", [False, True])
+@pytest.mark.parametrize("whole, git", [(0, USER.pw_uid), (USER.pw_uid, 0), (USER.pw_uid, OTHER.pw_uid)])
+def test_root_does_not_believe_a_repository_of_several_owners(repo, folder, whole, git, sudo):
+    (folder / "mnt").mkdir()
+    for path, uid in ((repo.path, whole), (repo.path / ".git", git)):
+        subprocess.run(["chown", "-R", str(uid), path], check=True)
+    environment = {**os.environ, **ENVIRONMENT, **({"SUDO_UID": str(USER.pw_uid)} if sudo else {})}
+    for command in ("mount", "export"):
+        result = run(command, repo.path, folder / "mnt", env=environment)
+        clean(folder / "mnt")
+        text = result.stderr.decode()
+        assert result.returncode == 1 and text.count("\n") == 1
+        assert text.startswith(f"addonfs: {repo.path}: belongs to uid {whole}, but its .git to uid {git}:")
+        assert "chown" in text and os.listdir(folder / "mnt") == []
+
+
+def test_root_does_not_believe_whom_sudo_names(repo, folder):
+    (folder / "mnt").mkdir()
+    os.rename(repo.path / ".git", folder / "elsewhere")
+    (repo.path / ".git").write_text(f"gitdir: {folder}/elsewhere\n")
+    own(folder / "elsewhere")
+    environment = {**os.environ, **ENVIRONMENT, "SUDO_UID": str(USER.pw_uid)}
+    result = run("mount", repo.path, folder / "mnt", env=environment)
+    clean(folder / "mnt")
+    assert result.returncode == 1 and result.stderr.count(b"\n") == 1
+    assert b"its .git leads to a folder of another user" in result.stderr
 
 
 def test_what_the_owner_may_not_read_root_does_not_show(repo, folder):

@@ -1,0 +1,178 @@
+"""Signals that end a mount, in the foreground and the background, of one's own and of others."""
+
+import os
+import resource
+import select
+import signal
+import subprocess
+import threading
+
+import pytest
+
+from mounting import (ADDONFS, TIMEOUT, await_end, clean, client_zip, daemon_pid, is_mounted, mounted,
+                      package, run, status)
+from users import USER, as_user, own
+
+ENDS = [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGALRM,
+        signal.SIGUSR1, signal.SIGPWR]
+NAMES = [end.name for end in ENDS]
+
+
+@pytest.fixture
+def place(fuse, folder):
+    (folder / "mnt").mkdir()
+    yield folder / "mnt"
+    clean(folder / "mnt")
+
+
+def start_with(action, limit=None):
+    """However pytest was started (nohup, in the background of a shell): these are `action`."""
+    def set_up():
+        if limit:
+            resource.setrlimit(resource.RLIMIT_NPROC, (limit, limit))
+        for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
+            signal.signal(number, action)
+    return set_up
+
+
+def foreground(repo, place, action=signal.SIG_DFL, limit=None):
+    daemon = subprocess.Popen([ADDONFS, "mount", repo.path, place, "-f", "-o", "cache=none"], stderr=subprocess.PIPE,
+                              text=True, preexec_fn=start_with(action, limit))
+    line = daemon.stderr.readline()
+    assert line == f"addonfs: {repo.path} is mounted at {place}\n", line
+    return daemon
+
+
+def ended_well(daemon, place):
+    assert daemon.wait(TIMEOUT) == 0
+    assert daemon.stderr.read() == ""
+    assert not is_mounted(place)
+
+
+@pytest.mark.parametrize("end", ENDS, ids=NAMES)
+def test_in_the_foreground_it_ends_cleanly(repo, place, end):
+    daemon = foreground(repo, place)
+    assert client_zip(place).read_bytes()
+    daemon.send_signal(end)
+    ended_well(daemon, place)
+
+
+@pytest.mark.usefixtures("root_user")
+@pytest.mark.parametrize("half", ["keeper", "server"])
+@pytest.mark.parametrize("end", ENDS, ids=NAMES)
+def test_over_another_users_repository_either_half_may_be_told(repo, place, end, half):
+    own(repo.path)
+    daemon = foreground(repo, place)
+    assert client_zip(place).read_bytes()
+    assert daemon_pid(place) == daemon.pid != status(place)["pid"]
+    os.kill(daemon.pid if half == "keeper" else status(place)["pid"], end)
+    ended_well(daemon, place)
+
+
+@pytest.mark.parametrize("end", ENDS, ids=NAMES)
+def test_in_the_background_it_ends_as_well(repo, place, end):
+    assert run("mount", repo.path, place, preexec_fn=start_with(signal.SIG_IGN)).returncode == 0
+    pidfd = os.pidfd_open(daemon_pid(place))
+    os.kill(daemon_pid(place), end)
+    await_end(pidfd)
+    assert not is_mounted(place)
+
+
+@pytest.mark.parametrize("other", [False, True])
+def test_one_that_comes_again_changes_nothing(repo, place, other, root_user):
+    if other:
+        own(repo.path)
+    daemon = foreground(repo, place)
+    while daemon.poll() is None:
+        daemon.send_signal(signal.SIGINT)
+    ended_well(daemon, place)
+
+
+def test_what_is_no_signal_to_end_does_not_end_it(repo, place):
+    daemon = foreground(repo, place)
+    for number in (signal.SIGUSR2, signal.SIGPIPE, signal.SIGXFSZ, signal.SIGCHLD, signal.SIGWINCH):
+        daemon.send_signal(number)
+        assert (package(place) / "version.py").read_text()
+    daemon.send_signal(signal.SIGTERM)
+    ended_well(daemon, place)
+
+
+def test_under_nohup_the_end_of_the_terminal_is_not_its_own(repo, place):
+    daemon = foreground(repo, place, signal.SIG_IGN)
+    daemon.send_signal(signal.SIGHUP)
+    assert (package(place) / "version.py").read_text()
+    daemon.send_signal(signal.SIGTERM)
+    ended_well(daemon, place)
+
+
+def test_in_the_foreground_umount_ends_it_too(repo, place):
+    daemon = foreground(repo, place)
+    assert run("umount", place).returncode == 0
+    ended_well(daemon, place)
+
+
+def test_in_the_foreground_a_failure_is_one_line_and_no_mount(folder, repo, place):
+    repo.write({"openpype/version.py": "__version__ = f()\n"})
+    result = run("mount", repo.path, place, "-f")
+    assert result.returncode == 1 and result.stdout == b""
+    assert result.stderr.decode().startswith("addonfs: openpype/version.py:1: ")
+    assert result.stderr.count(b"\n") == 1
+    assert not is_mounted(place)
+
+
+@pytest.mark.usefixtures("root_user")
+def test_in_the_foreground_what_fails_later_is_told_over_another_users_repository(repo, place):
+    own(repo.path)
+    daemon = foreground(repo, place)
+    os.chmod(repo.path / "openpype/lib/tools.py", 0)
+    with pytest.raises(OSError):
+        client_zip(place).read_bytes()
+    assert "openpype/lib/tools.py" in daemon.stderr.readline()
+    daemon.send_signal(signal.SIGTERM)
+    assert daemon.wait(TIMEOUT) == 0
+    assert not is_mounted(place)
+
+
+@pytest.mark.usefixtures("root_user")
+def test_what_libfuse_says_while_it_serves_is_in_the_log(repo, place):
+    # A user who has no other processes, and may have no more threads than these.
+    subprocess.run(["chown", "-R", "61234:61234", repo.path], check=True)
+    limit = 32 + 2 * os.cpu_count()
+    daemon = foreground(repo, place, limit=limit)
+    # More requests: each waits for the file to be closed.
+    with open(place / ".addonfs/generation"):
+        threads = [threading.Thread(target=os.getxattr, args=(place, "user.addonfs.release"))
+                   for _ in range(limit)]
+        for thread in threads:
+            thread.start()
+        assert select.select([daemon.stderr], [], [], TIMEOUT)[0], "nothing is said"
+        line = daemon.stderr.readline()
+    assert line.startswith("addonfs: fuse: error creating thread: "), line
+    for thread in threads:
+        thread.join()
+    daemon.send_signal(signal.SIGTERM)
+    assert daemon.wait(TIMEOUT) == 0
+    assert not is_mounted(place)
+
+
+@pytest.mark.usefixtures("root_user")
+@pytest.mark.parametrize("end", ["TERM", "INT", "HUP", "QUIT"])
+def test_a_plain_users_mount_in_the_foreground(repo, folder, place, binary, end):
+    own(repo.path)
+    own(place)
+    result = as_user(
+        'mkfifo "$4/log"; env --default-signal "$1" mount "$2" "$3" -f -o cache=none 2>"$4/log" & '
+        'exec 3<"$4/log"; read -r line <&3; echo "$line"; '
+        f'cat "$3/package/openpype/3.15.12/version.py"; kill -{end} $!; wait $!; '
+        'cat <&3; grep " $3 " /proc/self/mountinfo || echo gone',
+        binary, repo.path, place, own_folder(folder))
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.startswith(f"addonfs: {repo.path} is mounted at {place}\n")
+    assert '__version__ = "3.15.12"' in result.stdout and result.stdout.endswith('"\ngone\n')
+    assert result.stderr == ""
+
+
+def own_folder(folder):
+    (folder / "own").mkdir()
+    os.chown(folder / "own", USER.pw_uid, USER.pw_gid)
+    return folder / "own"
