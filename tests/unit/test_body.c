@@ -52,11 +52,30 @@ static void an_open_body_keeps_its_bytes(void **state)
 static void a_body_whose_file_has_changed_is_stale(void **state)
 {
     const struct fixture *fixture = *state;
-    cleanup_body struct body *body = body_at(fixture, "openpype/version.py");
+    char large[70000]; /* more than is taken before it is opened */
 
-    fixture_write(fixture, "openpype/version.py", "__version__ = \"3.15.13\"\n");
+    memset(large, 'x', sizeof(large) - 1);
+    large[sizeof(large) - 1] = '\0';
+    fixture_write(fixture, "openpype/large.py", large);
+    fixture_refresh(fixture);
+    cleanup_body struct body *body = body_at(fixture, "openpype/large.py");
+    fixture_write(fixture, "openpype/large.py", "other\n");
     assert_int_equal(body_open(body, &fixture->origin, NULL), -ESTALE);
-    fixture_remove(fixture, "openpype/version.py");
+    fixture_remove(fixture, "openpype/large.py");
+    assert_int_equal(body_open(body, &fixture->origin, NULL), -ESTALE);
+}
+
+static void a_small_file_that_was_just_written_can_be_opened_as_it_was(void **state)
+{
+    const struct fixture *fixture = *state;
+
+    fixture_write(fixture, "openpype/young.py", "as it was\n");
+    fixture_refresh(fixture);
+    cleanup_body struct body *body = body_at(fixture, "openpype/young.py");
+    fixture_write(fixture, "openpype/young.py", "by now\n");
+    assert_int_equal(body_open(body, &fixture->origin, NULL), 0);
+    expect(body, "as it was\n");
+    body_close(body);
     assert_int_equal(body_open(body, &fixture->origin, NULL), -ESTALE);
 }
 
@@ -116,6 +135,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(an_open_body_keeps_its_bytes),
         TEST(a_body_whose_file_has_changed_is_stale),
+        TEST(a_small_file_that_was_just_written_can_be_opened_as_it_was),
         TEST(an_unreadable_body_cannot_be_opened),
         TEST(a_zip_needs_the_source_no_more_once_it_is_a_body),
         TEST(a_zip_with_a_fault_is_an_unreadable_body),

@@ -122,6 +122,11 @@ static void other_bytes_within_the_same_second_are_moved_on_by_one(void **state)
 static void a_body_of_an_outdated_entry_is_stale(void **state)
 {
     const struct fixture *fixture = *state;
+    char large[70000]; /* more than is taken before it is opened */
+
+    memset(large, 'x', sizeof(large) - 1);
+    large[sizeof(large) - 1] = '\0';
+    fixture_write(fixture, "server_addon/server/__init__.py", large);
     cleanup_view struct view *view = fixture_view(fixture, NULL);
     cleanup_generation struct generation *generation = look(view);
     struct entry *entry = fixture_entry(generation, "package/openpype/3.15.12/__init__.py");

@@ -1,0 +1,148 @@
+#include "fixture.h"
+
+#include <addonfs/generation.h>
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static const char zip_path[] = "package/openpype/3.15.12/private/client.zip";
+
+static _Atomic uint64_t numbers = 100;
+
+static struct generation *build(const struct fixture *fixture, struct generation *last,
+                                struct map *vanished)
+{
+    struct generation *generation = NULL;
+    struct error error = {0};
+
+    fixture_refresh(fixture);
+    if (generation_build(&fixture->origin, last, last ? last->serial + 1 : 1, &numbers, vanished,
+                         &generation, &error) < 0)
+        fail_msg("%s", error.text);
+    return generation;
+}
+
+static struct generation *freeze(const struct fixture *fixture, const struct generation *generation)
+{
+    struct generation *frozen = NULL;
+    struct error error = {0};
+
+    if (generation_freeze(generation, &fixture->origin, &numbers, &frozen, &error) < 0)
+        fail_msg("%s", error.text);
+    return frozen;
+}
+
+static void a_frozen_copy_holds_its_bytes_and_has_folders_of_its_own(void **state)
+{
+    const struct fixture *fixture = *state;
+    cleanup_generation struct generation *live = build(fixture, NULL, NULL);
+    cleanup_generation struct generation *frozen = freeze(fixture, live);
+
+    assert_int_equal(strlen(frozen->id), 40);
+    assert_ptr_equal(fixture_entry(live, zip_path), fixture_entry(frozen, zip_path));
+    assert_int_not_equal(fixture_entry(live, "package")->number,
+                         fixture_entry(frozen, "package")->number);
+    fixture_remove(fixture, "server_addon");
+    fixture_remove(fixture, "openpype");
+    const char *paths[] = {zip_path, "package/openpype/3.15.12/__init__.py"};
+    for (size_t i = 0; i < 2; i++) {
+        cleanup_body struct body *body = NULL;
+        char bytes[64];
+        assert_int_equal(
+            entry_body(fixture_entry(frozen, paths[i]), &fixture->origin, &numbers, &body, NULL),
+            0);
+        assert_int_equal(body_open(body, &fixture->origin, NULL), 0);
+        assert_true(body_read(body, 0, bytes, sizeof(bytes)) > 0);
+        body_close(body);
+    }
+}
+
+static void the_id_tells_the_content_and_nothing_else(void **state)
+{
+    const struct fixture *fixture = *state;
+    cleanup_generation struct generation *live = build(fixture, NULL, NULL);
+    cleanup_generation struct generation *frozen = freeze(fixture, live);
+
+    fixture_write(fixture, "openpype/lib/tools.py", "other\n");
+    cleanup_generation struct generation *next = build(fixture, live, NULL);
+    cleanup_generation struct generation *other = freeze(fixture, next);
+    assert_string_not_equal(frozen->id, other->id);
+    fixture_write(fixture, "openpype/lib/tools.py", "def tool():\n    return 1\n");
+    cleanup_generation struct generation *back = build(fixture, next, NULL);
+    cleanup_generation struct generation *same = freeze(fixture, back);
+    assert_string_equal(frozen->id, same->id);
+}
+
+static void what_cannot_be_read_is_told(void **state)
+{
+    const struct fixture *fixture = *state;
+
+    fixture_link(fixture, "openpype/link", "nowhere");
+    cleanup_generation struct generation *live = build(fixture, NULL, NULL);
+    cleanup_generation struct generation *frozen = freeze(fixture, live);
+    assert_true(frozen->unreadable);
+    assert_false(live->unhealthy);
+    fixture_write(fixture, "openpype/version.py", "__version__ = f()\n");
+    cleanup_generation struct generation *broken = build(fixture, live, NULL);
+    assert_true(broken->unhealthy);
+}
+
+static void a_path_that_was_away_has_another_time(void **state)
+{
+    const struct fixture *fixture = *state;
+    const char *path = "package/openpype/3.15.12/__init__.py";
+    struct map vanished = {0};
+    struct generation *last = build(fixture, NULL, &vanished);
+    time_t shown = fixture_entry(last, path)->mtime.tv_sec;
+
+    for (int i = 0; i < 3; i++) {
+        struct entry *entry = NULL;
+        char text[16];
+        fixture_remove(fixture, "server_addon/server/__init__.py");
+        struct generation *without = build(fixture, last, &vanished);
+        assert_int_equal(entry_find(without->root, path, &entry), -ENOENT);
+        assert_int_equal(vanished.count, 1);
+        generation_unref(last);
+        snprintf(text, sizeof(text), "edit %d\n", i);
+        fixture_write(fixture, "server_addon/server/__init__.py", text);
+        last = build(fixture, without, &vanished);
+        generation_unref(without);
+        assert_true(fixture_entry(last, path)->mtime.tv_sec > shown);
+        shown = fixture_entry(last, path)->mtime.tv_sec;
+        assert_int_equal(vanished.count, 0);
+    }
+    generation_unref(last);
+    map_clear(&vanished, free);
+}
+
+static void a_reference_is_had_only_while_there_is_one(void **state)
+{
+    cleanup_generation struct generation *live = build(*state, NULL, NULL);
+
+    assert_true(generation_try_ref(live));
+    generation_unref(live);
+    atomic_store(&live->references, 0);
+    assert_false(generation_try_ref(live));
+    atomic_store(&live->references, 1);
+}
+
+int main(void)
+{
+#define TEST(test) cmocka_unit_test_setup_teardown(test, fixture_setup, fixture_teardown)
+    const struct CMUnitTest tests[] = {
+        TEST(a_frozen_copy_holds_its_bytes_and_has_folders_of_its_own),
+        TEST(the_id_tells_the_content_and_nothing_else),
+        TEST(what_cannot_be_read_is_told),
+        TEST(a_path_that_was_away_has_another_time),
+        TEST(a_reference_is_had_only_while_there_is_one),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
