@@ -31,8 +31,8 @@ static int read_stream(DIR *stream, struct source_folder *folder, bool *ret_chan
     struct source_entry *entries = NULL;
     size_t count = 0;
     size_t capacity = 0;
+    bool hides_git = false;
 
-    folder->hides_git = false;
     for (;;) {
         errno = 0;
         const struct dirent *found = readdir(stream);
@@ -46,7 +46,7 @@ static int read_stream(DIR *stream, struct source_folder *folder, bool *ret_chan
         if (strcmp(found->d_name, ".") == 0 || strcmp(found->d_name, "..") == 0)
             continue;
         if (path_is_git(found->d_name)) {
-            folder->hides_git = true;
+            hides_git = true;
             continue;
         }
         if (count == capacity) {
@@ -67,8 +67,9 @@ static int read_stream(DIR *stream, struct source_folder *folder, bool *ret_chan
         }
         entries[count++] = (struct source_entry){.name = name, .type = type};
     }
-    if (folder_rename(folder, entries, count))
+    if (folder_rename(folder, entries, count) || folder->hides_git != hides_git)
         *ret_changed = true;
+    folder->hides_git = hides_git;
     return 0;
 }
 
