@@ -1,11 +1,12 @@
 /*
  * source_backend: what a worktree and a revision each do in their own way.
  *
- * source.c keeps the folders that were asked for; a backend fills and compares them.
+ * source_look.c keeps the folders that were asked for; a backend fills and compares them.
  */
 #ifndef ADDONFS_SOURCE_BACKEND_H
 #define ADDONFS_SOURCE_BACKEND_H
 
+#include "source_folder.h"
 #include "source_repository.h"
 
 #include <addonfs/map.h>
@@ -84,30 +85,6 @@ extern const struct source_backend source_revision_backend;
 /* Prepare source->state for the backend. */
 int source_worktree_open(struct source *source, struct error *error);
 int source_revision_open(struct source *source, struct error *error);
-
-/* Give the folder its owner. Returns true if it is another. */
-bool folder_own(struct source *source, struct source_folder *folder, struct source_owner owner);
-
-/* The folder cannot be listed: remember why. Returns true if that is news. */
-bool folder_fail(struct source_folder *folder, int code, const struct error *why);
-
-/*
- * Give `folder` the `count` names of `entries` (which it takes over, and sorts), carrying over what
- * was known of names whose type and object are the same. Returns true if any name or type differs.
- */
-bool folder_rename(struct source_folder *folder, struct source_entry *entries, size_t count);
-
-/* The entry of that name, or NULL. */
-struct source_entry *folder_entry(const struct source_folder *folder, const char *name);
-
-void source_entries_free(struct source_entry *entries, size_t count);
-
-/* Make the entry unseen again. */
-void source_entry_forget(struct source_entry *entry);
-
-/* The entry can be neither read nor entered. 0 or -ENOMEM. */
-int source_entry_reject(struct source_entry *entry, struct error *error, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
 
 /*
  * A file of `source` with one reference; all strings are copied, `link` may be NULL. NULL without

@@ -41,6 +41,21 @@ static void a_folder_is_listed_in_byte_order_without_git(void **state)
     assert_true(folder->hides_git);
 }
 
+static void a_git_of_its_own_in_a_folder_is_a_change(void **state)
+{
+    const struct fixture *fixture = *state;
+    struct source_folder *folder = NULL;
+
+    assert_int_equal(source_list(fixture->origin.source, "openpype/lib", &folder, NULL), 0);
+    assert_false(folder->hides_git);
+    fixture_write(fixture, "openpype/lib/.git", "gitdir: elsewhere\n");
+    assert_true(fixture_refresh(fixture));
+    assert_int_equal(source_list(fixture->origin.source, "openpype/lib", &folder, NULL), 0);
+    assert_true(folder->hides_git);
+    fixture_remove(fixture, "openpype/lib/.git");
+    assert_true(fixture_refresh(fixture));
+}
+
 static void a_look_says_whether_what_was_asked_for_has_changed(void **state)
 {
     const struct fixture *fixture = *state;
@@ -249,6 +264,7 @@ int main(void)
 #define TEST(test) cmocka_unit_test_setup_teardown(test, fixture_setup, fixture_teardown)
     const struct CMUnitTest tests[] = {
         TEST(a_folder_is_listed_in_byte_order_without_git),
+        TEST(a_git_of_its_own_in_a_folder_is_a_change),
         TEST(a_look_says_whether_what_was_asked_for_has_changed),
         TEST(a_file_is_the_same_one_until_it_changes),
         TEST(a_file_that_is_taken_anew_is_equal),
