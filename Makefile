@@ -14,6 +14,8 @@ SCOPE ?= build
 PYTHON ?= $(or $(wildcard /usr/bin/python3),python3)
 ONLY ?= tests
 PYTEST_ARGS ?=
+RUNS ?= 5
+BENCH_ARGS ?=
 BUILD ?= build$(if $(SANITIZE),/$(SANITIZE))
 JOBS = $(shell nproc 2>/dev/null || echo 2)
 
@@ -23,6 +25,7 @@ CORE := $(sort $(wildcard core/*.c))
 FS := $(sort $(wildcard fs/*.c))
 TESTS := $(sort $(wildcard tests/unit/test_*.c))
 CLIS := $(sort $(wildcard tests/unit/*_cli.c))
+BENCH := $(sort $(wildcard tests/bench/*.c))
 # What several unit tests share is linked with each of them.
 SHARED := $(filter-out $(TESTS) $(CLIS),$(sort $(wildcard tests/unit/*.c)))
 # What is known of libraries' own faults, told to the sanitizers.
@@ -36,6 +39,7 @@ LIBRARY := $(BUILD)/libaddonfs.a
 PROGRAM := $(BUILD)/addonfs
 TEST_PROGRAMS := $(TESTS:tests/unit/%.c=$(BUILD)/tests/%)
 CLI_PROGRAMS := $(CLIS:tests/unit/%.c=$(BUILD)/tests/%)
+BENCH_PROGRAMS := $(BENCH:tests/bench/%.c=$(BUILD)/bench/%)
 
 # --- Flags ---------------------------------------------------------------------------------------
 
@@ -78,7 +82,7 @@ ALL_LDFLAGS := -pthread -pie -Wl,-z,relro,-z,now -Wl,--as-needed $(LDFLAGS) $(SA
 # Private headers belong to their folder; unit tests may look at those of core.
 core_FLAGS := -Icore $(call pkg-config,--cflags,$(CORE_PACKAGES))
 fs_FLAGS := -Ifs $(call pkg-config,--cflags,$(FS_PACKAGES))
-tests_FLAGS := -Icore $(call pkg-config,--cflags,$(CORE_PACKAGES) $(TEST_PACKAGES))
+tests_FLAGS := -Icore $(call pkg-config,--cflags,$(CORE_PACKAGES) $(TEST_PACKAGES) $(FS_PACKAGES))
 
 CORE_LIBS := $(call pkg-config,--libs,$(CORE_PACKAGES))
 FS_LIBS := $(call pkg-config,--libs,$(FS_PACKAGES))
@@ -93,7 +97,8 @@ link = $(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $(filter %.o %.a,$^) $(1) $(CORE
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: all deps run test check check-unit check-python lint format clean help compile_commands FORCE
+.PHONY: all deps run test bench check check-unit check-python lint format clean help \
+    compile_commands FORCE
 
 all: $(PROGRAM) ## build build/addonfs (SANITIZE=address: build/address/addonfs)
 
@@ -137,14 +142,19 @@ $(TEST_PROGRAMS) $(CLI_PROGRAMS): $(BUILD)/tests/%: $(BUILD)/obj/tests/unit/%.o 
 	@mkdir -p $(@D)
 	$(call quiet,LINK,$@) $(call link,$(TEST_LIBS))
 
-# Kept although they are only steps on the way to a program.
-.SECONDARY: $(call object,$(CORE) $(FS) $(SHARED) $(KNOWN) $(TESTS) $(CLIS))
+# Programs to measure against: nothing of ours is in them.
+$(BENCH_PROGRAMS): $(BUILD)/bench/%: $(BUILD)/obj/tests/bench/%.o
+	@mkdir -p $(@D)
+	$(call quiet,LINK,$@) $(call link,$(FS_LIBS))
 
--include $(patsubst %.o,%.d,$(call object,$(CORE) $(FS) $(SHARED) $(KNOWN) $(TESTS) $(CLIS)))
+# Kept although they are only steps on the way to a program.
+.SECONDARY: $(call object,$(CORE) $(FS) $(SHARED) $(KNOWN) $(TESTS) $(CLIS) $(BENCH))
+
+-include $(patsubst %.o,%.d,$(call object,$(CORE) $(FS) $(SHARED) $(KNOWN) $(TESTS) $(CLIS) $(BENCH)))
 
 # --- Use -----------------------------------------------------------------------------------------
 
-deps: ## install what is missing (SCOPE=build, test or lint; each includes the one before)
+deps: ## install what is missing (SCOPE=build, test, lint or bench; each includes those it needs)
 	@fs/dist/deps.sh $(SCOPE)
 
 # Packages first, then a make of its own: what it asks pkg-config may be there only now.
@@ -157,6 +167,12 @@ test: ## install what is missing, then build and run every test (ONLY=tests/moun
 	@fs/dist/deps.sh test
 	@$(MAKE) --no-print-directory check
 
+bench: ## measure addonfs beside its peers, into tests/bench/results/ (REPO=, RUNS=5, BENCH_ARGS=--no-growth)
+	@fs/dist/deps.sh bench
+	@$(MAKE) --no-print-directory all $(BENCH_PROGRAMS)
+	@ADDONFS='$(abspath $(PROGRAM))' ADDONFS_BUILD='$(abspath $(BUILD))' PYTHONDONTWRITEBYTECODE=1 \
+	    $(PYTHON) tests/bench/bench.py --runs $(RUNS) $(if $(REPO),--repo '$(REPO)') $(BENCH_ARGS)
+
 # --- Checks --------------------------------------------------------------------------------------
 
 REPORTS := $(BUILD)/reports
@@ -166,7 +182,7 @@ sanitizers = ASAN_OPTIONS="detect_leaks=1:abort_on_error=0:strict_string_checks=
     UBSAN_OPTIONS="print_stacktrace=1:halt_on_error=1:exitcode=99$(1)" \
     TSAN_OPTIONS="second_deadlock_stack=1:exitcode=99$(1)"
 
-check: all $(TEST_PROGRAMS) $(CLI_PROGRAMS) ## what `make test` does, without installing anything
+check: all $(TEST_PROGRAMS) $(CLI_PROGRAMS) $(BENCH_PROGRAMS) ## what `make test` does, without installing anything
 	@$(MAKE) --no-print-directory check-unit
 	@$(MAKE) --no-print-directory check-python
 
@@ -195,8 +211,15 @@ check-python: all $(CLI_PROGRAMS) ## the tests in Python alone
 	done; \
 	exit $$failed
 
+# What takes longer than CI may: ADDONFS_OPERATIONS, ADDONFS_SEED, ADDONFS_SOAK_SECONDS.
+soak: ## a hundred thousand operations, each seen at once; readers against writers for a minute
+	@fs/dist/deps.sh test
+	@$(MAKE) --no-print-directory all $(CLI_PROGRAMS)
+	@ADDONFS_OPERATIONS=$${ADDONFS_OPERATIONS:-100000} $(MAKE) --no-print-directory check-python \
+	    ONLY='tests/mount/test_strict.py tests/soak/soak_readers.py' PYTEST_ARGS='-s $(PYTEST_ARGS)'
+
 # What clang-tidy and cppcheck read of C: headers through the files that include them.
-LINTED := $(CORE) $(FS)
+LINTED := $(CORE) $(FS) $(BENCH)
 
 # cppcheck does not know scope macros (it sees leaks; the sanitizers find the real ones), and readdir_r,
 # which it wants, is deprecated.
@@ -243,7 +266,7 @@ endef
 define command
 {"directory": "$(call json,$(CURDIR))", "file": "$(1)", "output": "$(call object,$(1))", "command": "$(call json,$(call compile,$(2)) -c -o $(call object,$(1)) $(1))"}
 endef
-commands = $(foreach folder,core fs tests,$(foreach file,$(filter $(folder)/%,$(CORE) $(FS) $(SHARED) $(KNOWN) $(TESTS) $(CLIS)),$(call command,$(file),$(folder))))
+commands = $(foreach folder,core fs tests,$(foreach file,$(filter $(folder)/%,$(CORE) $(FS) $(SHARED) $(KNOWN) $(TESTS) $(CLIS) $(BENCH)),$(call command,$(file),$(folder))))
 
 compile_commands: $(BUILD)/flags ## write build/compile_commands.json
 	@: $(shell mkdir -p $(BUILD))$(file >$(BUILD)/compile_commands.json,[$(subst } {,}$(comma)$(newline){,$(commands))])

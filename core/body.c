@@ -10,6 +10,8 @@ struct body {
     uint64_t size;
     int code;              /* what opening it answers, if it is unreadable */
     char *failure;         /* or NULL */
+    _Atomic bool told;     /* see body_is_news */
+    _Atomic bool outdated; /* see body_is_outdated */
     struct file *file;     /* of a plain file */
     struct bundle *bundle; /* of a zip */
     struct timespec mtime;
@@ -17,7 +19,8 @@ struct body {
     pthread_mutex_t lock; /* guards the rest; held while the file is captured */
     struct bundle *twin;  /* a later zip of the same bytes, or NULL */
     unsigned opens;
-    struct content *content; /* the file's bytes, while it is open */
+    struct content *content; /* the file's bytes, while it is open, or while they may be lost */
+    struct spool *claimed;   /* where room in memory was taken for them, or NULL; not owned */
 };
 
 static struct body *body_new(uint64_t number)
@@ -38,11 +41,24 @@ struct body *body_ref(struct body *body)
     return body;
 }
 
+/* What is larger goes to the spool at once. */
+enum { MEMORY_LIMIT = 1 << 16 };
+
+/* Forget the bytes. */
+static void drop(struct body *body)
+{
+    if (body->claimed)
+        spool_give_memory(body->claimed, (size_t)body->size);
+    body->claimed = NULL;
+    content_unref(body->content);
+    body->content = NULL;
+}
+
 void body_unref(struct body *body)
 {
     if (!body || atomic_fetch_sub(&body->references, 1) > 1)
         return;
-    content_unref(body->content);
+    drop(body);
     file_unref(body->file);
     bundle_unref(body->bundle);
     bundle_unref(body->twin);
@@ -69,7 +85,7 @@ struct body *body_unreadable(uint64_t number, const char *failure)
 static int conclude(struct body *body, int result, const struct error *why, struct body **ret_body,
                     struct error *error)
 {
-    if (result == -ESTALE) {
+    if (result == -ESTALE || result == -EINTR || result == -ECANCELED) {
         if (error)
             *error = *why;
         return result;
@@ -84,6 +100,36 @@ static int conclude(struct body *body, int result, const struct error *why, stru
     return 0;
 }
 
+static int capture(struct body *body, const struct origin *origin, struct error *error)
+{
+    cleanup_content struct content *content = NULL;
+    bool in_memory =
+        body->size <= MEMORY_LIMIT && spool_take_memory(origin->spool, (size_t)body->size);
+
+    body->claimed = in_memory ? origin->spool : NULL;
+    int r = source_read(body->file, origin->spool, in_memory ? MEMORY_LIMIT : 0, &content, error);
+
+    if (r == 0 && content->size != body->size)
+        r = error_set(error, -ESTALE, "%s: has changed meanwhile", body->file->path);
+    if (r < 0) {
+        drop(body);
+        return r;
+    }
+    body->content = steal_pointer(&content);
+    return 0;
+}
+
+/*
+ * A file that has just been written may be written again before it is opened: the kernel looks a
+ * name up and opens it in two steps, and tries a second time only. So its bytes are taken now,
+ * where they are few. If they cannot be had they may be when it is opened.
+ */
+static void capture_early(struct body *body, const struct origin *origin)
+{
+    if (body->size <= MEMORY_LIMIT && !file_has_settled(body->file))
+        (void)capture(body, origin, NULL);
+}
+
 int body_of_file(struct file *file, const struct origin *origin, uint64_t number,
                  struct body **ret_body, struct error *error)
 {
@@ -94,6 +140,8 @@ int body_of_file(struct file *file, const struct origin *origin, uint64_t number
         return error_errno(error, -ENOMEM, "%s", file->path);
     body->file = file_ref(file);
     int r = source_measure(file, origin->spool, &body->size, &why);
+    if (r == 0)
+        capture_early(body, origin);
     return conclude(body, r, &why, ret_body, error);
 }
 
@@ -129,6 +177,9 @@ bool body_renew(struct body *body, const struct body *other)
 
     if (!body->bundle || !other->bundle || body->failure || other->failure)
         return false;
+    /* The same content, compressed otherwise, is not the same bytes. */
+    if (body_is_outdated(body) || body->size != other->size)
+        return false;
     bundle_id(body->bundle, &one);
     bundle_id(other->bundle, &two);
     if (!content_id_equal(&one, &two))
@@ -162,17 +213,22 @@ const char *body_failure(const struct body *body)
     return body->failure;
 }
 
-static int capture(struct body *body, const struct origin *origin, struct error *error)
+bool body_is_outdated(const struct body *body)
 {
-    cleanup_content struct content *content = NULL;
-    int r = source_read(body->file, origin->spool, CONTENT_MEMORY_LIMIT, &content, error);
+    return atomic_load(&body->outdated) ||
+           (body->bundle && !body->failure && bundle_size(body->bundle) != body->size);
+}
 
-    if (r < 0)
-        return r;
-    if (content->size != body->size)
-        return error_set(error, -ESTALE, "%s: has changed meanwhile", body->file->path);
-    body->content = steal_pointer(&content);
-    return 0;
+bool body_is_news(struct body *body)
+{
+    return !atomic_exchange(&body->told, true);
+}
+
+static struct bundle *twin_of(struct body *body)
+{
+    cleanup_lock(&body->lock);
+
+    return body->twin ? bundle_ref(body->twin) : NULL;
 }
 
 static int secure(struct body *body, const struct origin *origin, struct error *error)
@@ -180,18 +236,17 @@ static int secure(struct body *body, const struct origin *origin, struct error *
     struct bundle *twin = NULL;
     int r = bundle_secure(body->bundle, origin, error);
 
-    if (r != -ESTALE)
-        return r;
-    {
-        cleanup_lock(&body->lock);
-        if (body->twin)
-            twin = bundle_ref(body->twin);
-    }
-    /* They share all members: what is secured for one is so for the other. */
-    if (twin)
+    if (r == -ESTALE && (twin = twin_of(body))) {
         r = bundle_secure(twin, origin, error);
-    bundle_unref(twin);
-    return r == 0 ? bundle_secure(body->bundle, origin, error) : r;
+        /* They share all members: what is secured for one is so for the other. Unless a member that
+         * the twin could still make came out otherwise: then what was laid out here is lost. */
+        if (r == 0 && (r = bundle_secure(body->bundle, origin, error)) == -ESTALE)
+            atomic_store(&body->outdated, true);
+        bundle_unref(twin);
+    }
+    if (r == 0 && body_is_outdated(body))
+        return error_set(error, -ESTALE, "zip: had to be laid out anew");
+    return r;
 }
 
 int body_open(struct body *body, const struct origin *origin, struct error *error)
@@ -215,10 +270,8 @@ void body_close(struct body *body)
     if (body->bundle)
         return;
     cleanup_lock(&body->lock);
-    if (--body->opens > 0)
-        return;
-    content_unref(body->content);
-    body->content = NULL;
+    if (--body->opens == 0)
+        drop(body);
 }
 
 ssize_t body_read(struct body *body, uint64_t offset, void *bytes, size_t size)

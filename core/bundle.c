@@ -12,7 +12,8 @@ struct bundle {
     char *names;                   /* the pool */
     pthread_mutex_t lock;          /* held while composing; guards the rest */
     char **faults;                 /* for each member: why it could not be read, or NULL */
-    _Atomic(struct zip *) zip;     /* set once; read without the lock */
+    _Atomic(struct zip *) zip;     /* read without the lock; set once, perhaps again by `settle` */
+    struct zip *before;            /* the one that was replaced then: others may look at it */
     struct content_id id;          /* set before `zip` */
     _Atomic bool secured;          /* every member's stream is in the spool */
 };
@@ -105,6 +106,7 @@ void bundle_unref(struct bundle *bundle)
     if (!bundle || atomic_fetch_sub(&bundle->references, 1) > 1)
         return;
     zip_free(atomic_load(&bundle->zip));
+    zip_free(bundle->before);
     for (size_t i = 0; i < bundle->count; i++)
         free(bundle->faults[i]);
     free(bundle->faults);
@@ -186,13 +188,38 @@ static size_t first_fault(const struct bundle *bundle)
     return i;
 }
 
-int bundle_compose(struct bundle *bundle, const struct origin *origin, struct error *error)
+int origin_check(const struct origin *origin)
+{
+    if (origin->stop && atomic_load(origin->stop))
+        return -ECANCELED;
+    return origin->interrupted && atomic_load(origin->interrupted) ? -EINTR : 0;
+}
+
+int origin_lock(const struct origin *origin, pthread_mutex_t *lock)
+{
+    enum { PATIENCE = 50000000 }; /* ns between two looks at what would end the wait */
+
+    for (;;) {
+        struct timespec end;
+        int r = origin_check(origin);
+        if (r < 0)
+            return r;
+        clock_gettime(CLOCK_MONOTONIC, &end);
+        end.tv_nsec += PATIENCE;
+        if (end.tv_nsec >= 1000000000) {
+            end.tv_nsec -= 1000000000;
+            end.tv_sec++;
+        }
+        r = pthread_mutex_clocklock(lock, CLOCK_MONOTONIC, &end);
+        if (r != ETIMEDOUT)
+            return -r;
+    }
+}
+
+static int compose(struct bundle *bundle, const struct origin *origin, struct error *error)
 {
     struct zip *zip = NULL;
 
-    if (atomic_load(&bundle->zip))
-        return 0;
-    cleanup_lock(&bundle->lock);
     if (atomic_load(&bundle->zip))
         return 0;
     int r = bundle_compress_all(bundle->members, bundle->faults, bundle->count, origin, error);
@@ -210,15 +237,61 @@ int bundle_compose(struct bundle *bundle, const struct origin *origin, struct er
     return r;
 }
 
-int bundle_secure(struct bundle *bundle, const struct origin *origin, struct error *error)
+int bundle_compose(struct bundle *bundle, const struct origin *origin, struct error *error)
 {
+    if (atomic_load(&bundle->zip))
+        return 0;
+    int r = origin_lock(origin, &bundle->lock);
+    if (r < 0)
+        return error_errno(error, r, "cannot compose a zip");
+    r = compose(bundle, origin, error);
+    pthread_mutex_unlock(&bundle->lock);
+    return r;
+}
+
+/* Has a file another compressed form than (perhaps) when the zip was laid out? */
+static bool is_outdated(const struct bundle *bundle)
+{
+    for (size_t i = 0; i < bundle->count; i++) {
+        const struct file *file = bundle->members[i].file;
+        if (file && atomic_load(&file->before))
+            return true;
+    }
+    return false;
+}
+
+/*
+ * Every form is in the spool, so that none is replaced any more. If one was, the zip is laid out
+ * with those that the files have now: nobody has read of the old one. The lock is held.
+ */
+static int settle(struct bundle *bundle, struct error *error)
+{
+    struct zip *zip = NULL;
     int r = 0;
 
-    if (!atomic_load(&bundle->secured)) {
-        r = bundle_secure_all(bundle->members, bundle->count, origin, error);
-        if (r == 0)
-            atomic_store(&bundle->secured, true);
-    }
+    if (atomic_load(&bundle->secured))
+        return 0;
+    if (is_outdated(bundle))
+        r = lay_out(bundle, &zip, error);
+    if (r == 0 && zip)
+        bundle->before = atomic_exchange(&bundle->zip, zip);
+    if (r == 0)
+        atomic_store(&bundle->secured, true);
+    return r;
+}
+
+int bundle_secure(struct bundle *bundle, const struct origin *origin, struct error *error)
+{
+    if (atomic_load(&bundle->secured))
+        return 0;
+    int r = bundle_secure_all(bundle->members, bundle->count, origin, error);
+    if (r < 0)
+        return r;
+    r = origin_lock(origin, &bundle->lock);
+    if (r < 0)
+        return error_errno(error, r, "cannot compose a zip");
+    r = settle(bundle, error);
+    pthread_mutex_unlock(&bundle->lock);
     return r;
 }
 

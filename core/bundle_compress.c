@@ -87,6 +87,9 @@ static int find_or_compress(struct work *work, struct tools *tools, struct file 
         r = compress(work, tools, file, &member, error);
     if (r < 0)
         return r;
+    /* What the cache knows under this stamp are the bytes before; later mounts will ask for it. */
+    if (file->identity.rewritten && file_key(file, &key))
+        cache_put_alias(work->origin->cache, &key, &member->id);
     /* Another bundle may have been here meanwhile: it is the same member then. */
     if (!atomic_compare_exchange_strong(&file->member, &none, member))
         member_unref(member);
@@ -111,7 +114,11 @@ static int secure(struct work *work, struct tools *tools, struct file *file, str
     r = source_read(file, origin->spool, DEFLATE_WHOLE_LIMIT, &content, error);
     if (r == 0 && !content_id_equal(&content->id, &member->id))
         r = error_set(error, -ESTALE, "%s: has changed meanwhile", file->path);
-    return r == 0 ? members_compress(origin->members, tools->deflate, content, &again, error) : r;
+    if (r == 0)
+        r = members_compress(origin->members, tools->deflate, content, &again, error);
+    if (r == 0 && again != member)
+        file_replace_member(file, member, steal_pointer(&again));
+    return r;
 }
 
 static void fail(struct work *work, int result, const struct error *why)
@@ -151,8 +158,9 @@ static void *do_members(void *argument)
 
     while (atomic_load(&work->result) == 0 &&
            (turn = atomic_fetch_add(&work->next, 1)) < work->count) {
-        if (work->origin->stop && atomic_load(work->origin->stop))
-            fail(work, error_set(&stopped, -ECANCELED, "is being ended"), &stopped);
+        int ended = origin_check(work->origin);
+        if (ended < 0)
+            fail(work, error_set(&stopped, ended, "is being ended"), &stopped);
         else
             do_member(work, &tools, work->pending[turn]);
     }

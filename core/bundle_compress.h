@@ -15,7 +15,8 @@ int bundle_compress_all(const struct bundle_member *members, char **faults, size
                         const struct origin *origin, struct error *error);
 
 /*
- * See that every compressed form that there is lies in the spool. Errors as above, and -EIO: one is
+ * See that every compressed form that there is lies in the spool. A file whose form cannot be had
+ * again as it was gets another one (file_replace_member). Errors as above, and -EIO: one is
  * gone from the cache and cannot be made again.
  */
 int bundle_secure_all(const struct bundle_member *members, size_t count,

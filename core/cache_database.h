@@ -16,6 +16,9 @@
 /* Ours, of a format that was: of no use any more. */
 #define CACHE_DATABASE_OUTDATED (-2)
 
+/* It cannot have a write-ahead log where it is. */
+#define CACHE_DATABASE_NO_LOG (-3)
+
 struct cache_database;
 
 /* `codec` is borrowed. `*ret_database` is set, to be asked for its message, unless memory lacks. */
@@ -33,6 +36,9 @@ bool cache_database_is_damaged(int result);
 int cache_database_begin_reading(struct cache_database *database);
 int cache_database_begin_writing(struct cache_database *database);
 int cache_database_commit(struct cache_database *database);
+
+/* End the transaction that has failed, if there is one. */
+void cache_database_rollback(struct cache_database *database);
 
 int cache_database_find_alias(struct cache_database *database, const struct content_id *key,
                               struct content_id *ret_id, bool *ret_damaged);
@@ -62,10 +68,16 @@ int cache_database_put_note(struct cache_database *database, const struct conten
 int cache_database_put_member(struct cache_database *database, const struct cache_put *put,
                               int64_t now);
 int cache_database_touch(struct cache_database *database, const struct content_id *id, int64_t now);
-int cache_database_drop(struct cache_database *database, const struct content_id *id);
+
+/* Delete the member if that is its stream, or if its row is damaged. */
+int cache_database_drop(struct cache_database *database, const struct content_id *id,
+                        int64_t stream);
 
 /*
- * If the streams have more than `limit` bytes, delete the least recently used members until they
+ * A transaction of its own, to be rolled back if it fails.
+ *
+ * Delete what is damaged, and what belongs to nothing. If the streams have more than `limit` bytes,
+ * delete the least recently used members until they
  * have a tenth less; if the notes have more than an eighth of `limit`, delete the older half of
  * them; and delete aliases and notes that were not made since `oldest`. Gives the room back to the
  * disk.

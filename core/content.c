@@ -12,48 +12,52 @@ struct content_writer {
 
 static void content_free(struct content *content)
 {
-    if (!content->bytes)
-        spool_release(content->spool, content->spool_offset, content->size);
+    spool_release(content->spool, content->extent);
     free(content->bytes);
     free(content);
 }
 
-struct content_writer *content_begin(struct spool *spool, uint64_t size, size_t memory_limit)
+int content_begin(struct spool *spool, uint64_t size, size_t memory_limit,
+                  struct content_writer **ret_writer)
 {
     cleanup_content_writer struct content_writer *writer = calloc(1, sizeof(*writer));
     struct content *content = calloc(1, sizeof(*content));
+    int r = 0;
 
     if (!writer || !content) {
         free(content);
-        return NULL;
+        return -ENOMEM;
     }
     writer->content = content;
     atomic_init(&content->references, 1);
     content->size = size;
     content->spool = spool;
-    if (size <= memory_limit) {
-        content->bytes = malloc(size > 0 ? (size_t)size : 1);
-        if (!content->bytes)
-            return NULL;
-    } else if (spool_reserve(spool, size, &content->spool_offset) < 0) {
-        return NULL;
-    }
-    writer->sha256 = sha256_new();
-    return writer->sha256 ? steal_pointer(&writer) : NULL;
+    content->extent = SPOOL_NOWHERE;
+    if (size > memory_limit)
+        r = spool_reserve(spool, size, &content->extent);
+    else if (!(content->bytes = malloc(size > 0 ? (size_t)size : 1)))
+        r = -ENOMEM;
+    if (r == 0 && !(writer->sha256 = sha256_new()))
+        r = -ENOMEM;
+    if (r == 0)
+        *ret_writer = steal_pointer(&writer);
+    return r;
 }
 
 int content_append(struct content_writer *writer, const void *bytes, size_t size,
                    struct error *error)
 {
     struct content *content = writer->content;
+    int r = spool_check_stop(content->spool, error);
 
+    if (r < 0)
+        return r;
     if (size > content->size - writer->used)
         return error_set(error, -ESTALE, "grew while it was read");
     if (content->bytes) {
         memcpy((char *)content->bytes + writer->used, bytes, size);
     } else {
-        int r =
-            spool_write(content->spool, content->spool_offset + writer->used, bytes, size, error);
+        r = spool_write(content->spool, content->extent, writer->used, bytes, size, error);
         if (r < 0)
             return r;
     }
@@ -105,7 +109,7 @@ ssize_t content_read(const struct content *content, uint64_t offset, void *bytes
     if (content->bytes) {
         memcpy(bytes, (const char *)content->bytes + offset, size);
     } else {
-        int r = spool_read(content->spool, content->spool_offset + offset, bytes, size);
+        int r = spool_read(content->spool, content->extent, offset, bytes, size);
         if (r < 0)
             return r;
     }

@@ -330,7 +330,7 @@ static void take_body(struct entry *entry, struct body *made)
 {
     struct body *earlier = entry->earlier;
 
-    if (entry->body && body_failure(made) &&
+    if (entry->body && body_failure(entry->body) && body_failure(made) &&
         strcmp(body_failure(made), body_failure(entry->body)) == 0) {
         body_unref(made);
         return;
@@ -352,13 +352,18 @@ int entry_body(struct entry *entry, const struct origin *origin, _Atomic uint64_
                struct body **ret_body, struct error *error)
 {
     struct body *body = NULL;
-    cleanup_lock(&entry->body_lock);
+    int r = origin_lock(origin, &entry->body_lock);
 
+    if (r < 0)
+        return error_errno(error, r, "%s", entry->name);
+    __attribute__((cleanup(cleanup_unlock_scope), unused)) pthread_mutex_t *held =
+        &entry->body_lock;
     /* A failed entry cannot heal; what only could not be read may: an object that is fetched, say.
      */
-    if (!entry->body || (body_failure(entry->body) && !entry->failure)) {
+    if (!entry->body || (body_failure(entry->body) && !entry->failure) ||
+        body_is_outdated(entry->body)) {
         uint64_t number = entry->body ? atomic_fetch_add(next_number, 1) : entry->number;
-        int r = make_body(entry, origin, number, &body, error);
+        r = make_body(entry, origin, number, &body, error);
         if (r < 0)
             return r;
         body_set_mtime(body, entry->mtime);

@@ -63,9 +63,9 @@ static int write_file(struct view *view, struct export_target *target, struct en
 {
     cleanup_body struct body *body = NULL;
 
-    int r = view_body(view, entry, &body, error);
+    int r = view_body(view, entry, NULL, &body, error);
     if (r == 0)
-        r = view_open_body(view, body, error);
+        r = view_open_body(view, body, NULL, error);
     if (r < 0)
         return r;
     r = write_open_file(target, entry, body, path, error);

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <strings.h>
 #include <sys/stat.h>
+#include <time.h>
 
 struct archive_target {
     struct export_target target;
@@ -18,6 +19,8 @@ struct archive_target {
     int fd;
     locale_t utf8; /* libarchive reads names in the locale's character set */
     locale_t before;
+    char *zone; /* TZ as it was; or NULL */
+    bool has_zone;
 };
 
 /* By the end of the name; the compressions are libarchive filters. */
@@ -128,6 +131,34 @@ static int commit_archive(struct export_target *target, struct error *error)
     return 0;
 }
 
+/*
+ * A ZIP's times are those on the wall (APPNOTE 4.4.6: MS-DOS), and libarchive asks the process
+ * where that wall is. Everybody's is in Greenwich: the same content, the same bytes. Who exports
+ * does nothing else with times until the archive is closed, nor with the environment.
+ */
+static int use_utc(struct archive_target *archive)
+{
+    const char *zone = getenv("TZ");
+
+    archive->zone = zone ? strdup(zone) : NULL;
+    if ((zone && !archive->zone) || setenv("TZ", "UTC0", 1) < 0)
+        return -ENOMEM;
+    archive->has_zone = true;
+    tzset();
+    return 0;
+}
+
+static void use_zone_as_before(struct archive_target *archive)
+{
+    if (!archive->has_zone)
+        return;
+    if (archive->zone)
+        (void)setenv("TZ", archive->zone, 1);
+    else
+        (void)unsetenv("TZ");
+    tzset();
+}
+
 static void close_archive(struct export_target *target)
 {
     struct archive_target *archive = (struct archive_target *)target;
@@ -141,6 +172,8 @@ static void close_archive(struct export_target *target)
         uselocale(archive->before);
         freelocale(archive->utf8);
     }
+    use_zone_as_before(archive);
+    free(archive->zone);
     free(archive->temporary);
     free(archive->destination);
     free(archive);
@@ -177,7 +210,7 @@ static int set_up(struct archive_target *archive, const struct format *format, s
         archive->before = uselocale(archive->utf8);
     archive->destination = strdup(archive->destination);
     archive->archive = archive_write_new();
-    if (!archive->destination || !archive->archive)
+    if (!archive->destination || !archive->archive || use_utc(archive) < 0)
         return error_errno(error, -ENOMEM, "%s", "export");
     if (format->set_format(archive->archive) < ARCHIVE_WARN ||
         (format->add_filter && format->add_filter(archive->archive) < ARCHIVE_WARN))

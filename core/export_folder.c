@@ -2,7 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
+#include <fts.h>
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
@@ -33,18 +33,39 @@ struct folder_target {
     bool committed;
 };
 
-static int remove_one(const char *path, const struct stat *status, int kind, struct FTW *place)
+/* Is something mounted on the folder? Its device says so only if it is of another file system. */
+static bool is_mounted_on(const char *path)
 {
-    (void)status;
-    (void)kind;
-    (void)place;
-    return remove(path);
+    struct statx status;
+
+    return statx(AT_FDCWD, path, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT, 0, &status) == 0 &&
+           status.stx_attributes & STATX_ATTR_MOUNT_ROOT;
 }
 
-static void remove_tree(const char *path)
+/*
+ * Walk the tree, and remove it if `removes`. -EBUSY: something is mounted below it, which is passed
+ * over, for it belongs to someone else. Other errors are not told.
+ */
+static int walk_tree(char *path, bool removes)
 {
-    /* 16 descriptors: deeper trees are walked as well, only slower. */
-    (void)nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    char *const paths[] = {path, NULL};
+    FTS *tree = fts_open(paths, FTS_PHYSICAL | FTS_NOCHDIR | FTS_XDEV, NULL);
+    FTSENT *found;
+    int r = 0;
+
+    while (tree && (found = fts_read(tree))) {
+        if (found->fts_info == FTS_D) {
+            if (found->fts_level > 0 && is_mounted_on(found->fts_accpath)) {
+                (void)fts_set(tree, found, FTS_SKIP);
+                r = -EBUSY;
+            }
+        } else if (removes) {
+            (void)remove(found->fts_accpath);
+        }
+    }
+    if (tree)
+        fts_close(tree);
+    return r;
 }
 
 static void close_folder(struct export_target *target)
@@ -56,7 +77,7 @@ static void close_folder(struct export_target *target)
     for (size_t i = 0; i < folder->count; i++) {
         struct version *version = &folder->versions[i];
         if (version->temporary)
-            remove_tree(version->temporary);
+            (void)walk_tree(version->temporary, true);
         if (version->made_addon_folder && !folder->committed)
             (void)rmdir(version->addon_folder);
         free(version->temporary);
@@ -192,6 +213,12 @@ static int commit_folder(struct export_target *target, struct error *error)
 {
     struct folder_target *folder = (struct folder_target *)target;
 
+    /* What stood there is removed in the end. It must not hold what cannot be. */
+    for (size_t i = 0; i < folder->count; i++) {
+        if (walk_tree(folder->versions[i].final, false) < 0)
+            return error_set(error, -EBUSY, "%s: something is mounted below it: umount it first",
+                             folder->versions[i].final);
+    }
     for (size_t i = 0; i < folder->count; i++) {
         struct version *version = &folder->versions[i];
         struct timespec times[2] = {{.tv_nsec = UTIME_NOW}, version->mtime};

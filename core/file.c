@@ -35,6 +35,8 @@ void file_unref(struct file *file)
     if (!file || atomic_fetch_sub(&file->references, 1) > 1)
         return;
     member_unref(atomic_load(&file->member));
+    free(atomic_load(&file->read_id));
+    member_unref(atomic_load(&file->before));
     if (file->real != file->path)
         free(file->real);
     free(file->path);
@@ -42,6 +44,46 @@ void file_unref(struct file *file)
     free(file->failure);
     source_unref(file->source);
     free(file);
+}
+
+void file_note_read(struct file *file, const struct content_id *id)
+{
+    struct content_id *known = atomic_load(&file->read_id);
+
+    if (!known) {
+        struct content_id *first = malloc(sizeof(*first));
+        if (first)
+            *first = *id;
+        if (first && atomic_compare_exchange_strong(&file->read_id, &known, first))
+            return;
+        free(first);
+    }
+    if (!known || !content_id_equal(known, id))
+        atomic_store(&file->mixed, true);
+}
+
+bool file_has_shown(const struct file *file, const struct content_id *id)
+{
+    const struct content_id *known = atomic_load(&file->read_id);
+    const struct member *member = atomic_load(&file->member);
+
+    if (file->id_known)
+        return content_id_equal(&file->id, id);
+    return (known || member) && !atomic_load(&file->mixed) &&
+           (!known || content_id_equal(known, id)) &&
+           (!member || content_id_equal(&member->id, id));
+}
+
+void file_replace_member(struct file *file, struct member *old, struct member *member)
+{
+    struct member *none = NULL;
+    struct member *expected = old;
+
+    /* First what tells that it is replaced: who sees the new one then sees that there was another.
+     * Threads that do so at once do the same. */
+    (void)atomic_compare_exchange_strong(&file->before, &none, old);
+    if (!atomic_compare_exchange_strong(&file->member, &expected, member))
+        member_unref(member);
 }
 
 bool file_key(const struct file *file, struct content_id *ret_key)
@@ -102,6 +144,6 @@ bool file_equal(const struct file *a, const struct file *b)
                content_id_equal(&left->attributes, &right->attributes);
     return left->device == right->device && left->inode == right->inode && a->size == b->size &&
            same_time(a->mtime, b->mtime) && same_time(left->change, right->change) &&
-           ((left->trusted && right->trusted) ||
+           ((left->trusted && right->trusted && !left->rewritten && !right->rewritten) ||
             (a->id_known && b->id_known && content_id_equal(&a->id, &b->id)));
 }

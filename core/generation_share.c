@@ -220,7 +220,9 @@ static struct entry *share_entry(const struct share *share, struct entry *last, 
         next->before = entry_ref(healthy);
     else if (both_folders)
         vanish_children(share, healthy, next, path);
-    if (last && last->kind == ENTRY_ZIP && next->kind == ENTRY_ZIP)
+    /* An inode keeps its attributes, the kernel holds on to them: another mode is another inode. */
+    if (last && last->kind == ENTRY_ZIP && next->kind == ENTRY_ZIP &&
+        same_owner(&last->owner, &next->owner))
         entry_succeed(next, last);
     set_time(share, last, next, path);
     /* A folder keeps its number as long as there is one at its path. */

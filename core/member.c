@@ -5,8 +5,6 @@
 #include <stdatomic.h>
 #include <string.h>
 
-static const uint64_t NOT_SPOOLED = UINT64_MAX;
-
 struct members {
     struct spool *spool;
     struct cache *cache;
@@ -54,13 +52,9 @@ size_t members_count(struct members *members)
 
 static void member_free(struct member *member)
 {
-    uint64_t offset;
-
     if (!member)
         return;
-    offset = atomic_load(&member->spool_offset);
-    if (offset != NOT_SPOOLED)
-        spool_release(member->members->spool, offset, member->compressed_size);
+    spool_release(member->members->spool, atomic_load(&member->extent));
     free(member);
 }
 
@@ -82,7 +76,8 @@ void member_unref(struct member *member)
         cleanup_lock(&members->lock);
         if (atomic_fetch_sub(&member->references, 1) > 1)
             return;
-        tdelete(member, &members->by_id, compare_ids);
+        if (!member->forgotten)
+            tdelete(member, &members->by_id, compare_ids);
         members->count--;
     }
     member_free(member);
@@ -120,7 +115,7 @@ static struct member *member_new(struct members *members, const struct content_i
     if (!member)
         return NULL;
     atomic_init(&member->references, 1);
-    atomic_init(&member->spool_offset, NOT_SPOOLED);
+    atomic_init(&member->extent, SPOOL_NOWHERE);
     member->members = members;
     member->id = *id;
     member->size = size;
@@ -151,22 +146,22 @@ bool members_find(struct members *members, struct cache_reader *reader, const st
 
 bool member_is_secured(const struct member *member)
 {
-    return atomic_load(&member->spool_offset) != NOT_SPOOLED;
+    return atomic_load(&member->extent) != SPOOL_NOWHERE;
 }
 
-/* The stream is at `offset`: say so, unless another thread has one as good. */
-static void place(struct member *member, uint64_t offset)
+/* The stream is in `extent`: say so, unless another thread has one as good. */
+static void place(struct member *member, uint64_t extent)
 {
-    uint64_t nowhere = NOT_SPOOLED;
+    uint64_t nowhere = SPOOL_NOWHERE;
 
-    if (!atomic_compare_exchange_strong(&member->spool_offset, &nowhere, offset))
-        spool_release(member->members->spool, offset, member->compressed_size);
+    if (!atomic_compare_exchange_strong(&member->extent, &nowhere, extent))
+        spool_release(member->members->spool, extent);
 }
 
 /* A stream on its way from the cache into the spool. */
 struct load {
     struct spool *spool;
-    uint64_t offset;
+    uint64_t extent;
     struct error *error;
     int result;
 };
@@ -175,7 +170,7 @@ static int load_piece(void *context, uint64_t offset, const void *bytes, size_t 
 {
     struct load *load = context;
 
-    load->result = spool_write(load->spool, load->offset + offset, bytes, size, load->error);
+    load->result = spool_write(load->spool, load->extent, offset, bytes, size, load->error);
     return load->result;
 }
 
@@ -192,14 +187,14 @@ int member_secure(struct member *member, struct cache_reader *reader, struct err
 
     if (member_is_secured(member))
         return 0;
-    int r = spool_reserve(load.spool, member->compressed_size, &load.offset);
+    int r = spool_reserve(load.spool, member->compressed_size, &load.extent);
     if (r < 0)
         return error_errno(error, r, "temporary file");
     if (cache_read_stream(reader, &member->id, &cached, load_piece, &load)) {
-        place(member, load.offset);
+        place(member, load.extent);
         return 0;
     }
-    spool_release(load.spool, load.offset, member->compressed_size);
+    spool_release(load.spool, load.extent);
     return load.result < 0 ? load.result
                            : error_set(error, -ENOENT, "the cache has lost a compressed file");
 }
@@ -237,14 +232,14 @@ static void keep(struct member *member)
 static int store(struct member *member, const void *bytes, uint64_t size, struct error *error)
 {
     struct spool *spool = member->members->spool;
-    uint64_t offset = 0;
-    int r = spool_reserve(spool, size, &offset);
+    uint64_t extent = SPOOL_NOWHERE;
+    int r = spool_reserve(spool, size, &extent);
 
     if (r < 0)
         return error_errno(error, r, "temporary file");
     member->compressed_size = size;
-    atomic_store(&member->spool_offset, offset);
-    return spool_write(spool, offset, bytes, (size_t)size, error);
+    atomic_store(&member->extent, extent);
+    return spool_write(spool, extent, 0, bytes, (size_t)size, error);
 }
 
 static int compress_in_memory(struct deflate *deflate, const struct content *content,
@@ -282,7 +277,10 @@ static int transfer_read(void *context, uint64_t offset, void *bytes, size_t siz
 {
     struct transfer *transfer = context;
     ssize_t n = content_read(transfer->content, offset, bytes, size);
+    int r = spool_check_stop(transfer->member->members->spool, error);
 
+    if (r < 0)
+        return r;
     if (n < 0 || (size_t)n < size)
         return error_set(error, -EIO, "temporary file: cannot be read back");
     transfer->member->crc32 = deflate_crc32(transfer->member->crc32, bytes, size);
@@ -293,8 +291,8 @@ static int transfer_write(void *context, const void *bytes, size_t size, struct 
 {
     struct transfer *transfer = context;
     struct member *member = transfer->member;
-    int r = spool_write(member->members->spool, member->spool_offset + transfer->written, bytes,
-                        size, error);
+    int r =
+        spool_write(member->members->spool, member->extent, transfer->written, bytes, size, error);
 
     if (r == 0)
         transfer->written += size;
@@ -308,12 +306,12 @@ static int compress_in_pieces(const struct content *content, struct member *memb
     struct transfer transfer = {.content = content, .member = member};
     struct deflate_pieces pieces = {transfer_read, transfer_write, &transfer};
     uint64_t compressed = 0;
-    uint64_t offset = 0;
-    int r = spool_reserve(spool, content->size, &offset);
+    uint64_t extent = SPOOL_NOWHERE;
+    int r = spool_reserve(spool, content->size, &extent);
 
     if (r < 0)
         return error_errno(error, r, "temporary file");
-    atomic_store(&member->spool_offset, offset);
+    atomic_store(&member->extent, extent);
     member->compressed_size = content->size;
     r = deflate_in_pieces(member->members->level, content->size, &pieces, &compressed, error);
     if (r < 0)
@@ -337,13 +335,41 @@ static int compress_in_pieces(const struct content *content, struct member *memb
     return r;
 }
 
-/* What `member` holds becomes that of `known`, which has the same id but no stream in the spool. */
-static int restore(struct member *known, struct member *member, struct error *error)
+/* Let the id lead to another member from now on; those that hold this one keep it. */
+static void forget(struct member *member)
 {
-    if (known->compressed_size != member->compressed_size || known->crc32 != member->crc32)
-        return error_set(error, -EIO, "the cache knew this content by another compression");
-    place(known, atomic_exchange(&member->spool_offset, NOT_SPOOLED));
-    return 0;
+    struct members *members = member->members;
+
+    cache_drop_member(members->cache, &member->id, member->cached);
+    cleanup_lock(&members->lock);
+    if (!member->forgotten)
+        tdelete(member, &members->by_id, compare_ids);
+    member->forgotten = true;
+}
+
+/*
+ * Make the new member known, or give its stream to the one that is known and has none in the spool.
+ * That one may be of another size: the row said so that it came from, and the stream is gone, so
+ * nobody will ever know what it was. Returns a reference for the caller; NULL without memory.
+ */
+static struct member *make_known(struct members *members, struct member **member_pointer)
+{
+    struct member *member = *member_pointer;
+
+    for (;;) {
+        struct member *known = add(members, member);
+        if (known == member)
+            return steal_pointer(member_pointer);
+        if (!known || member_is_secured(known))
+            return known;
+        if (known->compressed_size == member->compressed_size && known->crc32 == member->crc32 &&
+            known->size == member->size && known->deflated == member->deflated) {
+            place(known, atomic_exchange(&member->extent, SPOOL_NOWHERE));
+            return known;
+        }
+        forget(known);
+        member_unref(known);
+    }
 }
 
 int members_compress(struct members *members, struct deflate *deflate, struct content *content,
@@ -363,18 +389,11 @@ int members_compress(struct members *members, struct deflate *deflate, struct co
                 : compress_in_pieces(content, member, error);
     if (r < 0)
         return r;
-    if (!known)
-        known = add(members, member);
-    if (!known)
+    struct member *made = make_known(members, &member);
+    if (!made)
         return error_errno(error, -ENOMEM, "cannot compress");
-    if (known == member)
-        steal_pointer(&member);
-    else
-        r = restore(known, member, error);
-    if (r < 0)
-        return r;
-    keep(known);
-    *ret_member = steal_pointer(&known);
+    keep(made);
+    *ret_member = made;
     return 0;
 }
 
@@ -383,6 +402,5 @@ int member_read(void *context, const void *stream, uint64_t offset, void *bytes,
     const struct member *member = stream;
 
     (void)context;
-    return spool_read(member->members->spool, atomic_load(&member->spool_offset) + offset, bytes,
-                      size);
+    return spool_read(member->members->spool, atomic_load(&member->extent), offset, bytes, size);
 }

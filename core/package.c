@@ -287,10 +287,10 @@ static struct entry *last_of(struct entry *last, const struct recipe_rule *rule)
     return rule->kind == RECIPE_TREE && found->kind == ENTRY_FOLDER ? found : NULL;
 }
 
-static int apply_rule(const struct origin *origin, struct package *package,
-                      const struct recipe_rule *rule, struct entry *last_package,
+static int apply_rule(struct walk *walk, const struct recipe_rule *rule, struct entry *last_package,
                       struct error *error)
 {
+    struct package *package = walk->package;
     cleanup_free char *affects = NULL;
     const char *slash = strrchr(rule->destination, '/');
     const char *name = slash ? slash + 1 : rule->destination;
@@ -302,16 +302,15 @@ static int apply_rule(const struct origin *origin, struct package *package,
         affects = NULL;
         return error_errno(error, -ENOMEM, "%s", rule->source);
     }
-    struct walk walk = {.origin = origin, .package = package, .affects = affects};
+    walk->affects = affects;
     struct entry *last = last_of(last_package, rule);
     struct entry *last_tree = last && last->tree ? last->tree : last;
     if (rule->kind == RECIPE_FILE)
-        r = walk_file(&walk, rule->source, name, &entry, error);
+        r = walk_file(walk, rule->source, name, &entry, error);
     else
-        r = walk_folder(&walk, rule->source, name, rule->top, rule->below, last_tree, &entry,
-                        error);
+        r = walk_folder(walk, rule->source, name, rule->top, rule->below, last_tree, &entry, error);
     if (r == 0 && rule->kind == RECIPE_ZIP)
-        r = make_zip(origin, rule, last, &entry, error);
+        r = make_zip(walk->origin, rule, last, &entry, error);
     if (r < 0)
         return r;
     if (rule->kind == RECIPE_TREE && *rule->destination == '\0' && !entry->failure) {
@@ -380,10 +379,13 @@ static int read_version(const struct origin *origin, const struct recipe_addon *
     return 0;
 }
 
-/* With problems=skip a plain file that cannot be read is left out: that must be known beforehand.
+/*
+ * With problems=skip a plain file that cannot be read is left out: that must be known beforehand.
+ * `why` is room for the reasons, which must not be on the stack once for each folder.
  */
 static int drop_unreadable(const struct origin *origin, struct package *package,
-                           struct entry *folder, const char *affects, struct error *error)
+                           struct entry *folder, const char *affects, struct error *why,
+                           struct error *error)
 {
     size_t kept = 0;
     int r = 0;
@@ -391,22 +393,21 @@ static int drop_unreadable(const struct origin *origin, struct package *package,
     for (size_t i = 0; i < folder->count; i++) {
         struct entry *child = folder->children[i];
         cleanup_free char *path = path_join(affects, child->name);
-        struct error why = {.text = ""};
         uint64_t size;
 
         if (!path)
             r = -ENOMEM;
         if (r == 0 && child->kind == ENTRY_FOLDER && !child->failure)
-            r = drop_unreadable(origin, package, child, path, error);
+            r = drop_unreadable(origin, package, child, path, why, error);
         int readable = 0;
         if (r == 0 && child->failure)
-            readable = error_set(&why, -EIO, "%s: %s", child->path, child->failure);
+            readable = error_set(why, -EIO, "%s: %s", child->path, child->failure);
         else if (r == 0 && child->kind == ENTRY_FILE)
-            readable = source_measure(child->file, origin->spool, &size, &why);
+            readable = source_measure(child->file, origin->spool, &size, why);
         if (readable < 0 && error_is_transient(readable))
             r = readable;
         if (r == 0 && readable < 0) {
-            const char *reason = error_reason(why.text, child->path);
+            const char *reason = error_reason(why->text, child->path);
             r = problems_add(&package->problems, child->path, reason, true, path);
             package->retry = package->retry || !child->failure;
             entry_unref(child);
@@ -418,47 +419,62 @@ static int drop_unreadable(const struct origin *origin, struct package *package,
     return r < 0 ? error_errno(error, r, "%s", affects) : 0;
 }
 
-int package_build(const struct origin *origin, const struct recipe_addon *addon, struct entry *last,
-                  struct package **ret_package, struct error *error)
+/* Make the package's folder, whose version is known. */
+static int fill(struct walk *walk, const struct recipe_addon *addon, struct entry *last,
+                struct error *error)
 {
-    cleanup_package struct package *package = calloc(1, sizeof(*package));
+    const struct origin *origin = walk->origin;
+    struct package *package = walk->package;
     struct source_owner ours = {0555, geteuid(), getegid()};
+    int r = 0;
 
-    if (!package)
+    package->folder = entry_new_folder(package->version, ours);
+    if (!package->folder)
         return error_errno(error, -ENOMEM, "%s", addon->name);
-    package->addon = addon->name;
-    int r = read_version(origin, addon, package, error);
-    if (r < 0)
-        return r;
-    if (package->version) {
-        package->folder = entry_new_folder(package->version, ours);
-        if (!package->folder)
-            return error_errno(error, -ENOMEM, "%s", addon->name);
-    }
-    for (size_t i = 0; package->version && i < addon->rule_count; i++) {
+    for (size_t i = 0; r == 0 && i < addon->rule_count; i++) {
         const struct recipe_rule *rule = &addon->rules[i];
         /* Entries that are served belong to their path; the trees of zips are not served. */
         bool same_paths = last && strcmp(last->name, package->version) == 0;
         bool renews = !origin->skip_problems && (same_paths || rule->kind == RECIPE_ZIP);
-        r = apply_rule(origin, package, rule, renews ? last : NULL, error);
-        if (r < 0)
-            return r;
+        r = apply_rule(walk, rule, renews ? last : NULL, error);
     }
-    if (package->version && origin->skip_problems) {
+    if (r == 0 && origin->skip_problems) {
         cleanup_free char *affects = NULL;
         if (asprintf(&affects, "package/%s/%s", addon->name, package->version) < 0) {
             affects = NULL;
             return error_errno(error, -ENOMEM, "%s", addon->name);
         }
-        r = drop_unreadable(origin, package, package->folder, affects, error);
-        if (r < 0)
-            return r;
+        r = drop_unreadable(origin, package, package->folder, affects, &walk->why, error);
     }
-    if (package->version && source_commit(origin->source)) {
+    if (r == 0 && source_commit(origin->source))
         r = package_set_times(origin, package, error);
-        if (r < 0)
-            return r;
+    return r;
+}
+
+int package_build(const struct origin *origin, const struct recipe_addon *addon, struct entry *last,
+                  struct package **ret_package, struct error *error)
+{
+    cleanup_package struct package *package = calloc(1, sizeof(*package));
+    struct walk walk = {.origin = origin, .package = package};
+    struct error why = {0};
+
+    if (!package)
+        return error_errno(error, -ENOMEM, "%s", addon->name);
+    package->addon = addon->name;
+    int r = read_version(origin, addon, package, error);
+    if (r == 0 && package->version) {
+        r = fill(&walk, addon, last, &why);
+        if (r < 0 && walk.excess) {
+            free(package->version);
+            package->version = NULL;
+            entry_unref(package->folder);
+            package->folder = NULL;
+            r = fail(package, walk.excess, why.text, error);
+        } else if (r < 0 && error) {
+            *error = why;
+        }
     }
-    *ret_package = steal_pointer(&package);
-    return 0;
+    if (r == 0)
+        *ret_package = steal_pointer(&package);
+    return r;
 }

@@ -11,71 +11,71 @@
  *
  * A file is protected by its own mode and by those of all folders it lies in. In the mount it may
  * stand in a folder of ours, so what its folders forbid is taken off its own mode: a class of users
- * (owner, group, others) that cannot search one of them loses its bits. Where the owner or group of
- * a folder differs from the file's, that class counts as "others" there. This errs on the side of
- * privacy.
+ * (owner, group, others) of which anyone cannot search one of them loses its bits.
+ *
+ * Who is of one class for the file may be of another for the folder. Its owner is no owner of a
+ * folder that belongs to someone else, and may be in that folder's group or not. Someone of its
+ * group, or one of the others, may own the folder, or be in its group where that is another one. A
+ * class keeps its bits only if whatever its users can be may search: on disk a mode of 0705 keeps
+ * the group out although others may enter.
  */
 struct chain {
-    size_t count;
-    struct source_owner owners[]; /* the folders from the root down */
+    const struct chain *above; /* or NULL: it is the root */
+    struct source_owner owner; /* of a folder */
 };
 
-static bool may_search(const struct source_owner *folder, mode_t class_bit, bool same)
+static mode_t visible_mode(const struct source_owner *file, const struct chain *chain)
 {
-    return (folder->mode & (same ? class_bit : S_IXOTH)) != 0;
-}
+    mode_t mode = file->mode & 0555;
 
-static mode_t visible_mode(const struct source_owner *owner, const struct chain *chain)
-{
-    mode_t mode = owner->mode & 0555;
+    for (; chain; chain = chain->above) {
+        const struct source_owner *folder = &chain->owner;
+        bool same_user = folder->uid == file->uid;
+        bool same_group = folder->gid == file->gid;
+        bool user = folder->mode & S_IXUSR;
+        bool group = folder->mode & S_IXGRP;
+        bool others = folder->mode & S_IXOTH;
 
-    for (size_t i = 0; i < chain->count; i++) {
-        const struct source_owner *folder = &chain->owners[i];
-        if (!may_search(folder, S_IXUSR, folder->uid == owner->uid))
+        if (!(same_user ? user : group && others))
             mode &= ~(mode_t)0700;
-        if (!may_search(folder, S_IXGRP, folder->gid == owner->gid))
+        if (!(same_user || user) || !(same_group ? group : group && others))
             mode &= ~(mode_t)0070;
-        if (!(folder->mode & S_IXOTH))
+        if (!(same_user || user) || !(same_group || group) || !others)
             mode &= ~(mode_t)0007;
     }
     return mode;
 }
 
-/* The folders on the way to `real`, the root and itself included. */
-static int chain_of(struct walk *walk, const char *real, struct chain **ret_chain,
-                    struct error *error)
+/* The folders above `real`, of which the last is the one it lies in. NULL if it is the root. */
+static int chain_above(struct walk *walk, const char *real, struct chain **ret_chain,
+                       const struct chain **ret_last, struct error *error)
 {
-    size_t depth = 2;
+    cleanup_free struct source_owner *owners = NULL;
+    size_t count = 0;
 
-    for (const char *at = real; *at; at++)
-        depth += *at == '/';
-    cleanup_free struct chain *chain = malloc(sizeof(*chain) + depth * sizeof(struct source_owner));
-    cleanup_free char *prefix = strdup(real);
-    if (!chain || !prefix)
+    int r = source_owners_above(walk->origin->source, real, &owners, &count, error);
+    if (r < 0)
+        return r;
+    struct chain *chain = calloc(count + 1, sizeof(*chain));
+    if (!chain)
         return error_errno(error, -ENOMEM, "%s", real);
-    chain->count = 0;
-    for (size_t length = 0;; length++) {
-        if (length > 0 && real[length] != '/' && real[length] != '\0')
-            continue;
-        struct source_folder *folder = NULL;
-        prefix[length] = '\0';
-        int r = source_list(walk->origin->source, prefix, &folder, error);
-        prefix[length] = real[length];
-        if (r < 0 && error_is_transient(r))
-            return r;
-        /* A folder that may be searched but not listed: nothing is known, so nobody else may. */
-        chain->owners[chain->count++] =
-            r == 0 ? folder->owner : (struct source_owner){0700, geteuid(), getegid()};
-        if (real[length] == '\0')
-            break;
-    }
-    *ret_chain = steal_pointer(&chain);
+    for (size_t i = 0; i < count; i++)
+        chain[i] = (struct chain){i > 0 ? &chain[i - 1] : NULL, owners[i]};
+    *ret_chain = chain;
+    *ret_last = count > 0 ? &chain[count - 1] : NULL;
     return 0;
 }
 
-/* A folder that is being walked, and those it lies in. */
+/*
+ * A folder that is being walked, and those it lies in. The stack holds PACKAGE_DEPTH_LIMIT of them,
+ * so nothing large (a struct error, a path) may be in the frames that go with them.
+ */
 struct level {
     const struct level *above;
+    struct chain chain; /* this folder's, where it really is */
+    unsigned depth;
+    bool linked; /* a link led here */
+    const char *path;
     const char *real;
     const struct match_filter *filter; /* for the names in it */
     const struct match_filter *below;  /* for those further down */
@@ -93,6 +93,28 @@ static bool is_loop(const struct level *level, const char *real)
     return false;
 }
 
+/* There are `more` entries in the folder of `level`; `linked`: what links lead to. */
+static int count(struct walk *walk, const struct level *level, bool linked, size_t more,
+                 struct error *error)
+{
+    walk->entries += more;
+    if (linked || level->linked)
+        walk->linked += more;
+    walk->excess = level->path;
+    if (walk->entries > PACKAGE_ENTRY_LIMIT)
+        return error_set(error, -EFBIG, "%s: the package has more than %zu files and folders",
+                         walk->excess, PACKAGE_ENTRY_LIMIT);
+    if (walk->linked > PACKAGE_LINK_LIMIT) {
+        /* The folder is one of many that are the same: the link that they are all behind. */
+        for (; level && level->linked; level = level->above)
+            walk->excess = level->path;
+        return error_set(error, -EFBIG, "%s: links lead to more than %zu files and folders",
+                         walk->excess, PACKAGE_LINK_LIMIT);
+    }
+    walk->excess = NULL;
+    return 0;
+}
+
 /* Put a child in, or leave it out with a warning. */
 static int add(struct walk *walk, struct level *level, struct entry *folder,
                struct entry *child_given, struct error *error)
@@ -101,9 +123,6 @@ static int add(struct walk *walk, struct level *level, struct entry *folder,
 
     if (!child)
         return error_errno(error, -ENOMEM, "%s", folder->name);
-    if (++walk->entries > PACKAGE_ENTRY_LIMIT)
-        return error_set(error, -EFBIG, "%s: more than %zu files in one package",
-                         child->path ? child->path : child->name, PACKAGE_ENTRY_LIMIT);
     if (child->failure && walk->origin->skip_problems) {
         level->whole = false;
         if (problems_add(&walk->package->problems, child->path, child->failure, true,
@@ -121,16 +140,19 @@ static int add(struct walk *walk, struct level *level, struct entry *folder,
 static int walk_level(struct walk *walk, struct source_folder *folder, const char *name,
                       struct level *level, struct entry **ret_entry, struct error *error);
 
-/* The entry of a folder that cannot be listed; or the error, if that is one of the moment. */
-static int refuse(int code, const char *path, const char *name, const struct error *why,
+/*
+ * The entry of a folder that cannot be shown, for `code` and walk->why; or the error, if that is
+ * one of the moment.
+ */
+static int refuse(struct walk *walk, int code, const char *path, const char *name,
                   struct entry **ret_entry, struct error *error)
 {
     if (error_is_transient(code)) {
         if (error)
-            *error = *why;
+            *error = walk->why;
         return code;
     }
-    *ret_entry = entry_new_failed(ENTRY_FOLDER, name, path, error_reason(why->text, path));
+    *ret_entry = entry_new_failed(ENTRY_FOLDER, name, path, error_reason(walk->why.text, path));
     return *ret_entry ? 0 : error_errno(error, -ENOMEM, "%s", path);
 }
 
@@ -140,26 +162,51 @@ static int walk_below(struct walk *walk, const struct source_folder *folder,
                       struct entry **ret_entry, struct error *error)
 {
     struct source_folder *below = NULL;
-    struct error why = {0};
-
-    int r = source_list_below(walk->origin->source, folder, found, &below, &why);
-    if (r < 0) {
-        cleanup_free char *path = path_join(folder->path, found->name);
-        return path ? refuse(r, path, found->name, &why, ret_entry, error) : -ENOMEM;
-    }
+    cleanup_free struct chain *way = NULL;
     struct level next = {
         .above = level,
-        .real = below->real,
+        .chain = {.above = &level->chain},
+        .depth = level->depth + 1,
+        .linked = level->linked || found->linked,
         .filter = level->below,
         .below = level->below,
         .last = level->last ? entry_child(level->last, found->name) : NULL,
     };
+
+    int r = next.depth > PACKAGE_DEPTH_LIMIT
+                ? error_set(&walk->why, -ENAMETOOLONG, PACKAGE_TOO_DEEP, PACKAGE_DEPTH_LIMIT)
+                : source_list_below(walk->origin->source, folder, found, &below, &walk->why);
+    if (r < 0) {
+        cleanup_free char *path = path_join(folder->path, found->name);
+        return path ? refuse(walk, r, path, found->name, ret_entry, error)
+                    : error_errno(error, -ENOMEM, "%s", folder->path);
+    }
+    if (found->linked) {
+        r = chain_above(walk, below->real, &way, &next.chain.above, error);
+        if (r < 0)
+            return r;
+    }
+    next.chain.owner = below->owner;
+    next.path = below->path;
+    next.real = below->real;
     return walk_level(walk, below, found->name, &next, ret_entry, error);
 }
 
+/* Who may read the file that a link in the folder of `level` leads to, or that a rule names. */
+static int linked_mode(struct walk *walk, const struct file *file, mode_t *ret_mode,
+                       struct error *error)
+{
+    cleanup_free struct chain *way = NULL;
+    const struct chain *last = NULL;
+
+    int r = chain_above(walk, file->real, &way, &last, error);
+    if (r == 0)
+        *ret_mode = visible_mode(&file->owner, last);
+    return r;
+}
+
 static int walk_entry(struct walk *walk, struct source_folder *folder, struct source_entry *found,
-                      struct level *level, const struct chain *chain, struct entry *into,
-                      struct error *error)
+                      struct level *level, struct entry *into, struct error *error)
 {
     bool drop_file = match_drops_file(level->filter, found->name);
     bool drop_folder = match_drops_folder(level->filter, found->name);
@@ -172,25 +219,23 @@ static int walk_entry(struct walk *walk, struct source_folder *folder, struct so
     int r = source_look(walk->origin->source, folder, found, error);
     if (r < 0 || (found->kind == SOURCE_FILE ? drop_file : drop_folder))
         return r;
+    r = count(walk, level, found->linked, 1, error);
+    if (r < 0)
+        return r;
     level->whole = level->whole && !found->linked && found->kind != SOURCE_GITLINK;
     if (found->kind != SOURCE_FILE && !(path = path_join(folder->path, found->name)))
         return error_errno(error, -ENOMEM, "%s", found->name);
     switch (found->kind) {
     case SOURCE_FILE:
         child = entry_new_file(found->name, found->file);
-        if (child && !found->linked)
-            child->owner.mode = visible_mode(&found->file->owner, chain);
+        if (child)
+            child->owner.mode = visible_mode(&found->file->owner, &level->chain);
         if (child && found->linked) {
             /* The folders that protect a link's target are those of the target. */
-            char *slash = strrchr(found->file->real, '/');
-            cleanup_free char *parent =
-                slash ? strndup(found->file->real, (size_t)(slash - found->file->real))
-                      : strdup("");
-            cleanup_free struct chain *other = NULL;
-            r = parent ? chain_of(walk, parent, &other, error) : -ENOMEM;
+            mode_t mode = 0;
+            r = linked_mode(walk, found->file, &mode, error);
             if (r == 0)
-                child->owner.mode = visible_mode(&found->file->owner, chain) &
-                                    visible_mode(&found->file->owner, other);
+                child->owner.mode &= mode;
         }
         break;
     case SOURCE_FOLDER:
@@ -235,14 +280,16 @@ static int renew_level(struct walk *walk, struct source_folder *folder, struct l
 {
     cleanup_entry struct entry *renewed = NULL;
 
-    walk->entries += level->last->count;
+    int r = count(walk, level, false, level->last->count, error);
+    if (r < 0)
+        return r;
     for (size_t i = 0; i < folder->count; i++) {
         const struct source_entry *found = &folder->entries[i];
         cleanup_entry struct entry *child = NULL;
         if (found->kind != SOURCE_FOLDER || match_drops_folder(level->filter, found->name))
             continue;
         struct entry *before = entry_child(level->last, found->name);
-        int r = walk_below(walk, folder, found, level, &child, error);
+        r = walk_below(walk, folder, found, level, &child, error);
         if (r < 0)
             return r;
         if (child->count == 0 && !child->failure) {
@@ -269,22 +316,18 @@ static int walk_level(struct walk *walk, struct source_folder *folder, const cha
                       struct level *level, struct entry **ret_entry, struct error *error)
 {
     cleanup_entry struct entry *entry = NULL;
-    cleanup_free struct chain *chain = NULL;
     struct source_owner owner = folder->owner;
 
     if (is_as_it_was(walk, folder, level->last))
         return renew_level(walk, folder, level, ret_entry, error);
     level->whole = true;
-    int r = chain_of(walk, folder->real, &chain, error);
-    if (r < 0)
-        return r;
-    owner.mode = visible_mode(&owner, chain);
+    owner.mode = visible_mode(&owner, &level->chain);
     entry = entry_new_folder(name, owner);
     if (!entry || !(entry->path = strdup(folder->path)))
         return error_errno(error, -ENOMEM, "%s", folder->path);
     entry->mtime = folder->identity.modification;
     for (size_t i = 0; i < folder->count; i++) {
-        r = walk_entry(walk, folder, &folder->entries[i], level, chain, entry, error);
+        int r = walk_entry(walk, folder, &folder->entries[i], level, entry, error);
         if (r < 0)
             return r;
     }
@@ -305,12 +348,18 @@ int walk_folder(struct walk *walk, const char *path, const char *name,
                 struct entry *last, struct entry **ret_entry, struct error *error)
 {
     struct source_folder *folder = NULL;
-    struct error why = {0};
+    cleanup_free struct chain *way = NULL;
+    struct level level = {.depth = 1, .filter = top, .below = below, .last = last};
 
-    int r = source_list(walk->origin->source, path, &folder, &why);
+    int r = source_list(walk->origin->source, path, &folder, &walk->why);
     if (r < 0)
-        return refuse(r, path, name, &why, ret_entry, error);
-    struct level level = {.real = folder->real, .filter = top, .below = below, .last = last};
+        return refuse(walk, r, path, name, ret_entry, error);
+    r = chain_above(walk, folder->real, &way, &level.chain.above, error);
+    if (r < 0)
+        return r;
+    level.chain.owner = folder->owner;
+    level.path = folder->path;
+    level.real = folder->real;
     return walk_level(walk, folder, name, &level, ret_entry, error);
 }
 
@@ -320,32 +369,27 @@ int walk_file(struct walk *walk, const char *path, const char *name, struct entr
     struct source_folder *folder = NULL;
     struct source_entry *found = NULL;
     struct entry *entry = NULL;
-    struct error why = {0};
 
-    int r = source_find(walk->origin->source, path, &folder, &found, &why);
+    int r = source_find(walk->origin->source, path, &folder, &found, &walk->why);
     if (r < 0 && error_is_transient(r)) {
         if (error)
-            *error = why;
+            *error = walk->why;
         return r;
     }
     if (r < 0) {
-        entry = entry_new_failed(ENTRY_FILE, name, path, error_reason(why.text, path));
+        entry = entry_new_failed(ENTRY_FILE, name, path, error_reason(walk->why.text, path));
     } else if (found->kind != SOURCE_FILE) {
         entry = entry_new_failed(ENTRY_FILE, name, path,
                                  found->kind == SOURCE_OTHER ? found->reason
                                                              : "a folder, where a file belongs");
     } else {
-        char *slash = strrchr(found->file->real, '/');
-        cleanup_free char *parent =
-            slash ? strndup(found->file->real, (size_t)(slash - found->file->real)) : strdup("");
-        cleanup_free struct chain *chain = NULL;
-        r = parent ? chain_of(walk, parent, &chain, error)
-                   : error_errno(error, -ENOMEM, "%s", path);
+        mode_t mode = 0;
+        r = linked_mode(walk, found->file, &mode, error);
         if (r < 0)
             return r;
         entry = entry_new_file(name, found->file);
         if (entry)
-            entry->owner.mode = visible_mode(&found->file->owner, chain);
+            entry->owner.mode = mode;
     }
     if (!entry)
         return error_errno(error, -ENOMEM, "%s", path);

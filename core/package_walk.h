@@ -16,7 +16,10 @@ struct walk {
     const struct origin *origin;
     struct package *package; /* gets the warnings */
     const char *affects;     /* path in the package that these warnings are about */
-    size_t entries;          /* so far, against PACKAGE_ENTRY_LIMIT */
+    size_t entries;          /* of the package so far, against PACKAGE_ENTRY_LIMIT */
+    size_t linked;           /* … those of them that links lead to, against PACKAGE_LINK_LIMIT */
+    const char *excess; /* where a limit was passed, which ended the walk with -EFBIG; or NULL */
+    struct error why;   /* room for what a folder fails for, which is no error of the walk */
 };
 
 /*

@@ -1,23 +1,30 @@
 #include <addonfs/problem.h>
 
+#include <addonfs/cleanup.h>
 #include <errno.h>
-#include <stdlib.h>
+#include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
-static struct problem *find(const struct problems *problems, const char *path, const char *reason,
-                            bool warning)
+/* What tells a problem from others; the caller frees it. NULL without memory. */
+static char *key_of(const char *path, const char *reason, bool warning)
 {
-    for (size_t i = 0; i < problems->count; i++) {
-        struct problem *known = &problems->items[i];
-        if (known->warning == warning && strcmp(known->path, path) == 0 &&
-            strcmp(known->reason, reason) == 0)
-            return known;
-    }
-    return NULL;
+    char *key = NULL;
+
+    /* Control characters stand in no reason (error.h). */
+    return asprintf(&key, "%c%s\1%s", warning ? 'w' : 'e', reason, path) < 0 ? NULL : key;
 }
 
-static struct problem *append(struct problems *problems, const char *path, const char *reason,
-                              bool warning)
+/* The index holds places, counted from 1. */
+static struct problem *find(const struct problems *problems, const char *key)
+{
+    uintptr_t place = (uintptr_t)map_find(&problems->index, key);
+
+    return place ? &problems->items[place - 1] : NULL;
+}
+
+static struct problem *append(struct problems *problems, const char *key, const char *path,
+                              const char *reason, bool warning)
 {
     struct problem *items =
         reallocarray(problems->items, problems->count + 1, sizeof(*problems->items));
@@ -27,7 +34,8 @@ static struct problem *append(struct problems *problems, const char *path, const
     problems->items = items;
     struct problem *added = &items[problems->count];
     *added = (struct problem){.path = strdup(path), .reason = strdup(reason), .warning = warning};
-    if (!added->path || !added->reason) {
+    void *place = (void *)(uintptr_t)(problems->count + 1); // NOLINT(performance-no-int-to-ptr)
+    if (!added->path || !added->reason || map_put(&problems->index, key, place) < 0) {
         free(added->path);
         free(added->reason);
         return NULL;
@@ -57,10 +65,11 @@ static int affect(struct problem *problem, const char *affects)
 int problems_add(struct problems *problems, const char *path, const char *reason, bool warning,
                  const char *affects)
 {
-    struct problem *problem = find(problems, path, reason, warning);
+    cleanup_free char *key = key_of(path, reason, warning);
+    struct problem *problem = key ? find(problems, key) : NULL;
 
-    if (!problem)
-        problem = append(problems, path, reason, warning);
+    if (key && !problem)
+        problem = append(problems, key, path, reason, warning);
     if (!problem)
         return -ENOMEM;
     return affects ? affect(problem, affects) : 0;
@@ -91,6 +100,7 @@ void problems_clear(struct problems *problems)
         free(problem->path);
         free(problem->reason);
     }
+    map_clear(&problems->index, NULL);
     free(problems->items);
     problems->items = NULL;
     problems->count = 0;

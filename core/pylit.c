@@ -104,16 +104,26 @@ static size_t find(const struct reader *reader, size_t from, size_t to, const ch
     return to;
 }
 
-/* Take balanced parentheses off [*from, *to). */
+/*
+ * Take balanced parentheses off [*from, *to): as many as there are at its start, as long as the one
+ * that closes the outermost is the last token. One pass, whatever their number.
+ */
 static void unwrap(const struct reader *reader, size_t *from, size_t *to)
 {
-    while (*to - *from >= 2 && is(reader, *from, "(") && is(reader, *to - 1, ")")) {
-        int depth = 0;
-        for (size_t i = *from; i + 1 < *to; i++) {
-            depth += bracket(reader, i);
-            if (depth == 0)
-                return; /* the first one closes before the end */
-        }
+    size_t closes[LEX_BRACKET_LIMIT] = {0}; /* where each of those at the start is closed */
+    int leading = 0;
+    int depth = 0;
+
+    while (leading < LEX_BRACKET_LIMIT && *from + (size_t)leading < *to &&
+           is(reader, *from + (size_t)leading, "("))
+        leading++;
+    for (size_t i = *from; leading > 0 && i < *to; i++) {
+        int step = bracket(reader, i);
+        depth += step;
+        if (step < 0 && depth >= 0 && depth < leading && closes[depth] == 0)
+            closes[depth] = i;
+    }
+    for (int i = 0; i < leading && closes[i] == *to - 1 && is(reader, *to - 1, ")"); i++) {
         ++*from;
         --*to;
     }
@@ -259,11 +269,13 @@ static int read_simple(struct reader *reader, size_t from, size_t to, bool certa
         make_unknown(reader, line, "is a type alias");
         return 0;
     }
-    for (size_t i = from; i < to; i++) {
-        if (is_any(reader, i, augmented) && targets(reader, from, i)) {
-            make_unknown(reader, line, "is changed in place, which is not followed");
-            return 0;
-        }
+    /* A statement has one such operator at most. */
+    size_t change = from;
+    while (change < to && !is_any(reader, change, augmented))
+        change++;
+    if (change < to && targets(reader, from, change)) {
+        make_unknown(reader, line, "is changed in place, which is not followed");
+        return 0;
     }
     size_t equals = find(reader, from, to, "=");
     size_t colon = find(reader, from, equals, ":");
@@ -277,13 +289,18 @@ static int read_simple(struct reader *reader, size_t from, size_t to, bool certa
             break;
         last = i;
     }
-    int r = 0;
-    for (size_t target = from; r == 0 && last < to && target <= last;) {
+    /* Targets are bound from left to right: the last one counts. */
+    size_t bound = to;
+    size_t bound_end = to;
+    for (size_t target = from; last < to && target <= last;) {
         size_t end = find(reader, target, to, "=");
-        r = assign(reader, target, end, last + 1, to, certain);
+        if (targets(reader, target, end)) {
+            bound = target;
+            bound_end = end;
+        }
         target = end + 1;
     }
-    return r;
+    return bound < to ? assign(reader, bound, bound_end, last + 1, to, certain) : 0;
 }
 
 /* The targets in the header of a compound statement. */
@@ -309,6 +326,8 @@ static void read_header(struct reader *reader, size_t from, size_t to)
             depth += bracket(reader, end++);
         if (targets(reader, i + 1, end))
             make_unknown(reader, line, "is bound by `as`");
+        /* A target holds no other `as`. */
+        i = end - 1;
     }
 }
 
@@ -374,6 +393,24 @@ static void find_global(struct reader *reader)
 }
 
 /*
+ * Can a statement begin with this token? Not with an operator between two operands, such as those
+ * of which the marks of a merge conflict consist: the file is half written then, and holds two
+ * values.
+ */
+static bool can_begin(const struct token *token)
+{
+    static const char *const beginnings[] = {"(", "[", "{", "+", "-", "~", "*", "@", "...", NULL};
+
+    if (token->type != TOKEN_OPERATOR)
+        return true;
+    for (const char *const *text = beginnings; *text; text++) {
+        if (token_is(token, *text))
+            return true;
+    }
+    return false;
+}
+
+/*
  * One logical line. `*ret_opens`: a block follows, of this kind. 0 or a negative errno.
  */
 static int read_line(struct reader *reader, bool *ret_opens, enum block *ret_block)
@@ -382,6 +419,10 @@ static int read_line(struct reader *reader, bool *ret_opens, enum block *ret_blo
     size_t to = reader->count;
 
     *ret_opens = false;
+    if (!can_begin(&reader->tokens[0]))
+        return error_set(reader->error, -EINVAL, "%s:%lu: no statement begins with \"%.*s\"",
+                         reader->path, reader->tokens[0].line, (int)reader->tokens[0].size,
+                         reader->tokens[0].start);
     if (is(reader, 0, "async"))
         from++;
     size_t colon = header_end(reader, from, to);

@@ -288,7 +288,7 @@ static void lex_number(struct lexer *lexer)
         lexer->at++;
 }
 
-static void lex_operator(struct lexer *lexer)
+static int lex_operator(struct lexer *lexer, struct error *error)
 {
     static const char *const operators[] = {
         "**=", "//=", ">>=", "<<=", "...", ":=", "+=", "-=", "*=", "/=", "%=", "&=",
@@ -298,14 +298,15 @@ static void lex_operator(struct lexer *lexer)
         size_t size = strlen(operators[i]);
         if (strncmp(lexer->at, operators[i], size) == 0) {
             lexer->at += size;
-            return;
+            return 0;
         }
     }
-    if (strchr("([{", *lexer->at))
-        lexer->depth++;
+    if (strchr("([{", *lexer->at) && lexer->depth++ == LEX_BRACKET_LIMIT)
+        return fail(lexer, error, "too many brackets in one another");
     if (strchr(")]}", *lexer->at) && lexer->depth > 0)
         lexer->depth--;
     lexer->at++;
+    return 0;
 }
 
 static int lex_word(struct lexer *lexer, struct token *token, struct error *error)
@@ -327,7 +328,7 @@ static int lex_word(struct lexer *lexer, struct token *token, struct error *erro
         lex_number(lexer);
     } else {
         token->type = TOKEN_OPERATOR;
-        lex_operator(lexer);
+        return lex_operator(lexer, error);
     }
     return 0;
 }

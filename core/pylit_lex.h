@@ -32,6 +32,9 @@ struct token {
 /* CPython refuses more levels (tokenizer.h: MAXINDENT). */
 #define LEX_INDENT_LIMIT 100
 
+/* Nor more brackets in one another (tokenizer.h: MAXLEVEL). */
+#define LEX_BRACKET_LIMIT 200
+
 struct lexer {
     const char *at;
     const char *path; /* for messages */

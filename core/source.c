@@ -24,17 +24,17 @@ void source_entry_forget(struct source_entry *entry)
 
 int source_entry_reject(struct source_entry *entry, struct error *error, const char *format, ...)
 {
+    char reason[256]; /* they are sentences of ours, without names */
     va_list arguments;
-    int length;
 
-    entry->kind = SOURCE_OTHER;
     va_start(arguments, format);
-    length = vasprintf(&entry->reason, format, arguments);
+    vsnprintf(reason, sizeof(reason), format, arguments);
     va_end(arguments);
-    if (length >= 0)
-        return 0;
-    entry->reason = NULL;
-    return error_errno(error, -ENOMEM, "%s", entry->name);
+    entry->reason = strdup(reason);
+    if (!entry->reason)
+        return error_errno(error, -ENOMEM, "%s", entry->name);
+    entry->kind = SOURCE_OTHER;
+    return 0;
 }
 
 void source_entries_free(struct source_entry *entries, size_t count)
@@ -52,6 +52,15 @@ static int compare_entries(const void *a, const void *b)
     const struct source_entry *right = b;
 
     return strcmp(left->name, right->name);
+}
+
+struct source_entry *folder_entry(const struct source_folder *folder, const char *name)
+{
+    struct source_entry wanted = {.name = (char *)(uintptr_t)name};
+
+    return folder->count == 0
+               ? NULL
+               : bsearch(&wanted, folder->entries, folder->count, sizeof(wanted), compare_entries);
 }
 
 static bool same_listing(const struct source_entry *a, const struct source_entry *b)
@@ -150,6 +159,7 @@ static int open_on(struct repository *repository, const char *revision, bool pol
         return r;
     }
     atomic_init(&source->references, 1);
+    pthread_mutex_init(&source->suspects_lock, NULL);
     source->repository = repository;
     source->revision = revision ? strdup(revision) : NULL;
     if (revision && !source->revision)
@@ -196,6 +206,8 @@ void source_unref(struct source *source)
     if (source->backend)
         source->backend->close(source);
     repository_unref(source->repository);
+    map_clear(&source->suspects, NULL);
+    pthread_mutex_destroy(&source->suspects_lock);
     free(source->revision);
     free(source);
 }
@@ -249,23 +261,30 @@ const char *source_commit(const struct source *source)
 static int check(struct source *source, struct source_folder *folder, bool *ret_changed,
                  struct error *error)
 {
+    int failure = folder->failure;
     bool changed = false;
     int r = 0;
 
     if (folder->checked == source->look)
         return 0;
     /* Watched, and nothing has happened since it was compared. */
-    bool clean =
-        !source->poll && folder->watched && folder->checked && !folder->dirty && !folder->unsure;
-    if (!clean)
+    bool quiet = !source->poll && folder->watched && folder->checked && !folder->dirty;
+    if (!quiet)
         r = source->backend->load(source, folder, &changed, error);
+    else if (folder->unsure)
+        r = source->backend->load_unsure(source, folder, &changed, error);
+    /* While it cannot be listed, nobody knows who may enter it: see source_owners_changed. */
+    if (folder->changed && (failure == 0) != (folder->failure == 0))
+        source->owners = source->look;
+    /* Even if it failed half-way: the folder holds what it found until then, and will find no
+     * difference to that the next time. */
+    if (changed || (r == 0 && !folder->changed))
+        folder->changed = source->look;
+    *ret_changed = *ret_changed || changed;
     if (r < 0)
         return r;
     folder->dirty = false;
     folder->checked = source->look;
-    if (changed || !folder->changed)
-        folder->changed = source->look;
-    *ret_changed = *ret_changed || changed;
     return 0;
 }
 
@@ -286,6 +305,39 @@ static void check_node(const void *node, VISIT visit, void *context)
     all->result = check(all->source, folder, &all->changed, all->error);
 }
 
+/* Remember that something about the file has changed of which nothing was told. */
+static void suspect(const struct file *file)
+{
+    struct source *source = file->source;
+    const char *slash = strrchr(file->path, '/');
+    cleanup_free char *folder = strndup(file->path, slash ? (size_t)(slash - file->path) : 0);
+    cleanup_lock(&source->suspects_lock);
+
+    if (folder)
+        (void)map_put(&source->suspects, folder, source);
+}
+
+static int mark_suspect(void *context, const char *path, void *value)
+{
+    struct source *source = context;
+    struct source_folder *folder = source_known(source, path);
+
+    (void)value;
+    if (folder)
+        folder->dirty = source->pending = true;
+    return 0;
+}
+
+static void mark_suspects(struct source *source)
+{
+    cleanup_lock(&source->suspects_lock);
+
+    if (source->suspects.count == 0)
+        return;
+    (void)map_each(&source->suspects, mark_suspect, source);
+    map_clear(&source->suspects, NULL);
+}
+
 int source_refresh(struct source *source, bool *ret_changed, struct error *error)
 {
     struct check_all all = {.source = source, .error = error};
@@ -294,9 +346,11 @@ int source_refresh(struct source *source, bool *ret_changed, struct error *error
     source->look++;
     source->broken.code = 0;
     source->renewed = false;
-    int r = source->backend->begin(source, error);
+    mark_suspects(source);
+    int r = source->backend->begin(source, &source->broken);
     if (r < 0) {
-        source->broken = *error;
+        if (error)
+            *error = source->broken;
         *ret_changed = was_broken != r;
         return r;
     }
@@ -308,7 +362,8 @@ int source_refresh(struct source *source, bool *ret_changed, struct error *error
     if (!source->renewed && !was_broken && (!is_watched || source->pending || source->unsure > 0))
         twalk_r(source->folders, check_node, &all);
     source->pending = source->pending && all.result < 0;
-    *ret_changed = all.changed || source->renewed || was_broken;
+    *ret_changed = all.changed || source->renewed || was_broken || source->unreported;
+    source->unreported = *ret_changed && all.result < 0;
     return all.result;
 }
 
@@ -323,8 +378,7 @@ static void mark_node(const void *node, VISIT visit, void *context)
     struct source_folder *folder = *(struct source_folder *const *)node;
 
     if ((visit == postorder || visit == leaf) &&
-        (path_is_within(folder->path, mark->path) ||
-         (folder->real && path_is_within(folder->real, mark->real))))
+        (path_is_within(folder->path, mark->path) || path_is_within(folder->real, mark->real)))
         folder->dirty = true;
 }
 
@@ -333,6 +387,49 @@ void source_mark(struct source *source, const char *path, const char *real)
     struct mark mark = {path, real};
 
     twalk_r(source->folders, mark_node, &mark);
+    source->pending = true;
+}
+
+/* Is the path, or a folder that it lies in, one of these? */
+static bool is_at_or_below(const char *path, const struct map *paths)
+{
+    char prefix[PATH_MAX];
+    size_t length = strlen(path);
+
+    /* No path that can be opened is longer. */
+    if (length >= sizeof(prefix))
+        return true;
+    memcpy(prefix, path, length + 1);
+    for (;;) {
+        if (map_find(paths, prefix))
+            return true;
+        if (*prefix == '\0')
+            return false;
+        char *slash = strrchr(prefix, '/');
+        *(slash ? slash : prefix) = '\0';
+    }
+}
+
+struct mark_below {
+    const struct map *paths;
+};
+
+static void mark_node_below(const void *node, VISIT visit, void *context)
+{
+    const struct mark_below *mark = context;
+    struct source_folder *folder = *(struct source_folder *const *)node;
+
+    if ((visit == postorder || visit == leaf) &&
+        (is_at_or_below(folder->path, mark->paths) ||
+         (strcmp(folder->path, folder->real) != 0 && is_at_or_below(folder->real, mark->paths))))
+        folder->dirty = true;
+}
+
+void source_mark_below(struct source *source, const struct map *paths)
+{
+    struct mark_below mark = {paths};
+
+    twalk_r(source->folders, mark_node_below, &mark);
     source->pending = true;
 }
 
@@ -434,26 +531,44 @@ static int folder_move(struct source *source, struct source_folder *folder,
     return 0;
 }
 
+/* A record is complete before anyone can find it. */
+static struct source_folder *folder_new(const struct place *place)
+{
+    struct source_folder *folder = calloc(1, sizeof(*folder));
+
+    if (!folder)
+        return NULL;
+    folder->path = strdup(place->path);
+    folder->real = strdup(place->real);
+    folder->link = place->link ? strdup(place->link) : NULL;
+    if (folder->path && folder->real && (!place->link || folder->link))
+        return folder;
+    folder_free(folder);
+    return NULL;
+}
+
+struct source_folder *source_known(const struct source *source, const char *path)
+{
+    struct source_folder wanted = {.path = (char *)(uintptr_t)path};
+    struct source_folder *const *found = tfind(&wanted, &source->folders, compare_folders);
+
+    return found ? *found : NULL;
+}
+
 /* The folder at a place, made if need be and compared in this look. */
 static int folder_get(struct source *source, const struct place *place,
                       struct source_folder **ret_folder, struct error *error)
 {
-    const char *path = place->path;
-    struct source_folder wanted = {.path = (char *)(uintptr_t)path};
-    struct source_folder *const *found = tfind(&wanted, &source->folders, compare_folders);
-    struct source_folder *folder = found ? *found : NULL;
+    struct source_folder *folder = source_known(source, place->path);
     bool changed = false;
 
     if (!folder) {
-        folder = calloc(1, sizeof(*folder));
-        if (folder)
-            folder->path = strdup(path);
-        if (!folder || !folder->path || !tsearch(folder, &source->folders, compare_folders)) {
+        folder = folder_new(place);
+        if (!folder || !tsearch(folder, &source->folders, compare_folders)) {
             folder_free(folder);
-            return error_errno(error, -ENOMEM, "%s", path);
+            return error_errno(error, -ENOMEM, "%s", place->path);
         }
-    }
-    if (!same_text(folder->real, place->real) || !same_text(folder->link, place->link)) {
+    } else if (!same_text(folder->real, place->real) || !same_text(folder->link, place->link)) {
         int r = folder_move(source, folder, place, error);
         if (r < 0)
             return r;
@@ -478,6 +593,56 @@ static int folder_list(struct source *source, const struct place *place,
         return folder->failure;
     }
     *ret_folder = folder;
+    return 0;
+}
+
+/* Ask for each folder above `real`, from the root down. `owners` has room for them, or is NULL. */
+static int ask_above(struct source *source, const char *real, struct source_owner *owners,
+                     struct error *error)
+{
+    static const struct source_owner unknown = {.mode = 0700};
+    cleanup_free char *prefix = strdup(real);
+    size_t count = 0;
+
+    if (!prefix)
+        return error_errno(error, -ENOMEM, "%s", real);
+    for (size_t length = 0; real[length] != '\0'; length++) {
+        struct source_folder *folder = NULL;
+        if (length > 0 && real[length] != '/')
+            continue;
+        prefix[length] = '\0';
+        const struct place place = {prefix, prefix, NULL};
+        int r = folder_get(source, &place, &folder, error);
+        prefix[length] = real[length];
+        if (r < 0)
+            return r;
+        if (!owners)
+            continue;
+        owners[count] = folder->failure ? unknown : folder->owner;
+        if (folder->failure) {
+            owners[count].uid = geteuid();
+            owners[count].gid = getegid();
+        }
+        count++;
+    }
+    return 0;
+}
+
+int source_owners_above(struct source *source, const char *real, struct source_owner **ret_owners,
+                        size_t *ret_count, struct error *error)
+{
+    size_t count = *real != '\0';
+
+    for (const char *at = real; *at; at++)
+        count += *at == '/';
+    cleanup_free struct source_owner *owners = calloc(count + 1, sizeof(*owners));
+    if (!owners)
+        return error_errno(error, -ENOMEM, "%s", real);
+    int r = ask_above(source, real, owners, error);
+    if (r < 0)
+        return r;
+    *ret_owners = steal_pointer(&owners);
+    *ret_count = count;
     return 0;
 }
 
@@ -509,6 +674,10 @@ int source_list_below(struct source *source, const struct source_folder *parent,
 
     if (!join(parent->path, entry->name, path) || !join(parent->real, entry->name, real))
         return error_errno(error, -ENAMETOOLONG, "%s/%s", parent->path, entry->name);
+    /* What is above a link's target is watched before the target is opened: it may be swapped. */
+    int r = entry->real ? ask_above(source, entry->real, NULL, error) : 0;
+    if (r < 0)
+        return r;
     const struct place place = {path, entry->real ? entry->real : real,
                                 entry->real ? real : parent->link};
     return folder_list(source, &place, ret_folder, error);
@@ -528,7 +697,6 @@ int source_find(struct source *source, const char *path, struct source_folder **
 {
     const char *slash = strrchr(path, '/');
     cleanup_free char *parent = slash ? strndup(path, (size_t)(slash - path)) : strdup("");
-    struct source_entry wanted = {.name = (char *)(uintptr_t)(slash ? slash + 1 : path)};
     struct source_folder *folder = NULL;
 
     if (!parent)
@@ -536,10 +704,7 @@ int source_find(struct source *source, const char *path, struct source_folder **
     int r = source_list(source, parent, &folder, error);
     if (r < 0)
         return r;
-    struct source_entry *entry =
-        folder->count == 0
-            ? NULL
-            : bsearch(&wanted, folder->entries, folder->count, sizeof(wanted), compare_entries);
+    struct source_entry *entry = folder_entry(folder, slash ? slash + 1 : path);
     if (!entry)
         return error_errno(error, -ENOENT, "%s", path);
     r = source_look(source, folder, entry, error);
@@ -574,6 +739,9 @@ static int real_path(struct source *source, const char *path, char **ret_real, c
     if (!real)
         return error_errno(error, -ENOMEM, "%s", path);
     if (entry->real) {
+        r = ask_above(source, entry->real, NULL, error);
+        if (r < 0)
+            return r;
         *ret_link = steal_pointer(&real);
         real = strdup(entry->real);
     } else if (parent->link) {
@@ -596,17 +764,26 @@ int source_times(struct source *source, struct cache *cache, const char *const *
                          error);
 }
 
-int source_read(const struct file *file, struct spool *spool, size_t memory_limit,
+int source_read(struct file *file, struct spool *spool, size_t memory_limit,
                 struct content **ret_content, struct error *error)
 {
     cleanup_content struct content *content = NULL;
     char start[SOURCE_LFS_POINTER_LIMIT];
+    struct source *source = file->source;
 
     if (file->failure)
         return error_set(error, -EIO, "%s: %s", file->path, file->failure);
-    int r = file->source->backend->read(file->source, file, spool, memory_limit, &content, error);
+    int r = source->backend->read(source, file, spool, memory_limit, &content, error);
+    if (r == -ESTALE) {
+        /* Its stamp may be the same as ever: the bytes are to be compared. */
+        if (file->id_known)
+            atomic_store(&file->identity.trusted, false);
+        suspect(file);
+    }
     if (r < 0)
         return r;
+    if (!file->id_known)
+        file_note_read(file, &content->id);
     if (content->size < sizeof(start)) {
         ssize_t n = content_read(content, 0, start, sizeof(start));
         if (n > 0 && source_is_lfs_pointer(start, content->size))

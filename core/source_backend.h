@@ -8,6 +8,7 @@
 
 #include "source_repository.h"
 
+#include <addonfs/map.h>
 #include <addonfs/source.h>
 
 struct source_backend {
@@ -20,6 +21,12 @@ struct source_backend {
      */
     int (*load)(struct source *source, struct source_folder *folder, bool *ret_changed,
                 struct error *error);
+    /*
+     * The same for a folder that is watched, in which nothing has happened, but which is `unsure`:
+     * only the entries that may have become others without that. NULL: no folder is watched.
+     */
+    int (*load_unsure)(struct source *source, struct source_folder *folder, bool *ret_changed,
+                       struct error *error);
     /* Look at an entry for the first time. */
     int (*look)(struct source *source, struct source_folder *folder, struct source_entry *entry,
                 struct error *error);
@@ -43,14 +50,21 @@ struct source {
     bool poll;       /* as in source_options */
     uint64_t owners; /* see source_owners_changed */
     bool pending;    /* folders have become dirty and were not compared yet */
+    bool unreported; /* a refresh has found changes, and failed */
     size_t unsure;   /* how many folders are */
     _Atomic(const char *) warning; /* see source_warning */
     struct error broken;           /* why the current look can answer nothing; code 0: it can */
     void *folders;                 /* tsearch(3) tree of struct source_folder by path; owns them */
 
+    pthread_mutex_t suspects_lock;
+    struct map suspects; /* paths of folders with a file that was found changed when it was read */
+
     struct repository *repository;
     void *state; /* the backend's */
 };
+
+/* The record of the folder at `path`, if it was asked for, or NULL. */
+struct source_folder *source_known(const struct source *source, const char *path);
 
 /*
  * Every folder at or below `path` (without links: `real`) is to be compared. With the root for both
@@ -58,7 +72,10 @@ struct source {
  */
 void source_mark(struct source *source, const char *path, const char *real);
 
-/* Must the folder be compared at every look? */
+/* The same for many paths, with or without links, in one walk. */
+void source_mark_below(struct source *source, const struct map *paths);
+
+/* Is there anything in the folder to be compared at every look? */
 void source_set_unsure(struct source *source, struct source_folder *folder, bool unsure);
 
 extern const struct source_backend source_worktree;
@@ -79,6 +96,9 @@ bool folder_fail(struct source_folder *folder, int code, const struct error *why
  * was known of names whose type and object are the same. Returns true if any name or type differs.
  */
 bool folder_rename(struct source_folder *folder, struct source_entry *entries, size_t count);
+
+/* The entry of that name, or NULL. */
+struct source_entry *folder_entry(const struct source_folder *folder, const char *name);
 
 void source_entries_free(struct source_entry *entries, size_t count);
 

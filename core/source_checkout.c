@@ -106,12 +106,11 @@ static int apply_encoding(struct checkout *checkout, const git_oid *commit, cons
 static int take(const struct text *text, const char *path, struct spool *spool, size_t memory_limit,
                 struct content **ret_content, struct error *error)
 {
-    cleanup_content_writer struct content_writer *writer =
-        content_begin(spool, text->size, memory_limit);
-    int r;
+    cleanup_content_writer struct content_writer *writer = NULL;
+    int r = content_begin(spool, text->size, memory_limit, &writer);
 
-    if (!writer)
-        return error_errno(error, -ENOMEM, "%s", path);
+    if (r < 0)
+        return error_errno(error, r, "%s", path);
     r = content_append(writer, text->bytes, text->size, error);
     return r < 0 ? r : content_finish(&writer, ret_content, error);
 }

@@ -1,7 +1,9 @@
 #include "source_file.h"
+#include "source_acl.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -13,8 +15,13 @@
  * seconds on FAT), and write(2) stamps before it copies, so a write may follow a read under the
  * same stamp. A file whose ctime is younger than TRUST_AGE is therefore hashed when it is looked
  * at, and at every look until it is old enough; if the hash is the same, it is the same file, and
- * from then on its stamp is trusted. Folders are likewise listed again until theirs is old. Not
- * seen, as documented: stores through mmap before the file is unmapped.
+ * from then on its stamp is trusted. Folders are likewise listed again until theirs is old.
+ *
+ * Stores through mmap(2) move the stamp only where the page was clean. When someone who had a file
+ * open for writing has closed it, as inotify tells, its stamp does not count: the bytes are hashed.
+ * If they are others than those that were shown, it is another file, under the same stamp, so that
+ * nothing may be taken over from the one before by comparing stamps (`rewritten`). Not seen, as
+ * documented: such stores before the file is unmapped and closed.
  */
 static const int64_t TRUST_AGE = 2 * INT64_C(1000000000);
 
@@ -44,15 +51,15 @@ bool file_stamp_is_same(struct timespec a, struct timespec b)
     return a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec;
 }
 
-bool file_owner_is_same(const struct source_owner *owner, const struct stat *status)
+struct source_owner file_owner_of(const struct stat *status, mode_t denied)
 {
-    return owner->mode == (status->st_mode & 07777) && owner->uid == status->st_uid &&
-           owner->gid == status->st_gid;
+    return (struct source_owner){status->st_mode & 07777 & ~denied, status->st_uid, status->st_gid};
 }
 
-struct source_owner file_owner_of(const struct stat *status)
+static bool is_same_owner(const struct file *file, const struct stat *status)
 {
-    return (struct source_owner){status->st_mode & 07777, status->st_uid, status->st_gid};
+    return (file->owner.mode | file->identity.denied) == (status->st_mode & 07777) &&
+           file->owner.uid == status->st_uid && file->owner.gid == status->st_gid;
 }
 
 static bool is_same_file(const struct file *file, const struct stat *status)
@@ -61,7 +68,7 @@ static bool is_same_file(const struct file *file, const struct stat *status)
            file->identity.inode == status->st_ino && file->size == (uint64_t)status->st_size &&
            file_stamp_is_same(file->mtime, status->st_mtim) &&
            file_stamp_is_same(file->identity.change, status->st_ctim) &&
-           file_owner_is_same(&file->owner, status);
+           is_same_owner(file, status);
 }
 
 static int hash(int fd, uint64_t size, struct content_id *ret_id)
@@ -89,8 +96,8 @@ static int hash(int fd, uint64_t size, struct content_id *ret_id)
     return 0;
 }
 
-/* Set the file's identity and, if its stamp is too young, its hash. */
-static int identify(struct file *file, int fd)
+/* Set the file's identity and, if its stamp does not tell its bytes, its hash. */
+static int identify(struct file *file, int fd, const struct file *before)
 {
     uint64_t hashed = 0;
     int r = -ESTALE;
@@ -102,14 +109,17 @@ static int identify(struct file *file, int fd)
             return -errno;
         if (!S_ISREG(status.st_mode))
             return -ESTALE;
-        file->owner = file_owner_of(&status);
+        file->identity.denied = acl_denied(fd, status.st_mode);
+        file->owner = file_owner_of(&status, file->identity.denied);
         file->mtime = status.st_mtim;
         file->size = (uint64_t)status.st_size;
         file->identity.device = status.st_dev;
         file->identity.inode = status.st_ino;
+        file->identity.several = status.st_nlink > 1;
         file->identity.change = status.st_ctim;
         file->identity.trusted = file_stamp_is_old(status.st_ctim);
-        file->id_known = !file->identity.trusted;
+        file->identity.rewritten = before && is_same_file(before, &status);
+        file->id_known = !file->identity.trusted || file->identity.rewritten;
         hashed += file->size;
         r = file->id_known ? hash(fd, file->size, &file->id) : 0;
     }
@@ -125,7 +135,8 @@ static int fail(struct file *file, int code, const char *reason)
 }
 
 int file_take(struct source *source, const struct resolve_root *root, const char *path,
-              const char *real, struct file **ret_file, struct error *error)
+              const char *real, uint64_t written, const struct file *before, struct file **ret_file,
+              struct error *error)
 {
     cleanup_file struct file *file = file_new(source, path, real, NULL);
     /* Non-blocking: what was a regular file when it was listed may be a FIFO by now. */
@@ -135,13 +146,14 @@ int file_take(struct source *source, const struct resolve_root *root, const char
 
     if (!file)
         return error_errno(error, -ENOMEM, "%s", path);
+    atomic_init(&file->identity.written, written);
     if (fd < 0) {
         cleanup_fd int place = resolve_open(root, real, O_PATH | O_NOFOLLOW);
         /* O_PATH opens what may not be read, which is all that identify needs without a hash. */
-        if (place >= 0 && identify(file, place) == -EBADF)
+        if (place >= 0 && identify(file, place, NULL) == -EBADF)
             file->id_known = false;
     } else {
-        r = identify(file, fd);
+        r = identify(file, fd, before);
     }
     if (error_is_transient(r) && r != -ESTALE)
         return error_errno(error, r, "%s", path);
@@ -159,21 +171,23 @@ int file_take(struct source *source, const struct resolve_root *root, const char
 }
 
 bool file_is_unchanged(const struct resolve_root *root, struct file *file,
-                       const struct stat *status)
+                       const struct stat *status, uint64_t written)
 {
     struct content_id id;
 
     /* What failed is tried again: permissions may hang on more than the file itself. */
     if (file->failure || !is_same_file(file, status))
         return false;
-    if (file->identity.trusted)
+    if (file->identity.trusted && file->identity.written == written)
         return true;
 
     bool trusted = file_stamp_is_old(status->st_ctim);
     cleanup_fd int fd = resolve_open(root, file->real, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
-    if (fd < 0 || hash(fd, file->size, &id) < 0 || !content_id_equal(&id, &file->id))
+    if (fd < 0 || hash(fd, file->size, &id) < 0 || !file_has_shown(file, &id) ||
+        file->identity.denied != acl_denied(fd, status->st_mode))
         return false;
     file->identity.trusted = trusted;
+    file->identity.written = written;
     return true;
 }
 
@@ -224,9 +238,9 @@ int file_read(const struct resolve_root *root, const struct file *file, struct s
     int r = check_same(file, fd, error);
     if (r < 0)
         return r;
-    writer = content_begin(spool, file->size, memory_limit);
-    if (!writer)
-        return error_errno(error, -ENOMEM, "%s", file->path);
+    r = content_begin(spool, file->size, memory_limit, &writer);
+    if (r < 0)
+        return error_errno(error, r, "%s", file->path);
     r = read_all(fd, file, writer, error);
     if (r == 0)
         r = content_finish(&writer, &content, error);

@@ -1,21 +1,21 @@
 #include "source_watch.h"
+#include "source_backend.h"
+#include "source_mounts.h"
 
 #include <addonfs/cleanup.h>
+#include <addonfs/local.h>
 #include <addonfs/path.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <linux/magic.h>
-#include <poll.h>
 #include <search.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/inotify.h>
-#include <sys/vfs.h>
 
 enum {
-    /* IN_CLOSE_WRITE: who writes through mmap is seen at the latest when the file is closed. */
+    /* IN_CLOSE_WRITE: who writes through mmap is seen when the file is unmapped and closed. */
     EVENTS = IN_MODIFY | IN_ATTRIB | IN_CLOSE_WRITE | IN_CREATE | IN_DELETE | IN_MOVED_FROM |
              IN_MOVED_TO | IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR,
     EVENTS_OF_NAMES = IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO,
@@ -30,8 +30,8 @@ struct watched {
 
 struct watch {
     int fd;
-    int mounts;    /* /proc/self/mountinfo, which poll(2) tells changes of (proc(5)); or -1 */
-    void *watched; /* tsearch(3) tree of struct watched by descriptor; owns them */
+    struct mounts *mounts; /* or NULL */
+    void *watched;         /* tsearch(3) tree of struct watched by descriptor; owns them */
 };
 
 static int compare(const void *a, const void *b)
@@ -42,41 +42,27 @@ static int compare(const void *a, const void *b)
     return (left->descriptor > right->descriptor) - (left->descriptor < right->descriptor);
 }
 
-/* File systems on which others change files without our kernel knowing. */
-static bool is_shared(int fd)
+struct watch *watch_new(int fd, const char *path, const char **ret_warning)
 {
-    static const unsigned long kinds[] = {
-        NFS_SUPER_MAGIC,         SMB_SUPER_MAGIC,
-        CIFS_SUPER_MAGIC,        SMB2_SUPER_MAGIC,
-        FUSE_SUPER_MAGIC,        V9FS_MAGIC,
-        CEPH_SUPER_MAGIC,        AFS_SUPER_MAGIC,
-        CODA_SUPER_MAGIC,        0x786f4256 /* VirtualBox */,
-        0x01161970 /* GFS2 */,   0x7461636f /* OCFS2 */,
-        0x0bd00bd0 /* Lustre */, 0x47504653 /* GPFS */,
-    };
-    struct statfs status;
+    struct watch *watch = calloc(1, sizeof(*watch));
 
-    if (fstatfs(fd, &status) < 0)
-        return true;
-    for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
-        if (((unsigned long)status.f_type & 0xffffffff) == kinds[i])
-            return true;
-    }
-    return false;
-}
-
-struct watch *watch_new(int fd)
-{
-    struct watch *watch = is_shared(fd) ? NULL : calloc(1, sizeof(*watch));
-
+    *ret_warning = "inotify does not work here" WATCH_COMPARES;
     if (!watch)
         return NULL;
-    watch->fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
-    if (watch->fd < 0) {
+    if (!local_is(fd)) {
+        *ret_warning = "a file system that is not known to be of this host alone" WATCH_COMPARES;
         free(watch);
         return NULL;
     }
-    watch->mounts = open("/proc/self/mountinfo", O_RDONLY | O_CLOEXEC);
+    watch->fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+    if (watch->fd < 0) {
+        if (errno == EMFILE)
+            *ret_warning = "no more instances of inotify (sysctl "
+                           "fs.inotify.max_user_instances)" WATCH_COMPARES;
+        free(watch);
+        return NULL;
+    }
+    watch->mounts = mounts_new(path);
     return watch;
 }
 
@@ -86,8 +72,7 @@ void watch_free(struct watch *watch)
         return;
     tdestroy(watch->watched, free);
     close(watch->fd);
-    if (watch->mounts >= 0)
-        close(watch->mounts);
+    mounts_free(watch->mounts);
     free(watch);
 }
 
@@ -160,46 +145,57 @@ int watch_add(struct watch *watch, struct source_folder *folder, int fd)
     return 0;
 }
 
-/* A name in `folder` that is or was a folder now leads elsewhere. */
-static int report_moved(const struct source_folder *folder, const char *name,
-                        const struct watch_report *report)
+static int note(struct watch_report *report, const char *path, const char *name)
 {
-    cleanup_free char *path = *name ? path_join(folder->path, name) : strdup(folder->path);
-    cleanup_free char *real = *name ? path_join(folder->real, name) : strdup(folder->real);
+    cleanup_free char *joined = *name ? path_join(path, name) : NULL;
 
-    if (!path || !real)
+    if (*name && !joined)
         return -ENOMEM;
-    report->moved(report->context, path, real);
-    return 0;
+    return map_put(&report->moved, *name ? joined : path, report);
 }
 
-static int apply(struct watch *watch, const struct inotify_event *event,
-                 struct watch_report *report)
+/* A name in `folder` that is or was a folder now leads elsewhere, or (no name) the folder does. */
+static void note_moved(struct watch_report *report, const struct source_folder *folder,
+                       const char *name)
+{
+    int r = note(report, folder->path, name);
+
+    if (r == 0 && strcmp(folder->path, folder->real) != 0)
+        r = note(report, folder->real, name);
+    /* Without room to say which, it may be any. */
+    if (r < 0)
+        report->all = true;
+}
+
+static void apply(struct watch *watch, const struct inotify_event *event,
+                  struct watch_report *report)
 {
     const char *name = event->len > 0 ? event->name : "";
-    int r = 0;
 
     if (event->mask & IN_Q_OVERFLOW) {
         report->all = true;
-        return 0;
+        return;
     }
     struct watched *watched = find(watch, event->wd);
     if (!watched)
-        return 0;
+        return;
     bool moved = (event->mask & IN_ISDIR && event->mask & EVENTS_OF_NAMES) ||
                  event->mask & (IN_DELETE_SELF | IN_MOVE_SELF | IN_UNMOUNT | IN_IGNORED);
     report->any = true;
     for (struct source_folder *folder = watched->folders; folder; folder = folder->watch_next) {
         folder->dirty = true;
-        if (moved && r == 0)
-            r = report_moved(folder, name, report);
+        struct source_entry *written =
+            event->mask & IN_CLOSE_WRITE ? folder_entry(folder, name) : NULL;
+        if (written)
+            written->written = report->look;
+        if (moved)
+            note_moved(report, folder, name);
         /* The kernel has removed the watch. */
         if (event->mask & IN_IGNORED)
             folder->watched = 0;
     }
     if (event->mask & IN_IGNORED)
         forget(watch, watched);
-    return r;
 }
 
 int watch_descriptor(const struct watch *watch, int *ret_mounts)
@@ -217,31 +213,21 @@ int watch_descriptor(const struct watch *watch, int *ret_mounts)
     return steal_fd(&both);
 }
 
-/* What is mounted over a folder hides it without any event. */
-static bool mounts_have_changed(const struct watch *watch)
-{
-    struct pollfd poll_mounts = {.fd = watch->mounts, .events = POLLPRI};
-
-    return poll(&poll_mounts, 1, 0) > 0 && poll_mounts.revents & (POLLPRI | POLLERR);
-}
-
 int watch_drain(struct watch *watch, struct watch_report *report)
 {
     _Alignas(struct inotify_event) char buffer[BUFFER_SIZE];
-    int r = 0;
 
-    if (mounts_have_changed(watch))
+    if (watch->mounts && mounts_have_changed(watch->mounts))
         report->all = true;
     for (;;) {
         ssize_t n = read(watch->fd, buffer, sizeof(buffer));
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
-            return errno == EAGAIN ? r : -errno;
+            return errno == EAGAIN ? 0 : -errno;
         for (ssize_t at = 0; at < n;) {
             const struct inotify_event *event = (const void *)(buffer + at);
-            int failed = apply(watch, event, report);
-            r = r < 0 ? r : failed;
+            apply(watch, event, report);
             at += (ssize_t)(sizeof(*event) + event->len);
         }
     }

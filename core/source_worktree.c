@@ -1,4 +1,6 @@
+#include "source_acl.h"
 #include "source_file.h"
+#include "source_link.h"
 #include "source_watch.h"
 
 #include <addonfs/path.h>
@@ -10,17 +12,23 @@
 #include <string.h>
 
 /*
- * Which folders are compared at a look
+ * What is compared at a look
  *
- * With a watch, those that events have named, and those that are unsure: folders with links,
- * because what is behind a link changes elsewhere; folders with files that cannot be read, because
- * what they failed for may be elsewhere too. Folders that could not be listed have no watch and are
- * compared as well. Without a watch (polling) it is all of them.
+ * With a watch, the folders that events have named. Apart from these what is `unsure`: links,
+ * because what is behind a link changes elsewhere; files that cannot be read, because what they
+ * failed for may be elsewhere too; files with several names, because a write through another one
+ * is an event of that one's folder; and folders that cannot be listed, which have no watch. Of a
+ * folder that holds such an entry it is these entries alone. Without a watch (polling) it is every
+ * folder.
+ *
+ * A file that gets another name elsewhere has another ctime, and no event tells: it is `suspected`
+ * when it is read (source_read), and its folder compared at the next look.
  */
 
 struct worktree {
     struct resolve_root root;
     struct watch *watch; /* or NULL */
+    struct map links;    /* those that were followed in this look: see source_link.h */
 };
 
 static struct worktree *worktree_of(const struct source *source)
@@ -45,64 +53,107 @@ static void replace(struct source_entry *entry, struct file *file, bool *ret_cha
     *ret_changed = true;
 }
 
+/* The entry's `written`, or that of what a link leads to, whose folder was asked for as well. */
+static uint64_t written_of(const struct source *source, const struct source_entry *entry,
+                           const char *real)
+{
+    const char *slash = strrchr(real, '/');
+    cleanup_free char *parent = NULL;
+
+    if (!entry->linked)
+        return entry->written;
+    parent = slash ? strndup(real, (size_t)(slash - real)) : strdup("");
+    const struct source_folder *folder = parent ? source_known(source, parent) : NULL;
+    const struct source_entry *target =
+        folder ? folder_entry(folder, slash ? slash + 1 : real) : NULL;
+    return target ? target->written : 0;
+}
+
+/* `status` is of what lies at `real`; it counts only if the entry has a file that can be read. */
 static int look_at_file(struct source *source, struct source_folder *folder,
                         struct source_entry *entry, const char *real, const struct stat *status,
                         bool *ret_changed, struct error *error)
 {
-    cleanup_free char *path = path_join(folder->path, entry->name);
+    const struct resolve_root *root = &worktree_of(source)->root;
+    uint64_t written = written_of(source, entry, real);
+    cleanup_free char *path = NULL;
     struct file *file = NULL;
 
     if (entry->file && strcmp(entry->file->real, real) == 0 &&
-        file_is_unchanged(&worktree_of(source)->root, entry->file, status))
+        file_is_unchanged(root, entry->file, status, written)) {
+        if (entry->file->identity.several)
+            source_set_unsure(source, folder, true);
         return 0;
+    }
+    path = path_join(folder->path, entry->name);
     if (!path)
         return error_errno(error, -ENOMEM, "%s", entry->name);
-    int r = file_take(source, &worktree_of(source)->root, path, real, &file, error);
+    int r = file_take(source, root, path, real, written, entry->file, &file, error);
     if (r < 0)
         return r;
     /* What it failed for may pass without the folder changing. */
-    if (file->failure)
+    if (file->failure || file->identity.several)
         source_set_unsure(source, folder, true);
     replace(entry, file, ret_changed);
+    return 0;
+}
+
+/*
+ * A linked folder's path may lead to another folder by now although it is the same text: one above
+ * it was swapped where nobody could watch. Then nothing that was listed below it counts.
+ */
+static int compare_linked(struct source *source, const struct source_folder *folder,
+                          const struct source_entry *entry, const struct stat *status,
+                          struct error *error)
+{
+    cleanup_free char *path = path_join(folder->path, entry->name);
+
+    if (!path)
+        return error_errno(error, -ENOMEM, "%s", entry->name);
+    const struct source_folder *known = source_known(source, path);
+    if (known && !known->failure &&
+        (known->identity.device != status->st_dev || known->identity.inode != status->st_ino))
+        source_mark(source, path, entry->real);
     return 0;
 }
 
 static int look_at_link(struct source *source, struct source_folder *folder,
                         struct source_entry *entry, bool *ret_changed, struct error *error)
 {
-    cleanup_free char *real = NULL;
-    const char *reason = NULL;
+    const struct link *link = NULL;
+    const char *reason;
     char text[128];
-    struct stat status;
     enum source_kind before = entry->kind;
-    int r = resolve_link(&worktree_of(source)->root, folder->real, entry->name, &real, &status,
-                         &reason);
 
     entry->linked = true;
     source_set_unsure(source, folder, true);
-    if (error_is_transient(r))
-        return error_errno(error, r, "%s", entry->name);
-    if (r == 0 && S_ISREG(status.st_mode)) {
+    int r = link_follow(&worktree_of(source)->links, &worktree_of(source)->root, folder->real,
+                        entry->name, &link, error);
+    if (r < 0)
+        return r;
+    if (link->code == 0 && S_ISREG(link->status.st_mode)) {
         if (before != SOURCE_FILE) {
             source_entry_forget(entry);
             entry->linked = true;
         }
-        return look_at_file(source, folder, entry, real, &status, ret_changed, error);
+        return look_at_file(source, folder, entry, link->real, &link->status, ret_changed, error);
     }
-    if (r == 0 && S_ISDIR(status.st_mode)) {
-        if (before == SOURCE_FOLDER && strcmp(entry->real, real) == 0)
-            return 0;
+    if (link->code == 0 && S_ISDIR(link->status.st_mode)) {
+        if (before == SOURCE_FOLDER && strcmp(entry->real, link->real) == 0)
+            return compare_linked(source, folder, entry, &link->status, error);
         source_entry_forget(entry);
         entry->linked = true;
+        entry->real = strdup(link->real);
+        if (!entry->real)
+            return error_errno(error, -ENOMEM, "%s", entry->name);
         entry->kind = SOURCE_FOLDER;
-        entry->real = steal_pointer(&real);
         *ret_changed = true;
         return 0;
     }
-    if (r == 0)
+    if (link->code == 0)
         reason = "the link leads to what is neither a file nor a folder";
-    else if (!reason)
-        reason = strerror_r(-r, text, sizeof(text));
+    else
+        reason = link->reason ? link->reason : strerror_r(-link->code, text, sizeof(text));
     if (before == SOURCE_OTHER && strcmp(entry->reason, reason) == 0)
         return 0;
     source_entry_forget(entry);
@@ -126,6 +177,7 @@ static const char *kind_name(int type)
     }
 }
 
+/* `directory` is the folder's descriptor; only an entry with a file that can be read needs it. */
 static int look_again(struct source *source, int directory, struct source_folder *folder,
                       struct source_entry *entry, bool *ret_changed, struct error *error)
 {
@@ -150,7 +202,8 @@ static int look_again(struct source *source, int directory, struct source_folder
     if (!real)
         return error_errno(error, -ENOMEM, "%s", entry->name);
     /* Gone or of another kind since it was listed: file_take finds out and says so. */
-    if (fstatat(directory, entry->name, &status, AT_SYMLINK_NOFOLLOW) < 0)
+    if (entry->file && !entry->file->failure &&
+        fstatat(directory, entry->name, &status, AT_SYMLINK_NOFOLLOW) < 0)
         memset(&status, 0, sizeof(status));
     return look_at_file(source, folder, entry, real, &status, ret_changed, error);
 }
@@ -159,15 +212,14 @@ static int look(struct source *source, struct source_folder *folder, struct sour
                 struct error *error)
 {
     bool changed = false;
-    cleanup_fd int directory =
-        entry->type == DT_REG
-            ? resolve_open(&worktree_of(source)->root, folder->real, O_PATH | O_DIRECTORY)
-            : -1;
 
-    return look_again(source, directory, folder, entry, &changed, error);
+    return look_again(source, -1, folder, entry, &changed, error);
 }
 
-/* A file system that does not tell types in a listing: look, without entering a mount point. */
+/*
+ * A file system that does not tell types in a listing: look, without entering a mount point. A
+ * negative errno: not now.
+ */
 static int type_of(int directory, const char *name)
 {
     struct resolve_root here = {.fd = directory};
@@ -178,6 +230,8 @@ static int type_of(int directory, const char *name)
         return DT_LNK;
     if (fd == -EXDEV)
         return DT_DIR;
+    if (error_is_transient(fd))
+        return fd;
     return fd < 0 || fstat(fd, &status) < 0 ? DT_UNKNOWN : (int)IFTODT(status.st_mode);
 }
 
@@ -213,16 +267,14 @@ static int read_stream(DIR *stream, struct source_folder *folder, bool *ret_chan
             }
             entries = more;
         }
-        entries[count] = (struct source_entry){
-            .name = strdup(found->d_name),
-            .type =
-                found->d_type == DT_UNKNOWN ? type_of(dirfd(stream), found->d_name) : found->d_type,
-        };
-        if (!entries[count].name) {
+        int type =
+            found->d_type == DT_UNKNOWN ? type_of(dirfd(stream), found->d_name) : found->d_type;
+        char *name = type < 0 ? NULL : strdup(found->d_name);
+        if (!name) {
             source_entries_free(entries, count);
-            return -ENOMEM;
+            return type < 0 ? type : -ENOMEM;
         }
-        count++;
+        entries[count++] = (struct source_entry){.name = name, .type = type};
     }
     if (folder_rename(folder, entries, count))
         *ret_changed = true;
@@ -264,6 +316,7 @@ static int list(struct source *source, struct source_folder *folder, int fd, boo
         return -EPERM;
     if (!is_same_listing(folder, &status)) {
         bool trusted = file_stamp_is_old(status.st_ctim);
+        mode_t denied = acl_denied(fd, status.st_mode);
         r = read_names(fd, folder, ret_changed);
         if (r < 0)
             return r;
@@ -271,9 +324,10 @@ static int list(struct source *source, struct source_folder *folder, int fd, boo
         folder->identity.inode = status.st_ino;
         folder->identity.modification = status.st_mtim;
         folder->identity.change = status.st_ctim;
+        folder->identity.denied = denied;
         folder->identity.trusted = trusted;
     }
-    if (folder_own(source, folder, file_owner_of(&status)))
+    if (folder_own(source, folder, file_owner_of(&status, folder->identity.denied)))
         *ret_changed = true;
     if (folder->failure) {
         folder->failure = 0;
@@ -312,11 +366,9 @@ static int watch(struct source *source, struct source_folder *folder, int fd)
         return r;
     if (r == -ENOSPC)
         watch_no_more(source, "more folders than inotify watches (sysctl "
-                              "fs.inotify.max_user_watches): changes are looked for by comparing "
-                              "all files at every look");
+                              "fs.inotify.max_user_watches)" WATCH_COMPARES);
     else if (r < 0)
-        watch_no_more(source, "inotify does not work here: changes are looked for by comparing "
-                              "all files at every look");
+        watch_no_more(source, "inotify does not work here" WATCH_COMPARES);
     return 0;
 }
 
@@ -335,10 +387,12 @@ static int load(struct source *source, struct source_folder *folder, bool *ret_c
         if (entry->kind != SOURCE_UNSEEN)
             r = look_again(source, fd, folder, entry, ret_changed, error);
     }
-    if (r < 0)
-        unwatch(source, folder);
-    if (r == 0 || (error_is_transient(r) && r != -ESTALE))
-        return r < 0 ? error_errno(error, r, "%s", folder->path) : 0;
+    if (r == 0)
+        return 0;
+    unwatch(source, folder);
+    source_set_unsure(source, folder, true);
+    if (error_is_transient(r) && r != -ESTALE)
+        return error_errno(error, r, "%s", folder->path);
 
     struct error why;
     if (r == -EXDEV)
@@ -352,27 +406,46 @@ static int load(struct source *source, struct source_folder *folder, bool *ret_c
     return 0;
 }
 
-static void mark_moved(void *context, const char *path, const char *real)
+static int load_unsure(struct source *source, struct source_folder *folder, bool *ret_changed,
+                       struct error *error)
 {
-    source_mark(context, path, real);
+    cleanup_fd int fd = -1;
+    int r = 0;
+
+    source_set_unsure(source, folder, false);
+    for (size_t i = 0; r == 0 && i < folder->count; i++) {
+        struct source_entry *entry = &folder->entries[i];
+        bool several = entry->file && entry->file->identity.several;
+        if (!entry->linked && !several && !(entry->file && entry->file->failure))
+            continue;
+        if (several && fd < 0)
+            fd = resolve_open(&worktree_of(source)->root, folder->real, O_PATH | O_DIRECTORY);
+        r = look_again(source, fd, folder, entry, ret_changed, error);
+    }
+    if (r < 0)
+        source_set_unsure(source, folder, true);
+    return r;
 }
 
 static int begin(struct source *source, struct error *error)
 {
     struct worktree *worktree = worktree_of(source);
-    struct watch_report report = {.moved = mark_moved, .context = source};
+    struct watch_report report = {.look = source->look};
 
+    (void)error;
+    link_forget_all(&worktree->links);
     if (!worktree->watch)
         return 0;
     int r = watch_drain(worktree->watch, &report);
-    if (r == -ENOMEM)
-        return error_errno(error, r, "%s", source_path(source));
-    if (r < 0)
-        watch_no_more(source, "inotify does not work here: changes are looked for by comparing "
-                              "all files at every look");
+    /* What was read until it failed is nowhere else. */
     if (report.all)
         source_mark(source, "", "");
+    else if (report.moved.count > 0)
+        source_mark_below(source, &report.moved);
+    map_clear(&report.moved, NULL);
     source->pending = source->pending || report.any;
+    if (r < 0)
+        watch_no_more(source, "inotify does not work here" WATCH_COMPARES);
     return 0;
 }
 
@@ -399,6 +472,7 @@ static void close_worktree(struct source *source)
 
     if (!worktree)
         return;
+    link_forget_all(&worktree->links);
     watch_free(worktree->watch);
     close(worktree->root.fd);
     free(worktree);
@@ -435,15 +509,21 @@ int source_worktree_open(struct source *source, struct error *error)
     if (test == -ENOSYS || test == -EPERM)
         return error_errno(error, test, "%s: openat2 is not allowed here (Linux 5.6 or later)",
                            source_path(source));
-    if (!source->poll && test >= 0)
-        worktree->watch = watch_new(test);
-    source->poll = worktree->watch == NULL;
+    if (test < 0)
+        return error_errno(error, test, "%s", source_path(source));
+    if (source->poll)
+        return 0;
+    const char *warning;
+    worktree->watch = watch_new(test, source_path(source), &warning);
+    if (!worktree->watch)
+        watch_no_more(source, warning);
     return 0;
 }
 
 const struct source_backend source_worktree = {
     .begin = begin,
     .load = load,
+    .load_unsure = load_unsure,
     .look = look,
     .read = read_file,
     .wait = await,

@@ -79,14 +79,22 @@ int view_look(struct view *view, struct generation **ret_generation, struct erro
     return r;
 }
 
-int view_body(struct view *view, struct entry *entry, struct body **ret_body, struct error *error)
+int view_body(struct view *view, struct entry *entry, const _Atomic bool *interrupted,
+              struct body **ret_body, struct error *error)
 {
-    return entry_body(entry, &view->origin, &view->next_number, ret_body, error);
+    struct origin origin = view->origin;
+
+    origin.interrupted = interrupted;
+    return entry_body(entry, &origin, &view->next_number, ret_body, error);
 }
 
-int view_open_body(struct view *view, struct body *body, struct error *error)
+int view_open_body(struct view *view, struct body *body, const _Atomic bool *interrupted,
+                   struct error *error)
 {
-    return body_open(body, &view->origin, error);
+    struct origin origin = view->origin;
+
+    origin.interrupted = interrupted;
+    return body_open(body, &origin, error);
 }
 
 uint64_t view_number(struct view *view)
@@ -121,7 +129,7 @@ static int examine(struct view *view, struct entry *entry, const char *path,
                    : 0;
     if (entry->kind == ENTRY_FOLDER)
         return 0;
-    int r = view_body(view, entry, &body, error);
+    int r = view_body(view, entry, NULL, &body, error);
     size_t known = problems->count;
     if (r == 0 && entry->kind == ENTRY_ZIP)
         r = bundle_problems(entry->bundle, &view->origin, path, problems);
@@ -185,13 +193,37 @@ void view_on_dropped(struct view *view,
     view->commits.dropped_context = view->snapshots.dropped_context = context;
 }
 
+/*
+ * A reader of an archive should find its streams at hand. Bringing them into the spool ahead is
+ * worth it for an addon as they are; more would only wear the disk.
+ */
+enum { SECURED_AHEAD = 1 << 28 };
+
+/* Secure the zips below `entry`, up to `*left` bytes. */
+static void secure_ahead(struct view *view, struct entry *entry, uint64_t *left)
+{
+    cleanup_body struct body *body = NULL;
+
+    for (size_t i = 0; i < entry->count; i++)
+        secure_ahead(view, entry->children[i], left);
+    if (entry->kind != ENTRY_ZIP || entry->failure ||
+        view_body(view, entry, NULL, &body, NULL) < 0 || body_failure(body) ||
+        body_size(body) > *left)
+        return;
+    *left -= body_size(body);
+    if (view_open_body(view, body, NULL, NULL) == 0)
+        body_close(body);
+}
+
 static void *prepare(void *argument)
 {
     struct view *view = argument;
     cleanup_generation struct generation *generation = NULL;
     struct problems problems = {0};
+    uint64_t left = SECURED_AHEAD;
 
-    (void)view_problems(view, &generation, &problems, NULL);
+    if (view_problems(view, &generation, &problems, NULL) == 0)
+        secure_ahead(view, generation->root, &left);
     problems_clear(&problems);
     return NULL;
 }
@@ -219,10 +251,9 @@ static int open_members(struct view *view, const struct view_options *options)
     cleanup_free char *folder = NULL;
     char codec[64];
 
-    deflate_codec(level, codec, sizeof(codec));
     if (!options->no_cache) {
         folder = options->cache_folder ? strdup(options->cache_folder) : cache_default_folder();
-        if (!folder)
+        if (!folder || deflate_codec(level, codec, sizeof(codec)) < 0)
             return -ENOMEM;
         view->cache = cache_open(
             folder, options->cache_size ? options->cache_size : CACHE_SIZE_DEFAULT, codec);
@@ -230,6 +261,8 @@ static int open_members(struct view *view, const struct view_options *options)
             return -ENOMEM;
     }
     view->spool = spool_new(NULL);
+    if (view->spool)
+        spool_set_stop(view->spool, &view->stop);
     view->members = view->spool ? members_new(view->spool, view->cache, level) : NULL;
     view->origin.spool = view->spool;
     view->origin.members = view->members;
@@ -270,12 +303,17 @@ int view_open(const struct view_options *options, struct view **ret_view, struct
     return 0;
 }
 
+void view_stop(struct view *view)
+{
+    atomic_store(&view->stop, true);
+}
+
 void view_close(struct view *view)
 {
     if (!view)
         return;
+    view_stop(view);
     view_watcher_end(view);
-    atomic_store(&view->stop, true);
     if (view->prepares)
         pthread_join(view->preparation, NULL);
     generation_unref(view->current);

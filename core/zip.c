@@ -228,40 +228,51 @@ static bool is_ascii(const char *name)
     return true;
 }
 
-/*
- * Is there a component "", "." or ".."? One between '/' alone is also one between '/' and '\', so
- * this finds what either kind of reader would; Windows takes a name with '\' first for absolute.
- */
-static bool has_bad_component(const char *name)
-{
-    size_t length = 0;
-    size_t dots = 0;
+/* What a name is like, found out in one pass: there may be very many. */
+struct name_facts {
+    size_t length;
+    bool ascii;
+    bool bad_component;
+};
 
-    for (;; name++) {
-        if (*name != '/' && *name != '\\' && *name != '\0') {
-            length++;
-            dots += *name == '.';
+/*
+ * A component "", "." or ".." is bad. One between '/' alone is also one between '/' and '\\', so
+ * this finds what either kind of reader would; Windows takes a name with '\\' first for absolute.
+ */
+static struct name_facts look_at_name(const char *name)
+{
+    struct name_facts facts = {.ascii = true};
+    const char *component = name;
+    const char *at = name;
+
+    for (;; at++) {
+        if ((unsigned char)*at >= 0x80)
+            facts.ascii = false;
+        if (*at != '/' && *at != '\\' && *at != '\0')
             continue;
-        }
-        if (length == 0 || (length <= 2 && dots == length))
-            return true;
-        if (*name == '\0')
-            return false;
-        length = dots = 0;
+        size_t length = (size_t)(at - component);
+        if (length == 0 || (length <= 2 && component[0] == '.' && component[length - 1] == '.'))
+            facts.bad_component = true;
+        if (*at == '\0')
+            break;
+        component = at + 1;
     }
+    facts.length = (size_t)(at - name);
+    return facts;
 }
 
 bool zip_name_ok(const char *name, const char **ret_reason)
 {
+    struct name_facts facts = look_at_name(name);
     const char *reason = NULL;
 
-    if (*name == '\0')
+    if (facts.length == 0)
         reason = "an empty name cannot be a ZIP member's";
-    else if (strlen(name) > NAME_LIMIT)
+    else if (facts.length > NAME_LIMIT)
         reason = "the name is too long for a ZIP member";
-    else if (!is_ascii(name) && !error_is_utf8(name, strlen(name))) /* ASCII first: it is fast */
+    else if (!facts.ascii && !error_is_utf8(name, facts.length))
         reason = "the name is not UTF-8, which a ZIP member's must be";
-    else if (has_bad_component(name))
+    else if (facts.bad_component)
         reason = "the name could lead out of the folder it is unpacked in";
     if (reason && ret_reason)
         *ret_reason = reason;

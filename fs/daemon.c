@@ -131,7 +131,7 @@ static int mount_with_help(const struct daemon *daemon, struct fuse_session *ses
 }
 
 /* Requests that wait for compression hold a thread each: no other may wait for one of them. */
-enum { THREAD_LIMIT = 512, IDLE_THREADS = 10 };
+enum { THREAD_LIMIT = 4096, IDLE_THREADS = 10 };
 
 static int loop(struct fuse_session *session)
 {

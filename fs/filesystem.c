@@ -87,6 +87,18 @@ static void report(struct filesystem *filesystem, const char *path, const char *
         log_line(warning ? LOG_WARNING : LOG_ERR, "%s: %s", path, reason);
 }
 
+int filesystem_open(struct filesystem *filesystem, const struct inode *inode,
+                    const _Atomic bool *interrupted)
+{
+    struct error error = {0};
+    int r = view_open_body(filesystem->view, inode->body, interrupted, &error);
+
+    /* Outdated is no fault: the name is looked up again. */
+    if (r < 0 && r != -ESTALE && r != -EINTR && r != -ECANCELED && !body_failure(inode->body))
+        report(filesystem, "", error.text, false);
+    return r;
+}
+
 /* What the view has to say may come at any time. */
 static void report_warnings(struct filesystem *filesystem)
 {
@@ -126,6 +138,9 @@ void filesystem_begin(struct filesystem *filesystem, struct fuse_session *sessio
 void filesystem_end(struct filesystem *filesystem)
 {
     struct reaper *reaper;
+
+    /* Nobody is kept waiting by a compression that is for nothing. */
+    view_stop(filesystem->view);
     {
         cleanup_lock(&filesystem->lock);
         reaper = filesystem->reaper;
@@ -315,15 +330,16 @@ static int find_frozen_folder(struct filesystem *filesystem, struct generation *
 }
 
 /* -ESTALE from a body means that the source has moved on. */
-static int find_body(struct filesystem *filesystem, struct entry *entry, struct found *found)
+static int find_body(struct filesystem *filesystem, struct entry *entry,
+                     const _Atomic bool *interrupted, struct found *found)
 {
     cleanup_body struct body *body = NULL;
     struct error error = {0};
 
-    int r = view_body(filesystem->view, entry, &body, &error);
+    int r = view_body(filesystem->view, entry, interrupted, &body, &error);
     if (r < 0)
         return r;
-    if (body_failure(body))
+    if (body_failure(body) && body_is_news(body))
         report_entry(filesystem, entry, body);
     struct inode *inode = inode_new(INODE_BODY, body_number(body));
     if (!inode)
@@ -344,7 +360,8 @@ static int cannot_list(struct filesystem *filesystem, const struct entry *folder
 
 /* One attempt; `*ret_again`: the source has moved on meanwhile. */
 static int find_live_once(struct filesystem *filesystem, const struct inode *parent,
-                          const char *name, struct found *found, bool *ret_again)
+                          const char *name, const _Atomic bool *interrupted, struct found *found,
+                          bool *ret_again)
 {
     cleanup_generation struct generation *generation = NULL;
     struct entry *folder = NULL;
@@ -359,21 +376,21 @@ static int find_live_once(struct filesystem *filesystem, const struct inode *par
         return -ENOENT;
     if (entry->kind == ENTRY_FOLDER)
         return find_live_folder(filesystem, parent, entry, found);
-    r = find_body(filesystem, entry, found);
+    r = find_body(filesystem, entry, interrupted, found);
     *ret_again = r == -ESTALE;
     return r;
 }
 
 /* Until nothing changes while it is looked at. */
 static int find_live(struct filesystem *filesystem, const struct inode *parent, const char *name,
-                     struct found *found)
+                     const _Atomic bool *interrupted, struct found *found)
 {
     struct timespec now;
     time_t end = 0;
 
     for (;;) {
         bool again = false;
-        int r = find_live_once(filesystem, parent, name, found, &again);
+        int r = find_live_once(filesystem, parent, name, interrupted, found, &again);
         if (!again)
             return r;
         clock_gettime(CLOCK_MONOTONIC, &now);
@@ -387,7 +404,7 @@ static int find_live(struct filesystem *filesystem, const struct inode *parent, 
 }
 
 static int find_frozen(struct filesystem *filesystem, const struct inode *parent, const char *name,
-                       struct found *found)
+                       const _Atomic bool *interrupted, struct found *found)
 {
     const struct entry *folder = parent->entry;
 
@@ -400,7 +417,7 @@ static int find_frozen(struct filesystem *filesystem, const struct inode *parent
     }
     if (entry->kind == ENTRY_FOLDER)
         return find_frozen_folder(filesystem, parent->generation, entry, found);
-    int r = find_body(filesystem, entry, found);
+    int r = find_body(filesystem, entry, interrupted, found);
     found->name_lasts = r == 0 && found->status_lasts;
     return r == -ESTALE ? -EIO : r;
 }
@@ -505,7 +522,7 @@ static int find_name(struct filesystem *filesystem, const char *folder, const ch
 
 /* In the root stand live names, the control folder, and the names that the view has. */
 static int find_in_root(struct filesystem *filesystem, const struct inode *root, const char *name,
-                        struct found *found)
+                        const _Atomic bool *interrupted, struct found *found)
 {
     if (strcmp(name, control_name) == 0) {
         found->inode = filesystem_inode(filesystem, CONTROL_NUMBER);
@@ -513,7 +530,7 @@ static int find_in_root(struct filesystem *filesystem, const struct inode *root,
                                                 &found->status_lasts)
                             : -ENOMEM;
     }
-    int r = find_live(filesystem, root, name, found);
+    int r = find_live(filesystem, root, name, interrupted, found);
     return r == -ENOENT && filesystem_shows_all(filesystem) ? find_name(filesystem, "", name, found)
                                                             : r;
 }
@@ -534,17 +551,18 @@ static int find_in_control(struct filesystem *filesystem, const char *name, stru
 }
 
 int filesystem_lookup(struct filesystem *filesystem, const struct inode *parent, const char *name,
-                      struct found *found)
+                      const _Atomic bool *interrupted, struct found *found)
 {
     report_warnings(filesystem);
     switch (parent->kind) {
     case INODE_CONTROL:
         return find_in_control(filesystem, name, found);
     case INODE_FOLDER:
-        return parent->number == FUSE_ROOT_ID ? find_in_root(filesystem, parent, name, found)
-                                              : find_live(filesystem, parent, name, found);
+        return parent->number == FUSE_ROOT_ID
+                   ? find_in_root(filesystem, parent, name, interrupted, found)
+                   : find_live(filesystem, parent, name, interrupted, found);
     case INODE_FROZEN:
-        return find_frozen(filesystem, parent, name, found);
+        return find_frozen(filesystem, parent, name, interrupted, found);
     case INODE_NAMES:
         return find_name(filesystem, parent->path, name, found);
     default:

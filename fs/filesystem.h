@@ -70,10 +70,10 @@ struct found {
 
 /*
  * What `name` leads to in `parent` now. -ENOENT (name_lasts tells whether that stays so), -ESTALE,
- * -EIO, -ENOMEM.
+ * -EIO, -ENOMEM. -EINTR: `*interrupted` has become true before long work was done.
  */
 int filesystem_lookup(struct filesystem *filesystem, const struct inode *parent, const char *name,
-                      struct found *found);
+                      const _Atomic bool *interrupted, struct found *found);
 
 /* Attributes as of now, and whether they stay so. Errors as filesystem_folder. */
 int filesystem_status(struct filesystem *filesystem, const struct inode *inode,
@@ -86,6 +86,10 @@ int filesystem_folder(struct filesystem *filesystem, const struct inode *inode,
 
 /* Does the root show more than what is live: refs, commits, snapshots, the control folder? */
 bool filesystem_shows_all(const struct filesystem *filesystem);
+
+/* Secure the bytes of a body's inode; to be given back with body_close. Errors as body_open. */
+int filesystem_open(struct filesystem *filesystem, const struct inode *inode,
+                    const _Atomic bool *interrupted);
 
 /* Where a link leads now; the caller frees it. -EINVAL: no link; -ESTALE: it has gone. */
 int filesystem_readlink(struct filesystem *filesystem, const struct inode *inode,

@@ -1,4 +1,5 @@
 #include "operations.h"
+#include "interrupt.h"
 #include "log.h"
 #include "parent.h"
 
@@ -36,8 +37,11 @@ static void on_lookup(fuse_req_t request, fuse_ino_t parent_number, const char *
     cleanup_inode struct inode *parent = filesystem_inode(filesystem, parent_number);
     struct found found = {.inode = NULL};
     struct fuse_entry_param reply = {0};
+    _Atomic bool interrupted = false;
 
-    int r = parent ? filesystem_lookup(filesystem, parent, name, &found) : -ESTALE;
+    interrupt_begin(request, &interrupted);
+    int r = parent ? filesystem_lookup(filesystem, parent, name, &interrupted, &found) : -ESTALE;
+    interrupt_end(request);
     cleanup_inode struct inode *inode = found.inode;
     /* A live name is asked for on every use, an absent one too. */
     reply.entry_timeout = found.name_lasts ? FOREVER : 0;
@@ -289,18 +293,21 @@ static void on_open(fuse_req_t request, fuse_ino_t number, struct fuse_file_info
     struct filesystem *filesystem = filesystem_of(request);
     cleanup_inode struct inode *inode = filesystem_inode(filesystem, number);
     struct waiter *waiter = NULL;
+    _Atomic bool interrupted = false;
     int r = 0;
 
+    interrupt_begin(request, &interrupted);
     if (!inode)
         r = -ESTALE;
     else if ((info->flags & O_ACCMODE) != O_RDONLY)
         r = -EROFS;
     else if (inode->kind == INODE_BODY)
-        r = view_open_body(filesystem->view, inode->body, NULL);
+        r = filesystem_open(filesystem, inode, &interrupted);
     else if (inode->kind == INODE_GENERATION)
         r = waiting_open(&filesystem->waiting, &waiter);
     else if (inode->kind != INODE_TEXT)
         r = -EISDIR;
+    interrupt_end(request);
     if (r < 0) {
         reply_error(request, r);
         return;

@@ -1,7 +1,8 @@
 #!/bin/sh
-# deps.sh [build|test|lint]: install what addonfs needs and this machine lacks.
+# deps.sh [build|test|lint|bench]: install what addonfs needs and this machine lacks.
 #
-# build: to build and run it; test: also what the tests use; lint: also what `make lint` uses.
+# build: to build and run it; test: also what the tests use; lint: also what `make lint` uses;
+# bench: what tests use, and what `make bench` draws with.
 # What is missing is found by looking for the thing itself, not by asking a package database. When
 # nothing is missing this needs neither network nor root, changes nothing and says nothing.
 set -u
@@ -37,6 +38,7 @@ test  command   unshare       util-linux          util-linux            util-lin
 lint  command   clang-format  clang-format        clang-tools-extra     clang
 lint  command   clang-tidy    clang-tidy          clang-tools-extra     clang
 lint  command   cppcheck      cppcheck            cppcheck              cppcheck
+bench command   gnuplot       gnuplot-nox         gnuplot               gnuplot
 '
 
 fail() {
@@ -95,7 +97,8 @@ case ${1:-build} in
 build) scopes='build' ;;
 test) scopes='build test' ;;
 lint) scopes='build test lint' ;;
-*) fail "unknown scope '$1': it is build, test or lint" ;;
+bench) scopes='build test bench' ;;
+*) fail "unknown scope '$1': it is build, test, lint or bench" ;;
 esac
 
 names=$(missing name)

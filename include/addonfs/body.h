@@ -64,10 +64,19 @@ void body_id(struct body *body, struct content_id *ret_id);
 /* Why it cannot be read, or NULL. */
 const char *body_failure(const struct body *body);
 
+/* Is this the first time that it is asked? So that what is wrong with it is told once. */
+bool body_is_news(struct body *body);
+
 /*
- * Secure the bytes. -EIO: unreadable, or no longer readable; -ESTALE: the source has changed and
- * the bytes cannot be had any more; -ENOSPC, -ENOMEM: no room. Opens nest; each needs its
- * body_close.
+ * Is it a zip that had to be laid out anew (see bundle_secure), in another size? It can never be
+ * opened; another body takes its place.
+ */
+bool body_is_outdated(const struct body *body);
+
+/*
+ * Secure the bytes. -EIO: unreadable, or no longer readable; -ESTALE: the source has changed, or
+ * the body is outdated, and the bytes cannot be had any more; -ENOSPC, -ENOMEM: no room. Opens
+ * nest; each needs its body_close.
  */
 int body_open(struct body *body, const struct origin *origin, struct error *error);
 void body_close(struct body *body);

@@ -3,7 +3,7 @@
  *
  * A bundle is the list of files that a zip is made of. `bundle_compose` compresses those that are
  * not compressed yet and lays the archive out; a bundle that nobody looks at costs nothing.
- * Whatever is composed once stays so: a bundle is one state of the source for ever.
+ * Whatever is composed and secured once stays so: a bundle is one state of the source for ever.
  *
  * Fail closed: one member that cannot be read makes the bundle unreadable (-EIO), unless the origin
  * says to skip such members. Failures are not remembered: the next call tries the failed members
@@ -27,11 +27,18 @@ struct origin {
     struct source *source;
     struct spool *spool;
     struct members *members;
-    struct cache *cache;      /* or NULL */
-    int level;                /* of compression */
-    bool skip_problems;       /* leave out what cannot be read, knowingly */
-    const _Atomic bool *stop; /* long work ends early when this becomes true; or NULL */
+    struct cache *cache;             /* or NULL */
+    int level;                       /* of compression */
+    bool skip_problems;              /* leave out what cannot be read, knowingly */
+    const _Atomic bool *stop;        /* long work ends early when this becomes true; or NULL */
+    const _Atomic bool *interrupted; /* the same for one who has asked for it; or NULL */
 };
+
+/* Is long work to end? -ECANCELED, -EINTR, or 0. */
+int origin_check(const struct origin *origin);
+
+/* Take a lock that is held during long work, unless that is to end (errors as origin_check). */
+int origin_lock(const struct origin *origin, pthread_mutex_t *lock);
 
 struct bundle_member {
     const char *name;  /* in the archive; in the bundle's pool of names */
@@ -74,15 +81,17 @@ bool bundle_equal(const struct bundle *a, const struct bundle *b);
 int bundle_compose(struct bundle *bundle, const struct origin *origin, struct error *error);
 
 /*
- * See that no read can fail: every stream lies in the spool. Only after bundle_compose. -ESTALE:
- * one must be made again, and its file has changed; -ENOSPC, -EIO, …
+ * See that no read can fail: every stream lies in the spool. Only after bundle_compose. A stream
+ * that the cache has lost, and that comes out in another size when it is made again, changes the
+ * layout: then bundle_size says something else than before. -ESTALE: one must be made again, and
+ * its file has changed; -ENOSPC, -EIO, …
  */
 int bundle_secure(struct bundle *bundle, const struct origin *origin, struct error *error);
 
 /* What tells its members' names, modes and bytes from others. Only after bundle_compose. */
 void bundle_id(const struct bundle *bundle, struct content_id *ret_id);
 
-/* Bytes of the archive. Only after bundle_compose has answered 0. */
+/* Bytes of the archive. Only after bundle_compose has answered 0; for good after bundle_secure. */
 uint64_t bundle_size(const struct bundle *bundle);
 
 /* Read a range of the archive, as zip_read does. Only after bundle_secure. */

@@ -9,11 +9,14 @@
  *
  * where the codec says which compressor made the stream, at which level: other bytes, another key.
  *
- * The cache never changes what is served and never fails a request. Every row and every stream
+ * The cache never changes the content that is served and never fails a request. (A ZIP's
+ * layout is made of the sizes that it knows; should a stream be lost and come out in another size,
+ * the ZIP is laid out anew: see bundle_secure.) Every row and every stream
  * carries a checksum, bound to its key and verified when it is loaded; a bad one is a miss, and is
  * deleted. Whatever else goes wrong (a full disk, a read-only folder, a damaged database, a foreign
- * file) ends the use of the cache with one warning (cache_fault). A damaged database is set aside
- * as `members.sqlite.damaged`, and the next one to open the cache begins anew.
+ * file, a folder that hosts share) ends the use of the cache with one warning (cache_fault). A
+ * damaged database is set aside as `members.sqlite.damaged`, and the next one to open the cache
+ * begins anew.
  *
  * Reading is done in transactions of a thread's own, each on its own connection. Writing is done by
  * one thread of the cache, behind everybody's back:
@@ -60,7 +63,8 @@ struct cache_member {
 char *cache_default_folder(void);
 
 /*
- * Open the cache in `folder`, which is made if need be, and must be ours, of mode 0700 and no link.
+ * Open the cache in `folder`, which is made if need be, and must be ours, of mode 0700, no link
+ * (links may lead to it) and on a file system of this host alone (local_is).
  * `size`: bytes of streams to keep; the least recently used go first. Returns NULL only without
  * memory: a cache that cannot be used has a cache_fault and is empty for ever.
  */
@@ -104,6 +108,12 @@ void cache_put_note(struct cache *cache, const struct content_id *key, const voi
 /* Remember what a fingerprint's content is. */
 void cache_put_alias(struct cache *cache, const struct content_id *key,
                      const struct content_id *id);
+
+/*
+ * Forget a member whose stream is not to be had again, and could only mislead: by its id, and by
+ * where the cache had the stream. One that has been written meanwhile stays.
+ */
+void cache_drop_member(struct cache *cache, const struct content_id *id, int64_t stream);
 
 /* A member to be written. `read` copies a range of its stream, `release` is called at the end. */
 struct cache_put {

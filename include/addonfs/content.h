@@ -4,7 +4,7 @@
  * A content is fed by the source, then finished; from then on it is immutable and may be read from
  * any thread. Up to `memory_limit` bytes it lives in memory, beyond that in the spool.
  *
- *     struct content_writer *writer = content_begin(spool, size, CONTENT_MEMORY_LIMIT);
+ *     r = content_begin(spool, size, CONTENT_MEMORY_LIMIT, &writer);
  *     while (…)
  *         r = content_append(writer, bytes, n, &error);
  *     r = content_finish(&writer, &content, &error);
@@ -28,15 +28,22 @@ struct content {
     uint64_t size;
     void *bytes;         /* all of it, or NULL when it is in the spool */
     struct spool *spool; /* not owned */
-    uint64_t spool_offset;
+    uint64_t extent;     /* of the spool, or SPOOL_NOWHERE */
 };
 
 struct content_writer;
 
-/* Start a content of exactly `size` bytes. `spool` must outlive it. NULL without memory. */
-struct content_writer *content_begin(struct spool *spool, uint64_t size, size_t memory_limit);
+/*
+ * Start a content of exactly `size` bytes. `spool` must outlive it. -ENOMEM; -EFBIG: more than any
+ * file can have.
+ */
+int content_begin(struct spool *spool, uint64_t size, size_t memory_limit,
+                  struct content_writer **ret_writer);
 
-/* Take more bytes in. -ESTALE: they are more than was said, the file has grown meanwhile. */
+/*
+ * Take more bytes in. -ESTALE: they are more than was said, the file has grown meanwhile.
+ * -ECANCELED: see spool_set_stop.
+ */
 int content_append(struct content_writer *writer, const void *bytes, size_t size,
                    struct error *error);
 

@@ -28,8 +28,9 @@ struct deflate;
 #define DEFLATE_LEVEL_MAX 12
 
 /*
- * What the bytes of a stream hang on besides the content: libraries, their versions and the level,
- * as a word. Returns its length, as snprintf does.
+ * What the bytes of a stream hang on besides the content, as a word: libraries, their versions, the
+ * level, and a checksum of what they make of some bytes. Takes milliseconds. Returns the word's
+ * length, as snprintf does, or -ENOMEM.
  */
 int deflate_codec(int level, char *text, size_t room);
 

@@ -101,8 +101,8 @@ int entry_find(struct entry *root, const char *path, struct entry **ret_entry);
 /*
  * The body of a file or a zip, with a reference for the caller. A zip that has the same bytes as
  * the one before at its path is that one, with its number and time. An unreadable one is tried
- * again each time: if it can be read now, there is a new body, under a number from `next_number`.
- * Errors as body_of_file.
+ * again each time: if it can be read now, there is a new body, under a number from `next_number`;
+ * so there is for one that is outdated. Errors as body_of_file.
  */
 int entry_body(struct entry *entry, const struct origin *origin, _Atomic uint64_t *next_number,
                struct body **ret_body, struct error *error);

@@ -20,7 +20,7 @@
 struct source;
 
 struct source_owner {
-    mode_t mode; /* permission bits */
+    mode_t mode; /* permission bits, without those that an access control list takes away */
     uid_t uid;
     gid_t gid;
 };
@@ -36,15 +36,23 @@ struct file {
     uint64_t size; /* bytes; of a revision's file: UINT64_MAX, ask source_measure */
     char *failure; /* why it cannot be read, or NULL */
     bool id_known;
-    struct content_id id; /* of a worktree file whose time stamps are too young to tell */
-    /* The compressed form, once there is one: set at most once, given back with the file. */
+    struct content_id id; /* of a worktree file whose time stamps do not tell its bytes */
+    /* Of any other worktree file: what was read of it, once it was; `mixed` if not always that. */
+    _Atomic(struct content_id *) read_id;
+    _Atomic bool mixed;
+    /* The compressed form, once there is one: set at most once but for file_replace_member. */
     _Atomic(struct member *) member;
-    _Atomic uint64_t measured; /* of a revision's file: its size, or UINT64_MAX */
-    struct file_identity {     /* the source's own */
-        dev_t device;          /* worktree */
+    _Atomic(struct member *) before; /* the one that was replaced; see file_replace_member */
+    _Atomic uint64_t measured;       /* of a revision's file: its size, or UINT64_MAX */
+    struct file_identity {           /* the source's own */
+        dev_t device;                /* worktree */
         ino_t inode;
         struct timespec change;
+        bool several;                 /* it has other names, under which it may change */
+        mode_t denied;                /* what is not in owner.mode because an ACL forbids it */
         _Atomic bool trusted;         /* see source_file.c */
+        _Atomic uint64_t written;     /* source_entry.written, when the bytes were compared */
+        bool rewritten;               /* other bytes than before, under the same stamp */
         unsigned char object[20];     /* revision: the blob */
         struct content_id attributes; /* revision: of all .gitattributes that may apply */
         unsigned char commit[20];     /* revision: whose attributes apply */
@@ -58,6 +66,15 @@ struct file {
  */
 bool file_key(const struct file *file, struct content_id *ret_key);
 
+/* Note that these bytes were read of it. Thread-safe. */
+void file_note_read(struct file *file, const struct content_id *id);
+
+/*
+ * Is this, for certain, all that was ever read of it? Not if nothing was. What is known to be the
+ * same needs no other inode and no other time.
+ */
+bool file_has_shown(const struct file *file, const struct content_id *id);
+
 /* Is what will be read of it from now on tied to its key? Not while its time stamps are young. */
 bool file_has_settled(const struct file *file);
 
@@ -67,6 +84,14 @@ bool file_has_settled(const struct file *file);
  * view's lock.
  */
 bool file_equal(const struct file *a, const struct file *b);
+
+/*
+ * The compressed form that the file has cannot be had again, but `member` (whose reference is taken
+ * over) can. What was laid out with the old one goes on pointing to it, so it lives as long as the
+ * file, as `before`. Once a file: a form that is replaced was only in the cache, and the new one is
+ * in the spool.
+ */
+void file_replace_member(struct file *file, struct member *old, struct member *member);
 
 struct file *file_ref(struct file *file);
 void file_unref(struct file *file);

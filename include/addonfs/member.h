@@ -36,12 +36,13 @@ struct member {
     _Atomic unsigned references;
     struct members *members; /* where it is found; not owned */
     struct content_id id;
-    uint64_t size;                 /* bytes of the content */
-    uint64_t compressed_size;      /* bytes of the stream */
-    _Atomic uint64_t spool_offset; /* of the stream; UINT64_MAX: not there, but in the cache */
-    int64_t cached;                /* where the cache has the stream */
+    uint64_t size;            /* bytes of the content */
+    uint64_t compressed_size; /* bytes of the stream */
+    _Atomic uint64_t extent;  /* of the spool; SPOOL_NOWHERE: the stream is in the cache alone */
+    int64_t cached;           /* where the cache has the stream */
     uint32_t crc32;
-    bool deflated; /* or stored as it is */
+    bool deflated;  /* or stored as it is */
+    bool forgotten; /* by the store, which has another one of that id; guarded by its lock */
 };
 
 /*
@@ -60,8 +61,10 @@ bool members_find(struct members *members, struct cache_reader *reader, const st
 
 /*
  * The member for `content`, its stream in the spool: the one that is there, or a new one, deflated,
- * or stored when deflate does not make it smaller. The caller owns one reference. -ENOSPC and other
- * spool errors, -ENOMEM.
+ * or stored when deflate does not make it smaller. Where the cache knew another size, the member
+ * that came from there is forgotten, and its row dropped. The caller owns one reference. -ENOSPC
+ * and other spool errors, -ENOMEM; -ECANCELED: see spool_set_stop, which ends the compression of
+ * large content.
  */
 int members_compress(struct members *members, struct deflate *deflate, struct content *content,
                      struct member **ret_member, struct error *error);

@@ -22,10 +22,22 @@
 #include <addonfs/recipe.h>
 
 /*
- * Files and folders that one package may have. Links can make a small tree unfold without end (two
- * links a folder, forty folders deep); this ends it with an error instead of all memory.
+ * Files and folders that one package may have. A package above a limit is a failed one.
+ *
+ * Links can make a small tree unfold without end (two links a folder, forty folders deep), and
+ * every path to a link is compared at every look. 20,000 entries behind links are six times what a
+ * whole real tree has, and let a look in which nothing has changed still be done in some 20 ms.
  */
 #define PACKAGE_ENTRY_LIMIT ((size_t)1000000)
+#define PACKAGE_LINK_LIMIT ((size_t)20000)
+
+/*
+ * Folders that may lie in each other, the one that a rule names included. Links count as what they
+ * lead to. Real trees are some 20 deep; with 256 a walk needs less than a tenth of the 8 MiB that a
+ * thread's stack has.
+ */
+#define PACKAGE_DEPTH_LIMIT 256u
+#define PACKAGE_TOO_DEEP "is too deep: more than %u folders lie in each other"
 
 struct package {
     const char *addon;    /* the recipe's */

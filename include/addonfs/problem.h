@@ -7,6 +7,7 @@
 #ifndef ADDONFS_PROBLEM_H
 #define ADDONFS_PROBLEM_H
 
+#include <addonfs/map.h>
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -21,6 +22,7 @@ struct problem {
 struct problems {
     size_t count;
     struct problem *items;
+    struct map index; /* from what tells two problems apart to their place in `items` */
 };
 
 /* Add a problem (all strings are copied; `affects` may be NULL). 0 or -ENOMEM. */

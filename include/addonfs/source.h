@@ -60,6 +60,7 @@ struct source_entry {
     char *real;        /* a linked folder's path without links, else NULL */
     struct file *file; /* SOURCE_FILE: borrowed */
     char *reason;      /* SOURCE_OTHER */
+    uint64_t written;  /* the source's own: the look that was told of a writer's end, or 0 */
     int type;          /* the source's own: what the listing said */
     unsigned char object[20];
 };
@@ -71,23 +72,24 @@ struct source_folder {
     char *link; /* the last link on the way, itself without links; or NULL */
     struct source_owner owner;
     size_t count;
-    struct source_entry *entries;     /* sorted by name bytes; Git's own names are not among them */
-    bool hides_git;                   /* one such name was left out */
-    int failure;                      /* negative errno: the folder cannot be listed */
-    struct error *error;              /* then: why */
-    uint64_t checked;                 /* the look in which it was last compared */
-    uint64_t asked;                   /* the look in which it was last asked for */
-    uint64_t changed;                 /* the look in which it was last found changed, or was new */
-    struct source_folder *next;       /* the source's own: what source_settle will free */
-    bool dirty;                       /* … to be compared at the next look */
-    bool unsure;                      /* … to be compared at every look: see source_worktree.c */
-    int watched;                      /* … inotify's watch descriptor, or 0 */
+    struct source_entry *entries; /* sorted by name bytes; Git's own names are not among them */
+    bool hides_git;               /* one such name was left out */
+    int failure;                  /* negative errno: the folder cannot be listed */
+    struct error *error;          /* then: why */
+    uint64_t checked;             /* the look in which it was last compared */
+    uint64_t asked;               /* the look in which it was last asked for */
+    uint64_t changed;             /* the look in which it was last found changed, or was new */
+    struct source_folder *next;   /* the source's own: what source_settle will free */
+    bool dirty;                   /* … to be compared at the next look */
+    bool unsure;                  /* … something to compare at every look: source_worktree.c */
+    int watched;                  /* … inotify's watch descriptor, or 0 */
     struct source_folder *watch_next; /* … with the same descriptor */
     struct folder_identity {          /* the source's own, as in struct file_identity */
         dev_t device;
         ino_t inode;
         struct timespec modification;
         struct timespec change;
+        mode_t denied;
         bool trusted;
         unsigned char object[20];
         unsigned char commit[20];
@@ -179,13 +181,25 @@ int source_list_below(struct source *source, const struct source_folder *parent,
                       struct error *error);
 
 /*
+ * The owners of the folders above `real`, a path without links, from the root down: who reaches a
+ * file that a link leads to has come through these. Each counts as asked for. One that cannot be
+ * listed is answered as ours alone (0700), because nothing is known of it. The caller frees
+ * `*ret_owners`. -ENOMEM, -EMFILE, …: not now.
+ */
+int source_owners_above(struct source *source, const char *real, struct source_owner **ret_owners,
+                        size_t *ret_count, struct error *error);
+
+/*
  * The number of the current look, which counts up. A folder whose `changed` is not above the number
  * of an earlier look is as it was then, provided that it is not `unsure`: names, kinds, and files,
  * which are the same pointers.
  */
 uint64_t source_look_number(const struct source *source);
 
-/* The last look in which the owner or mode of any known folder was found changed. */
+/*
+ * The last look in which the owner or mode of any known folder was found changed, or whether it can
+ * be listed.
+ */
 uint64_t source_owners_changed(const struct source *source);
 
 /* Look at an entry, so that its kind is known. -ENOMEM only: what is wrong with it is in the entry.
@@ -202,7 +216,7 @@ int source_find(struct source *source, const char *path, struct source_folder **
  * …: it cannot be read; the error starts with the path. -ENOSPC, -ENOMEM: no room. Its source may
  * have been closed meanwhile.
  */
-int source_read(const struct file *file, struct spool *spool, size_t memory_limit,
+int source_read(struct file *file, struct spool *spool, size_t memory_limit,
                 struct content **ret_content, struct error *error);
 
 /* Bytes of `file`, and whether it can be read: errors as source_read. Reads only what it must. */

@@ -42,6 +42,12 @@ int view_open(const struct view_options *options, struct view **ret_view, struct
 void view_close(struct view *view);
 
 /*
+ * Let long work end early, for good: what has to be compressed fails from now on (-ECANCELED). Any
+ * thread.
+ */
+void view_stop(struct view *view);
+
+/*
  * Compose every zip in a thread of the view's own, ahead of whoever asks for it. To be called once,
  * and best by a process that forks no more. view_close ends the thread.
  */
@@ -58,12 +64,15 @@ int view_look(struct view *view, struct generation **ret_generation, struct erro
 
 /*
  * The body of an entry of a generation that view_look has just answered. -ESTALE: the source has
- * changed since, look again.
+ * changed since, look again. -EINTR: `*interrupted` (or NULL) has become true meanwhile;
+ * -ECANCELED: view_stop was called.
  */
-int view_body(struct view *view, struct entry *entry, struct body **ret_body, struct error *error);
+int view_body(struct view *view, struct entry *entry, const _Atomic bool *interrupted,
+              struct body **ret_body, struct error *error);
 
-/* body_open with the view's origin. */
-int view_open_body(struct view *view, struct body *body, struct error *error);
+/* body_open with the view's origin; other errors as view_body. */
+int view_open_body(struct view *view, struct body *body, const _Atomic bool *interrupted,
+                   struct error *error);
 
 /* A number for an inode of the file system's own. */
 uint64_t view_number(struct view *view);

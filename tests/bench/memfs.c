@@ -76,8 +76,8 @@ static const struct fuse_lowlevel_ops operations = {
 
 int main(int arguments, char **argument)
 {
-    char *words[] = {"memfs", "-o", "ro,fsname=memfs"};
-    struct fuse_args args = FUSE_ARGS_INIT(3, words);
+    char name[] = "memfs", option[] = "-oro,fsname=memfs", *words[] = {name, option, NULL};
+    struct fuse_args args = FUSE_ARGS_INIT(2, words);
     struct stat status;
     int fd = arguments == 3 ? open(argument[1], O_RDONLY | O_CLOEXEC) : -1;
 

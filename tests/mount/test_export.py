@@ -105,6 +105,50 @@ def test_a_destination_that_cannot_be_written_is_one_line(repo, folder, program)
     assert not (folder / "absent").exists() and (folder / "file").read_text() == ""
 
 
+@pytest.mark.parametrize("suffix", [".zip", ".tar"])
+def test_an_archive_does_not_depend_on_the_time_zone(repo, folder, program, suffix):
+    found = set()
+    # Summer and winter; a zone with summer time, one without, one that is not told.
+    for name, time in (("__init__.py", 1_593_561_601), ("../client/pyproject.toml", 1_609_459_201)):
+        os.utime(repo.path / "server_addon/server" / name, (time, time))
+    for zone in ("UTC", "Asia/Tokyo", "America/New_York", None):
+        environment = {**os.environ, **({"TZ": zone} if zone else {})}
+        if not zone:
+            environment.pop("TZ", None)
+        path = folder / f"package{suffix}"
+        assert run("export", repo.path, path, env=environment).returncode == 0
+        found.add(path.read_bytes())
+    assert len(found) == 1
+    if suffix == ".zip":
+        info = zipfile.ZipFile(path).getinfo("openpype/3.15.12/__init__.py")
+        assert info.date_time == (2020, 7, 1, 0, 0, 0)  # MS-DOS counts in twos
+
+
+@pytest.mark.parametrize("kind", ["bind", "tmpfs"])
+def test_nothing_is_deleted_through_a_mount(repo, folder, program, root_user, kind):
+    export(repo.path, folder / "out")
+    place = folder / "out/openpype/3.15.12/deep/place"
+    place.mkdir(parents=True)
+    (folder / "other").mkdir()
+    command = (["mount", "--bind", folder / "other", place] if kind == "bind" else
+               ["mount", "-t", "tmpfs", "tmpfs", place])
+    if subprocess.run(command, capture_output=True).returncode != 0:
+        pytest.skip("the right to mount")
+    try:
+        (place / "precious").write_text("precious")
+        before = sorted((folder / "out").rglob("*"))
+        result = run("export", repo.path, folder / "out")
+        assert (place / "precious").read_text() == "precious"
+        assert result.returncode == 1
+        assert result.stderr.decode() == (f"addonfs: {folder}/out/openpype/3.15.12: something is mounted "
+                                          "below it: umount it first\n")
+        assert sorted((folder / "out").rglob("*")) == before
+    finally:
+        subprocess.run(["umount", place], check=True)
+    export(repo.path, folder / "out")
+    assert not place.exists()
+
+
 def test_times_and_modes_are_those_of_the_source(repo, folder, program):
     os.utime(repo.path / "server_addon/server/__init__.py", (1_600_000_000, 1_600_000_000))
     os.chmod(repo.path / "server_addon/server/__init__.py", 0o600)

@@ -1,15 +1,19 @@
 """Edit, then look: the look shows the edit. Open handles keep what they opened."""
 
 import errno
+import mmap
 import os
 import shutil
 import subprocess
+import tempfile
+import time
+from pathlib import Path
 
 import pytest
 
 import oracle
 from mounting import client_zip, mounted, package, status
-from repository import Link
+from repository import Link, Repository
 
 
 def members(mnt, version="3.15.12"):
@@ -236,6 +240,92 @@ def test_rsync_transfers_what_has_changed_and_nothing_else(mount, repo, folder):
         assert (folder / "to/openpype/3.15.12/__init__.py").read_text() == server.read_text()
     (repo.path / "openpype/lib/tools.py").write_text("edited")
     assert sync() == {"openpype/3.15.12/private/client.zip"}
+
+
+class Writer:
+    """Stores through mmap. The first one moves the file's stamp, later ones into that page do not."""
+
+    def __init__(self, path, first):
+        self.file = open(path, "r+b")
+        self.map = mmap.mmap(self.file.fileno(), 0)
+        self.store(first)
+
+    def store(self, text):
+        self.map[:len(text)] = text
+
+    def close(self):
+        self.map.close()
+        self.file.close()
+
+
+def await_trust(*paths):
+    """Until their stamps are so old that they are trusted (source_file.c: two seconds)."""
+    while time.time() <= max(os.stat(path).st_ctime for path in paths) + 2.1:
+        time.sleep(0.05)
+
+
+@pytest.fixture(params=["disk", "memory"])
+def elsewhere(request, folder):
+    """A place for a repository: what a store does to a stamp is the file system's business."""
+    if request.param == "disk":
+        yield folder / "elsewhere"
+        return
+    if not os.access("/dev/shm", os.W_OK):
+        pytest.skip("/dev/shm")
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as place:
+        yield Path(place) / "elsewhere"
+
+
+def test_a_store_through_mmap_is_seen_when_the_file_is_unmapped_and_closed(elsewhere, folder, fuse):
+    repo = Repository(elsewhere)
+    repo.write({"shared/linked.py": "old\n", "server_addon/server/linked.py": Link("../../shared/linked.py"),
+                "openpype/linked.py": Link("../shared/linked.py")})
+    plain = repo.path / "server_addon/server/__init__.py"
+    member = repo.path / "openpype/lib/tools.py"
+    linked = repo.path / "shared/linked.py"
+
+    def expect(mnt, start):
+        for _ in range(2):
+            assert (package(mnt) / "__init__.py").read_bytes()[:3] == start
+            assert (package(mnt) / "linked.py").read_bytes()[:3] == start
+            found = members(mnt)
+            assert found[b"openpype/lib/tools.py"][0][:3] == start
+            assert found[b"openpype/linked.py"][0][:3] == start
+
+    writers = [Writer(path, b"one") for path in (plain, member, linked)]
+    stamps = [os.stat(path).st_ctime_ns for path in (plain, member, linked)]
+    await_trust(plain, member, linked)
+    with mounted(repo.path, folder / "mnt") as mnt:
+        expect(mnt, b"one")
+        before = [os.stat(package(mnt) / "__init__.py"), os.stat(client_zip(mnt))]
+        for writer in writers:
+            writer.store(b"two")
+            writer.close()
+        # Nothing that a stat could tell; on disk the pages may have been written, and be clean again.
+        if elsewhere.is_relative_to("/dev/shm"):
+            assert [os.stat(path).st_ctime_ns for path in (plain, member, linked)] == stamps
+        expect(mnt, b"two")
+        after = [os.stat(package(mnt) / "__init__.py"), os.stat(client_zip(mnt))]
+        for old, new in zip(before, after):
+            # For rsync, which compares sizes and whole seconds.
+            assert new.st_ino != old.st_ino and int(new.st_mtime) > int(old.st_mtime)
+    with mounted(repo.path, folder / "mnt") as mnt:
+        expect(mnt, b"two")
+    with mounted(repo.path, folder / "mnt", "cache=none") as mnt:
+        expect(mnt, b"two")
+
+
+def test_a_file_that_was_open_for_writing_and_is_the_same_stays_the_same(mount, repo):
+    plain = repo.path / "server_addon/server/__init__.py"
+    member = repo.path / "openpype/lib/tools.py"
+    await_trust(plain, member)
+    for path in (package(mount) / "__init__.py", client_zip(mount)):
+        path.read_bytes()
+    before = [os.stat(package(mount) / "__init__.py"), os.stat(client_zip(mount))]
+    for path in (plain, member):
+        open(path, "r+b").close()
+    after = [os.stat(package(mount) / "__init__.py"), os.stat(client_zip(mount))]
+    assert [(s.st_ino, s.st_mtime_ns) for s in before] == [(s.st_ino, s.st_mtime_ns) for s in after]
 
 
 def test_inode_numbers_are_those_that_readdir_names(mount, repo):

@@ -224,3 +224,30 @@ def test_an_addons_error_is_told_without_a_mount(repo, folder, program):
     assert result.returncode == 1
     assert result.stderr.decode().startswith("addonfs: openpype/broken: ")
     assert not (folder / "out").exists()
+
+
+def test_links_that_unfold_too_far_fail_the_package_and_nothing_else(repo, folder, fuse):
+    ladder = {f"shared/d{step}/{name}": Link(f"../d{step + 1}")
+              for step in range(30) for name in "ab"}
+    with mounted(repo.path, folder / "mnt") as mnt:
+        before = oracle.package_a(repo.path)
+        assert list(oracle.compare(before, package(mnt))) == []
+        repo.write({**ladder, "shared/d30/f.py": "x", "openpype/unfold": Link("../shared/d0")})
+        for path in (mnt, mnt / "package", mnt / ".addonfs/status.json"):
+            os.stat(path)
+        assert os.listdir(mnt / "package") == ["openpype"]
+        with pytest.raises(OSError) as failure:
+            os.listdir(package(mnt).parent)
+        assert failure.value.errno == errno.EIO
+        assert [(p["path"], p["affects"]) for p in errors(mnt)] == [
+            ("openpype/unfold", ["package/openpype"])]
+        assert "links lead to more than" in errors(mnt)[0]["reason"]
+        # Not half a package either: neither when something changes, nor at the next look.
+        (repo.path / "openpype/lib/tools.py").write_text("edited")
+        with pytest.raises(OSError):
+            os.listdir(package(mnt))
+        (repo.path / "openpype/unfold").unlink()
+        assert list(oracle.compare(oracle.package_a(repo.path), package(mnt))) == []
+        assert errors(mnt) == []
+        repo.write({"openpype/unfold": Link("../shared/d0")})
+        # Leaving it, `mounted` sees that umount still finds its daemon and waits for it.

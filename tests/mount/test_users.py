@@ -1,6 +1,9 @@
 """Who may see what: plain users, root over another user's repository, private files."""
 
+import errno
 import os
+import shutil
+import struct
 import subprocess
 from pathlib import Path
 
@@ -219,6 +222,55 @@ def test_with_allow_other_another_user_reads_what_is_public_only(repo, folder):
         assert read("private/client.zip").returncode == 0
     with mounted(repo.path, folder / "mnt") as mnt:
         assert read("version.py").returncode != 0
+
+
+def can_read(path, uid, gid):
+    """As that user, in that group alone."""
+    return subprocess.run(["setpriv", f"--reuid={uid}", f"--regid={gid}", "--clear-groups", "cat", path],
+                          capture_output=True).returncode == 0
+
+
+def set_acl(path, *entries):
+    """What setfacl does: (tag, permissions, id) in the order of the tags (acl(5))."""
+    packed = b"".join(struct.pack("<HHI", tag, bits, number & 0xFFFFFFFF) for tag, bits, number in entries)
+    try:
+        os.setxattr(path, "system.posix_acl_access", struct.pack("<I", 2) + packed)
+    except OSError as error:
+        assert error.errno == errno.ENOTSUP
+        pytest.skip("a file system without access control lists")
+
+
+def test_what_cannot_be_read_on_disk_for_an_acl_cannot_be_read_in_the_mount(repo, folder):
+    secret = repo.path / "server_addon/server/secret.py"
+    secret.write_text("secret")
+    os.chown(secret, 0, 100)
+    os.chmod(secret, 0o600)
+    # setfacl -m u:1234:r: the group has nothing, but the mode shows the mask in its place.
+    set_acl(secret, (1, 6, -1), (2, 4, 1234), (4, 0, -1), (16, 4, -1), (32, 0, -1))
+    assert os.stat(secret).st_mode & 0o777 == 0o640
+    member = repo.path / "openpype/lib/tools.py"
+    with mounted(repo.path, folder / "mnt", "allow_other") as mnt:
+        for uid, gid in ((4321, 100), (4321, 4321)):
+            assert not can_read(secret, uid, gid)
+            assert not can_read(package(mnt) / "secret.py", uid, gid)
+        assert can_read(client_zip(mnt), 4321, 100)
+        # A change that moves neither mode nor size: everyone but user 1234.
+        set_acl(member, (1, 6, -1), (2, 4, 1234), (4, 4, -1), (16, 4, -1), (32, 4, -1))
+        assert can_read(client_zip(mnt), 1234, 1234)
+        set_acl(member, (1, 6, -1), (2, 0, 1234), (4, 4, -1), (16, 4, -1), (32, 4, -1))
+        assert not can_read(client_zip(mnt), 1234, 1234)
+
+
+def test_a_folder_that_keeps_its_group_out_keeps_it_out_of_the_zip(repo, folder):
+    closed = repo.path / "openpype/closed"
+    closed.mkdir()
+    (closed / "file.py").write_text("x = 1\n")
+    os.chown(closed, 0, 200)
+    with mounted(repo.path, folder / "mnt", "allow_other") as mnt:
+        assert can_read(client_zip(mnt), 4321, 200)
+        os.chmod(closed, 0o705)
+        assert not can_read(closed / "file.py", 4321, 200)
+        assert not can_read(client_zip(mnt), 4321, 200)
 
 
 def test_a_revisions_files_are_0444_or_0555(repo, folder):

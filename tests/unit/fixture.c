@@ -207,10 +207,10 @@ void fixture_expect(const struct fixture *fixture, struct file *file, const char
 
 struct content *fixture_content(struct spool *spool, const void *bytes, size_t size, size_t limit)
 {
-    struct content_writer *writer = content_begin(spool, size, limit);
+    struct content_writer *writer = NULL;
     struct content *content = NULL;
 
-    assert_non_null(writer);
+    assert_int_equal(content_begin(spool, size, limit, &writer), 0);
     assert_int_equal(content_append(writer, bytes, size, NULL), 0);
     assert_int_equal(content_finish(&writer, &content, NULL), 0);
     return content;

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
+#include <linux/magic.h>
 #include <setjmp.h>
 #include <sqlite3.h>
 #include <stdarg.h>
@@ -11,13 +12,28 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/vfs.h>
 #include <sys/wait.h>
 
 #include <cmocka.h>
 
 static char folder[40];
+
+/* What fstatfs(2) says in place of the truth, unless it is 0. */
+static uint32_t pretended_type;
+
+int fstatfs(int fd, struct statfs *status)
+{
+    int r = (int)syscall(SYS_fstatfs, fd, status);
+
+    if (pretended_type != 0)
+        status->f_type = (__typeof__(status->f_type))pretended_type;
+    return r;
+}
 
 static int setup(void **state)
 {
@@ -499,6 +515,238 @@ static void a_folder_that_others_could_write_is_refused(void **state)
     cache_close(cache);
 }
 
+static void a_folder_that_links_lead_to_is_as_good(void **state)
+{
+    char path[64];
+
+    (void)state;
+    snprintf(path, sizeof(path), "%s/link", folder);
+    assert_int_equal(symlink(".", path), 0);
+    snprintf(path, sizeof(path), "%s/link/cache", folder);
+    cleanup_cache struct cache *cache = cache_open(path, CACHE_SIZE_DEFAULT, "test/1");
+    assert_null(cache_fault(cache));
+    put(cache, 1, 100);
+    cache_settle(cache);
+    assert_true(has(cache, 1, 100));
+}
+
+static void a_folder_that_hosts_share_is_refused(void **state)
+{
+    char path[64];
+
+    (void)state;
+    pretended_type = NFS_SUPER_MAGIC;
+    struct cache *cache = cache_open(folder, CACHE_SIZE_DEFAULT, "test/1");
+    pretended_type = 0;
+    assert_non_null(strstr(cache_fault(cache), folder));
+    assert_non_null(strstr(cache_fault(cache), "cache=DIR"));
+    put(cache, 1, 100);
+    cache_close(cache);
+    database_path(path);
+    assert_int_equal(access(path, F_OK), -1);
+}
+
+/* What the database's header says: 1 is a rollback journal, 2 a write-ahead log. */
+static int journal_version(void)
+{
+    char path[64];
+    unsigned char version = 0;
+
+    database_path(path);
+    cleanup_fd int fd = open(path, O_RDONLY | O_CLOEXEC);
+    assert_int_equal(pread(fd, &version, 1, 18), 1);
+    return version;
+}
+
+/* A file system without shared memory: SQLite says so only in its answer. */
+static void a_database_without_a_log_is_refused(void **state)
+{
+    (void)state;
+    assert_int_equal(sqlite3_vfs_register(sqlite3_vfs_find("unix-dotfile"), 1), SQLITE_OK);
+    struct cache *cache = cache_open(folder, CACHE_SIZE_DEFAULT, "test/1");
+    assert_int_equal(sqlite3_vfs_register(sqlite3_vfs_find("unix"), 1), SQLITE_OK);
+    assert_non_null(strstr(cache_fault(cache), "cannot hold a database"));
+    cache_close(cache);
+    /* One that somebody has taken the log from gets it back. */
+    fill(0);
+    run_sql("PRAGMA journal_mode = DELETE");
+    assert_int_equal(journal_version(), 1);
+    fill(1);
+    assert_int_equal(journal_version(), 2);
+    cache = open_good(CACHE_SIZE_DEFAULT);
+    assert_true(has(cache, 1, 1001));
+    cache_close(cache);
+}
+
+static int cannot_read(void *context, uint64_t offset, void *bytes, size_t size)
+{
+    (void)context;
+    (void)offset;
+    (void)bytes;
+    (void)size;
+    return -EIO;
+}
+
+/* The one number that a query answers. */
+static int64_t number_of(const char *query)
+{
+    char path[64];
+    sqlite3 *handle = NULL;
+    sqlite3_stmt *statement = NULL;
+
+    database_path(path);
+    assert_int_equal(sqlite3_open(path, &handle), SQLITE_OK);
+    assert_int_equal(sqlite3_prepare_v2(handle, query, -1, &statement, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_step(statement), SQLITE_ROW);
+    int64_t number = sqlite3_column_int64(statement, 0);
+    sqlite3_finalize(statement);
+    sqlite3_close(handle);
+    return number;
+}
+
+static void a_row_that_is_damaged_takes_no_other_with_it(void **state)
+{
+    static const char *const damages[] = {
+        "UPDATE member SET used = 0, compressed = compressed | 1099511627776 WHERE compressed = "
+        "1010",
+        "UPDATE member SET used = 0, stream = stream | 4611686018427387904 WHERE compressed = 1010",
+        "UPDATE member SET used = 0, stream = 1 WHERE compressed = 1010",
+        "UPDATE member SET used = 0, stream = -9223372036854775807 WHERE compressed = 1010",
+        "UPDATE member SET used = 0, codec = x'00' WHERE compressed = 1010",
+        "UPDATE member SET used = 0, id = x'00' WHERE compressed = 1010",
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(damages) / sizeof(damages[0]); i++) {
+        fill(0);
+        run_sql(damages[i]);
+        /* The first write of each process looks at the whole. */
+        cleanup_cache struct cache *cache = open_good(CACHE_SIZE_DEFAULT);
+        put(cache, 1000, 50);
+        cache_settle(cache);
+        int lost = 0;
+        for (uint32_t n = 0; n < MANY; n++)
+            lost += !has(cache, n, 1000 + n);
+        assert_int_equal(lost, 1);
+        /* Its stream, which nobody can find any more, is gone as well. */
+        assert_int_equal(number_of("SELECT count(*) FROM stream"), MANY);
+        assert_int_equal(number_of("SELECT count(*) FROM member"), MANY);
+        /* And it can be had again. */
+        for (uint32_t n = 0; n < MANY; n++)
+            put(cache, n, 1000 + n);
+        cache_settle(cache);
+        for (uint32_t n = 0; n < MANY; n++)
+            assert_true(has(cache, n, 1000 + n));
+        assert_int_equal(number_of("SELECT count(*) FROM stream"), MANY + 1);
+        run_sql("DELETE FROM member; DELETE FROM stream");
+    }
+}
+
+static void a_stream_that_is_lost_is_written_again(void **state)
+{
+    (void)state;
+    fill(0);
+    run_sql("DELETE FROM stream WHERE id % 2 = 0");
+    cleanup_cache struct cache *cache = open_good(CACHE_SIZE_DEFAULT);
+    for (uint32_t n = 0; n < MANY; n++) {
+        if (!has(cache, n, 1000 + n))
+            put(cache, n, 1000 + n);
+    }
+    cache_settle(cache);
+    for (uint32_t n = 0; n < MANY; n++)
+        assert_true(has(cache, n, 1000 + n));
+}
+
+/* A reader that still knows the old stream says it is lost; the new one is none of its business. */
+static void a_stream_that_was_written_anew_stays(void **state)
+{
+    cleanup_cache struct cache *cache = open_good(CACHE_SIZE_DEFAULT);
+    struct content_id id = id_of(1);
+    struct cache_member member;
+    struct taken taken = {.n = 1};
+
+    (void)state;
+    put(cache, 1, 100);
+    cache_settle(cache);
+    struct cache_reader *reader = cache_reader_begin(cache);
+    assert_true(cache_find_member(reader, &id, &member));
+    cache_reader_end(reader);
+    run_sql("DELETE FROM member; DELETE FROM stream");
+    put(cache, 1, 100);
+    cache_settle(cache);
+    reader = cache_reader_begin(cache);
+    assert_false(cache_read_stream(reader, &id, &member, take, &taken));
+    cache_reader_end(reader);
+    cache_settle(cache);
+    assert_true(has(cache, 1, 100));
+}
+
+static void what_cannot_be_written_keeps_no_one_else_from_writing(void **state)
+{
+    cleanup_cache struct cache *one = open_good(CACHE_SIZE_DEFAULT);
+    cleanup_cache struct cache *two = open_good(CACHE_SIZE_DEFAULT);
+    struct cache_put bad = {
+        .id = id_of(1),
+        .member = {.size = 10, .compressed_size = 10},
+        .read = cannot_read,
+        .release = release,
+    };
+
+    (void)state;
+    released = 0;
+    cache_put_member(one, &bad);
+    cache_settle(one);
+    assert_non_null(strstr(cache_fault(one), "cannot be read"));
+    assert_int_equal(released, 1);
+    put(one, 2, 100);
+    assert_int_equal(released, 2);
+    /* The batch went back, and with it the lock. */
+    put(two, 3, 100);
+    cache_settle(two);
+    assert_null(cache_fault(two));
+    assert_true(has(two, 3, 100));
+    assert_false(has(two, 1, 10));
+}
+
+/* Overwrite all of the database but its first page. */
+static void destroy(void)
+{
+    char path[64];
+    char garbage[4096];
+    struct stat status;
+
+    database_path(path);
+    memset(garbage, 0x5a, sizeof(garbage));
+    cleanup_fd int fd = open(path, O_WRONLY | O_CLOEXEC);
+    assert_int_equal(fstat(fd, &status), 0);
+    for (off_t at = 16384; at < status.st_size; at += (off_t)sizeof(garbage))
+        assert_int_equal(pwrite(fd, garbage, sizeof(garbage), at), sizeof(garbage));
+}
+
+static void a_request_that_meets_damage_does_not_wait(void **state)
+{
+    char path[64];
+
+    (void)state;
+    fill(0);
+    struct cache *cache = open_good(CACHE_SIZE_DEFAULT);
+    destroy();
+    snprintf(path, sizeof(path), "%s/lock", folder);
+    int lock = open(path, O_RDWR | O_CLOEXEC);
+    assert_int_equal(flock(lock, LOCK_EX), 0);
+    alarm(120); /* ends a test that waits for its own lock */
+    assert_false(has(cache, 1, 1001));
+    assert_non_null(strstr(cache_fault(cache), "damaged"));
+    cache_settle(cache);
+    /* It is set aside all the same. */
+    close(lock);
+    cache_close(cache);
+    alarm(0);
+    snprintf(path, sizeof(path), "%s/members.sqlite.damaged", folder);
+    assert_int_equal(access(path, F_OK), 0);
+    fill(0);
+}
+
 static void a_full_disk_is_one_fault(void **state)
 {
     (void)state;
@@ -533,6 +781,14 @@ int main(void)
         TEST(flipped_bits_are_noticed_wherever_they_are),
         TEST(files_of_any_other_kind_are_set_aside_or_left_alone),
         TEST(a_folder_that_others_could_write_is_refused),
+        TEST(a_folder_that_links_lead_to_is_as_good),
+        TEST(a_folder_that_hosts_share_is_refused),
+        TEST(a_database_without_a_log_is_refused),
+        TEST(a_row_that_is_damaged_takes_no_other_with_it),
+        TEST(a_stream_that_is_lost_is_written_again),
+        TEST(a_stream_that_was_written_anew_stays),
+        TEST(what_cannot_be_written_keeps_no_one_else_from_writing),
+        TEST(a_request_that_meets_damage_does_not_wait),
         TEST(a_full_disk_is_one_fault),
     };
 

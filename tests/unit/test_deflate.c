@@ -1,5 +1,7 @@
 #include <addonfs/deflate.h>
+#include <dlfcn.h>
 #include <errno.h>
+#include <libdeflate.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -10,6 +12,39 @@
 #include <zlib.h>
 
 #include <cmocka.h>
+
+/* libdeflate, and another version of it that makes other streams. */
+static bool other_library;
+
+size_t libdeflate_deflate_compress(struct libdeflate_compressor *compressor, const void *in,
+                                   size_t in_size, void *out, size_t out_size)
+{
+    static size_t (*real)(struct libdeflate_compressor *, const void *, size_t, void *, size_t);
+
+    if (!real)
+        *(void **)&real = dlsym(RTLD_NEXT, "libdeflate_deflate_compress");
+    size_t size = real(compressor, in, in_size, out, out_size);
+    if (other_library && size > 0)
+        ((unsigned char *)out)[size / 2] ^= 1;
+    return size;
+}
+
+static void the_codec_tells_libraries_and_levels_apart(void **state)
+{
+    char codecs[4][64];
+
+    (void)state;
+    for (int i = 0; i < 4; i++) {
+        other_library = i == 3;
+        int length = deflate_codec(i == 2 ? 7 : 6, codecs[i], sizeof(codecs[i]));
+        other_library = false;
+        assert_in_range(length, 20, sizeof(codecs[i]) - 1);
+        assert_int_equal(strlen(codecs[i]), length);
+    }
+    assert_string_equal(codecs[0], codecs[1]);
+    assert_string_not_equal(codecs[0], codecs[2]);
+    assert_string_not_equal(codecs[0], codecs[3]);
+}
 
 static uint32_t chance = 20230701;
 
@@ -135,6 +170,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(streams_inflate_to_the_content_or_are_not_made),
         cmocka_unit_test(a_failing_end_ends_it),
+        cmocka_unit_test(the_codec_tells_libraries_and_levels_apart),
         cmocka_unit_test(crc32_is_zlibs),
     };
 

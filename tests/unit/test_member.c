@@ -1,11 +1,14 @@
 #include "fixture.h"
 
+#include <errno.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <zlib.h>
 
 #include <cmocka.h>
@@ -136,11 +139,69 @@ static void threads_that_compress_the_same_share_it(void **state)
     assert_int_equal(members_count(members), 0);
 }
 
+/* Content that is read, compressed, or stored after all: whichever it is, it ends where it is. */
+static void large_content_ends_early_when_it_is_told_to(void **state)
+{
+    enum { SIZE = DEFLATE_WHOLE_LIMIT + 1 };
+    static _Atomic bool stop;
+    cleanup_spool struct spool *spool = spool_new(NULL);
+    cleanup_members struct members *members = members_new(spool, NULL, 6);
+    cleanup_deflate struct deflate *deflate = deflate_new(6);
+    cleanup_free unsigned char *bytes = calloc(1, SIZE);
+    cleanup_content_writer struct content_writer *writer = NULL;
+    struct member *member = NULL;
+    struct error error = {0};
+
+    (void)state;
+    spool_set_stop(spool, &stop);
+    cleanup_content struct content *content = fixture_content(spool, bytes, SIZE, 0);
+    assert_int_equal(content_begin(spool, SIZE, 0, &writer), 0);
+    assert_int_equal(content_append(writer, bytes, SIZE / 2, NULL), 0);
+    stop = true;
+    assert_int_equal(content_append(writer, bytes, SIZE / 2, &error), -ECANCELED);
+    assert_int_equal(members_compress(members, deflate, content, &member, &error), -ECANCELED);
+    assert_string_equal(error.text, "is being ended");
+    assert_null(member);
+    assert_int_equal(members_count(members), 0);
+    /* Who has it open reads on. */
+    assert_int_equal(content_read(content, 0, bytes, 10), 10);
+    stop = false;
+    assert_int_equal(members_compress(members, deflate, content, &member, &error), 0);
+    member_unref(member);
+}
+
+/* Of what was set aside for a stream nothing is lost, whatever became of it. */
+static void what_large_content_needed_is_used_again(void **state)
+{
+    enum { SIZE = DEFLATE_WHOLE_LIMIT + 1 };
+    cleanup_spool struct spool *spool = spool_new(NULL);
+    cleanup_members struct members *members = members_new(spool, NULL, 1);
+    cleanup_deflate struct deflate *deflate = deflate_new(1);
+    cleanup_free unsigned char *bytes = calloc(1, SIZE);
+    struct rlimit before;
+    int failed = 0;
+
+    (void)state;
+    signal(SIGXFSZ, SIG_IGN);
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+    struct rlimit small = {80 << 20, before.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+    for (int i = 0; i < 6 && !failed; i++) {
+        cleanup_content struct content *content = fixture_content(spool, bytes, SIZE, 0);
+        cleanup_member struct member *member = NULL;
+        failed = members_compress(members, deflate, content, &member, NULL) < 0;
+    }
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+    assert_int_equal(failed, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_size_is_deflated_or_stored),
         cmocka_unit_test(the_same_bytes_are_one_member_while_anyone_holds_it),
+        cmocka_unit_test(large_content_ends_early_when_it_is_told_to),
+        cmocka_unit_test(what_large_content_needed_is_used_again),
         cmocka_unit_test(threads_that_compress_the_same_share_it),
     };
 

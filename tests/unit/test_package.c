@@ -1,7 +1,11 @@
 #include "fixture.h"
 
 #include <addonfs/package.h>
+#include <endian.h>
 #include <errno.h>
+#include <limits.h>
+#include <linux/posix_acl.h>
+#include <linux/posix_acl_xattr.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -9,6 +13,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 
 #include <cmocka.h>
 
@@ -168,6 +173,250 @@ static void a_file_is_as_private_as_its_folders(void **state)
     assert_int_equal(entry->owner.mode, 0400);
 }
 
+/* An access control list (acl(5)) that names a user or a group; the owner may everything. */
+struct acl {
+    uint16_t tag; /* ACL_USER or ACL_GROUP */
+    uint16_t named;
+    uint16_t group;
+    uint16_t mask;
+    uint16_t others;
+};
+
+/* Skips the test where the file system has no such lists. */
+static void set_acl(const struct fixture *fixture, const char *path, const struct acl *acl)
+{
+    const uint32_t nobody = UINT32_MAX;
+    struct {
+        struct posix_acl_xattr_header header;
+        struct posix_acl_xattr_entry entries[5];
+    } list = {.header.a_version = htole32(POSIX_ACL_XATTR_VERSION)};
+    /* The kernel wants them in the order of their tags. */
+    const struct posix_acl_xattr_entry named = {acl->tag, acl->named, 1234};
+    const struct posix_acl_xattr_entry group = {ACL_GROUP_OBJ, acl->group, nobody};
+    const struct posix_acl_xattr_entry entries[] = {
+        {ACL_USER_OBJ, ACL_READ | ACL_WRITE | ACL_EXECUTE, nobody},
+        acl->tag == ACL_USER ? named : group,
+        acl->tag == ACL_USER ? group : named,
+        {ACL_MASK, acl->mask, nobody},
+        {ACL_OTHER, acl->others, nobody},
+    };
+    char absolute[PATH_MAX];
+
+    for (size_t i = 0; i < 5; i++)
+        list.entries[i] = (struct posix_acl_xattr_entry){
+            htole16(entries[i].e_tag), htole16(entries[i].e_perm), htole32(entries[i].e_id)};
+    snprintf(absolute, sizeof(absolute), "%s/%s", fixture->root, path);
+    if (setxattr(absolute, "system.posix_acl_access", &list, sizeof(list), 0) == 0)
+        return;
+    assert_int_equal(errno, ENOTSUP);
+    print_message("%s: no access control lists\n", absolute);
+    skip();
+}
+
+static void expect_mode(const struct fixture *fixture, const char *path, mode_t mode)
+{
+    cleanup_package struct package *package = build(fixture);
+    struct entry *entry = NULL;
+
+    assert_int_equal(entry_find(package->folder, path, &entry), 0);
+    assert_int_equal(entry->owner.mode, mode);
+}
+
+static void set_mode(const struct fixture *fixture, const char *path, mode_t mode)
+{
+    char absolute[PATH_MAX];
+
+    snprintf(absolute, sizeof(absolute), "%s/%s", fixture->root, path);
+    assert_int_equal(chmod(absolute, mode), 0);
+}
+
+static void what_an_acl_does_not_grant_is_not_shown(void **state)
+{
+    const struct fixture *fixture = *state;
+    static const struct {
+        struct acl acl;
+        mode_t shown;
+    } cases[] = {
+        /* The group bits of the mode are the mask, which says nothing about the group. */
+        {{ACL_USER, 4, 0, 4, 0}, 0500},
+        {{ACL_GROUP, 4, 0, 4, 4}, 0504},
+        {{ACL_USER, 4, 4, 4, 4}, 0544},
+        /* Someone who is named may be in the group or not, but has only what is said of him … */
+        {{ACL_USER, 0, 4, 4, 4}, 0500},
+        /* … even if the mask takes it all, and the mode shows no group bits. */
+        {{ACL_USER, 7, 4, 0, 4}, 0500},
+        /* A group that is named takes nothing from the others in the file's own group. */
+        {{ACL_GROUP, 0, 4, 4, 4}, 0540},
+        {{ACL_GROUP, 5, 5, 7, 5}, 0555},
+    };
+
+    set_mode(fixture, "", 0755);
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        set_acl(fixture, "server_addon/server/__init__.py", &cases[i].acl);
+        expect_mode(fixture, "__init__.py", cases[i].shown);
+    }
+    /* The same of a folder on the way; the modes alone would allow it each time. */
+    set_mode(fixture, "server_addon/server/__init__.py", 0644);
+    static const struct acl members_only = {ACL_USER, 5, 0, 5, 0};
+    static const struct acl all_but_one = {ACL_USER, 0, 5, 5, 5};
+    set_acl(fixture, "server_addon", &members_only);
+    expect_mode(fixture, "__init__.py", 0400);
+    set_acl(fixture, "server_addon", &all_but_one);
+    expect_mode(fixture, "__init__.py", 0400);
+    expect_mode(fixture, "version.py", 0444);
+    set_mode(fixture, "server_addon", 0755);
+}
+
+/* The mode is the same before and after: the ctime tells. */
+static void a_change_of_an_acl_is_seen(void **state)
+{
+    const struct fixture *fixture = *state;
+    static const struct acl open = {ACL_USER, 5, 5, 5, 5};
+    static const struct acl closed = {ACL_USER, 0, 5, 5, 5};
+
+    set_mode(fixture, "", 0755);
+    fixture_write(fixture, "server_addon/server/sub/file", "");
+    for (int i = 0; i < 3; i++) {
+        set_acl(fixture, "server_addon/server/__init__.py", i % 2 == 0 ? &open : &closed);
+        expect_mode(fixture, "__init__.py", i % 2 == 0 ? 0555 : 0500);
+        set_acl(fixture, "server_addon/server/sub", i % 2 == 0 ? &open : &closed);
+        expect_mode(fixture, "sub/file", i % 2 == 0 ? 0444 : 0400);
+    }
+}
+
+/* The file is in our group, its folder in another: who is in that one is one of the file's others.
+ */
+static void what_a_folder_forbids_its_group_is_forbidden_to_others(void **state)
+{
+    const struct fixture *fixture = *state;
+    char folder[128];
+
+    if (geteuid() != 0) {
+        print_message("only root may give a folder to a group\n");
+        skip();
+    }
+    set_mode(fixture, "", 0755);
+    fixture_write(fixture, "server_addon/server/sub/file", "");
+    snprintf(folder, sizeof(folder), "%s/server_addon/server/sub", fixture->root);
+    static const struct {
+        uid_t uid;
+        gid_t gid;
+        mode_t mode;
+        mode_t shown;
+    } cases[] = {
+        {0, 0, 0705, 0404},   {0, 200, 0705, 0400}, {0, 200, 0755, 0444}, {0, 200, 0750, 0400},
+        {100, 0, 0055, 0400}, {100, 0, 0755, 0444}, {100, 0, 0750, 0040}, {100, 200, 0755, 0444},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        assert_int_equal(chown(folder, cases[i].uid, cases[i].gid), 0);
+        assert_int_equal(chmod(folder, cases[i].mode), 0);
+        expect_mode(fixture, "sub/file", cases[i].shown);
+    }
+}
+
+/* Make `folder` with `count` folders in each other below it, and a file in the last. */
+static void nest(const struct fixture *fixture, const char *folder, unsigned count)
+{
+    char path[PATH_MAX];
+
+    snprintf(path, sizeof(path), "%s", folder);
+    while (count-- > 0)
+        strcat(path, "/d");
+    strcat(path, "/f.py");
+    fixture_write(fixture, path, "x");
+}
+
+static void folders_that_lie_in_too_many_others_are_failed_entries(void **state)
+{
+    const struct fixture *fixture = *state;
+    struct error error = {0};
+    struct entry *zip = NULL;
+    char deep[PATH_MAX] = "openpype";
+
+    nest(fixture, "openpype", PACKAGE_DEPTH_LIMIT - 1);
+    cleanup_package struct package *fits = build(fixture);
+    assert_int_equal(entry_find(fits->folder, "private/client.zip", &zip), 0);
+    assert_int_equal(bundle_count(zip->bundle), 4);
+    assert_int_equal(bundle_compose(zip->bundle, &fixture->origin, &error), 0);
+
+    nest(fixture, "openpype", PACKAGE_DEPTH_LIMIT);
+    cleanup_package struct package *package = build(fixture);
+    assert_int_equal(entry_find(package->folder, "private/client.zip", &zip), 0);
+    assert_int_equal(bundle_compose(zip->bundle, &fixture->origin, &error), -EIO);
+    for (unsigned i = 0; i < PACKAGE_DEPTH_LIMIT; i++)
+        strcat(deep, "/d");
+    assert_string_equal(error_reason(error.text, deep),
+                        "is too deep: more than 256 folders lie in each other");
+}
+
+static void *build_in_thread(void *argument)
+{
+    struct fixture *fixture = argument;
+
+    package_free(build(fixture));
+    fixture->origin.skip_problems = true;
+    package_free(build(fixture));
+    return NULL;
+}
+
+static void a_deep_tree_needs_little_stack(void **state)
+{
+    pthread_attr_t attributes;
+    pthread_t thread;
+
+    nest(*state, "openpype", PACKAGE_DEPTH_LIMIT);
+    nest(*state, "server_addon/server", PACKAGE_DEPTH_LIMIT);
+    assert_int_equal(pthread_attr_init(&attributes), 0);
+    /* An eighth of what a thread has. The sanitizers' frames are larger than ours. */
+    assert_int_equal(pthread_attr_setstacksize(&attributes, 1 << 20), 0);
+    assert_int_equal(pthread_create(&thread, &attributes, build_in_thread, *state), 0);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    pthread_attr_destroy(&attributes);
+}
+
+/* Two links a folder, each to the next one: 2^count ways to the last. */
+static void unfold(const struct fixture *fixture, unsigned count)
+{
+    char path[64];
+    char target[32];
+
+    for (unsigned i = 0; i < count; i++) {
+        snprintf(target, sizeof(target), "../d%u", i + 1);
+        snprintf(path, sizeof(path), "shared/d%u/a", i);
+        fixture_link(fixture, path, target);
+        snprintf(path, sizeof(path), "shared/d%u/b", i);
+        fixture_link(fixture, path, target);
+    }
+    snprintf(path, sizeof(path), "shared/d%u/f.py", count);
+    fixture_write(fixture, path, "x");
+}
+
+static void links_that_unfold_too_far_fail_the_package(void **state)
+{
+    struct fixture *fixture = *state;
+    struct entry *zip = NULL;
+
+    unfold(fixture, 30);
+    fixture_link(fixture, "openpype/unfold", "../shared/d20");
+    cleanup_package struct package *fits = build(fixture);
+    assert_null(fits->failure);
+    assert_int_equal(entry_find(fits->folder, "private/client.zip", &zip), 0);
+    assert_int_equal(bundle_count(zip->bundle), 3 + 1024);
+    fixture_remove(fixture, "openpype/unfold");
+    fixture_link(fixture, "openpype/lib/unfold", "../../shared/d0");
+    for (int skip = 0; skip < 2; skip++) {
+        fixture->origin.skip_problems = skip == 1;
+        cleanup_package struct package *package = build(fixture);
+        assert_null(package->version);
+        assert_null(package->folder);
+        assert_string_equal(package->failure_path, "openpype/lib/unfold");
+        assert_string_equal(package->failure, "links lead to more than 20000 files and folders");
+    }
+    fixture_remove(fixture, "openpype/lib/unfold");
+    cleanup_package struct package *healed = build(fixture);
+    assert_string_equal(healed->version, "3.15.12");
+}
+
 int main(void)
 {
 #define TEST(test) cmocka_unit_test_setup_teardown(test, fixture_setup, fixture_teardown)
@@ -179,6 +428,12 @@ int main(void)
         TEST(what_cannot_be_read_is_left_out_with_a_warning_if_asked),
         TEST(links_that_hold_themselves_end),
         TEST(a_file_is_as_private_as_its_folders),
+        TEST(what_an_acl_does_not_grant_is_not_shown),
+        TEST(a_change_of_an_acl_is_seen),
+        TEST(what_a_folder_forbids_its_group_is_forbidden_to_others),
+        TEST(folders_that_lie_in_too_many_others_are_failed_entries),
+        TEST(a_deep_tree_needs_little_stack),
+        TEST(links_that_unfold_too_far_fail_the_package),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -113,7 +113,7 @@ REFUSED = [
     "if a:\n  if b:\n    pass\n  else:\n    __version__ = 'y'",
     "__version__ = 'x'\ndef f():\n  global __version__\n  __version__ = 'y'",
     "__version__ = 'x'\ndef f(): global a, __version__", "__version__ = '\\N{DIGIT ONE}'",
-    "__version__ = 'a\\0b'", "__version__ = '\\ud800'", "__version__ = '\\x4'", "__version__ = 'x",
+    "__version__ = ('x']", "__version__ = 'a\\0b'", "__version__ = '\\ud800'", "__version__ = '\\x4'", "__version__ = 'x",
     "__version__ = '''x", "__version__ = ('x'", "__version__ = 'x'\n  y = 1", "# coding: utf-16\n",
     "# coding: nonesuch\n__version__ = 'x'", b"__version__ = '\xff'", b"__version__ = 'a\x00'",
     b"# coding: ascii\n__version__ = '\xc3\xa9'", "__version__ = 'x'\nif a:\n\ty\n z",
@@ -145,6 +145,60 @@ def test_lines_are_counted_right():
                          ("x = (1,\n2)\n\\\n\n__version__ = f''", 5), ("\r\n\r__version__ = 2", 3)):
         (_, message), = ask(source)
         assert message.startswith(f"file.py:{line}: "), message
+
+
+@pytest.mark.parametrize("left, right", ["()", "[]", "{}"])
+@pytest.mark.parametrize("depth", [1, 2, 99, 199, 200, 201, 250])
+def test_brackets_go_as_deep_as_pythons(left, right, depth):
+    source = f"x = {left * depth}{right * depth}\n{NAME} = 'a'"
+    if left == "{":  # a set of sets has no hash; a dictionary has one, of which nothing is asked
+        source = f"x = lambda: {left * depth}{right * depth}\n{NAME} = 'a'"
+    answer, = ask(source)
+    assert answer == run(source) if depth <= 200 else (run(source) is None and answer[0] == 22)
+
+
+@pytest.mark.parametrize("depth", [1, 2, 99, 199, 200, 201])
+def test_parentheses_around_a_literal_go_as_deep(depth):
+    for source in (f"{NAME} = {'(' * depth}'a' 'b'{')' * depth}",
+                   f"{'(' * depth}{NAME}{')' * depth} = 'ab'"):
+        answer, = ask(source)
+        assert answer == run(source) if depth <= 200 else (run(source) is None and answer[0] == 22)
+
+
+# Each is a statement of nearly a megabyte (`[…]` is repeated), with what is bound at the end. Who looks
+# back from every token of it takes minutes.
+LONG = {
+    "open brackets": ("", "(", "", None),
+    "brackets side by side": ("x = [", "(((a))),", "]\n__version__ = 'a'", "a"),
+    "brackets around strings": ("__version__ = " + "(" * 200, "'a' ", ")" * 200, "…"),
+    "operators": ("", "a+=", "1\n__version__ = 'a'", "a"),
+    "operators in brackets": ("f(", "a+=", "1)\n__version__ = 'a'", "a"),
+    "as": ("with a", " as b", ": pass\n__version__ = 'a'", "a"),
+    "as, one after the other": ("with ", "a as b, ", "c: pass\n__version__ = 'a'", "a"),
+    "imports": ("import ", "a as b, ", "c\n__version__ = 'a'", "a"),
+    "targets": ("", "__version__=", f"'{'a' * 400_000}'", "a" * 400_000),
+    "targets in brackets": ("", "(((__version__)))=", f"'{'a' * 400_000}'", "a" * 400_000),
+    "lists of targets": ("", "__version__=__version__,b=", f"__version__='{'a' * 400_000}'",
+                         "a" * 400_000),
+    "lambdas": ("x=", "lambda a=1:", "1\n__version__ = 'a'", "a"),
+    "statements": ("", "a=1;", "__version__ = 'a'", "a"),
+    "globals": ("def f(): global ", "a,", "b\n__version__ = 'a'", "a"),
+    "walruses": ("f(", "a:=", "1)\n__version__ = 'a'", "a"),
+    "blocks": ("", "if a:\n b\n", "__version__ = 'a'", "a"),
+}
+
+
+@pytest.mark.parametrize("name", LONG)
+def test_a_long_statement_is_read_in_its_stride(name):
+    before, repeated, after, expected = LONG[name]
+    count = (1_000_000 - len(before) - len(after)) // len(repeated)
+    answer, = ask(before + repeated * count + after)
+    if expected is None:
+        assert answer[0] == 22
+    elif name == "brackets around strings":
+        assert answer == "a" * count
+    else:
+        assert answer == expected
 
 
 QUOTES = st.sampled_from(["'", '"', "'''", '"""'])
@@ -210,3 +264,9 @@ def test_no_file_gives_a_value_that_python_would_not(files):
             expected = run(source.encode())
             # What Python refuses altogether (a syntax error) is not ours to judge.
             assert expected is None or answer == expected, source
+
+
+@pytest.mark.parametrize("mark", ["<<<<<<< ours", "=======", ">>>>>>> theirs", "||||||| base"])
+def test_the_marks_of_a_merge_conflict_are_errors(mark):
+    (answer,) = ask(f'{NAME} = "1"\n{mark}\n{NAME} = "2"\n')
+    assert isinstance(answer, tuple) and "file.py:2: no statement begins" in answer[1]

@@ -1,12 +1,14 @@
 #include "fixture.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include <cmocka.h>
 
@@ -125,10 +127,10 @@ static void a_body_of_an_outdated_entry_is_stale(void **state)
     struct entry *entry = fixture_entry(generation, "package/openpype/3.15.12/__init__.py");
     cleanup_body struct body *body = NULL;
 
-    assert_int_equal(view_body(view, entry, &body, NULL), 0);
+    assert_int_equal(view_body(view, entry, NULL, &body, NULL), 0);
     assert_int_equal(body_number(body), entry->number);
     fixture_write(fixture, "server_addon/server/__init__.py", "other bytes\n");
-    assert_int_equal(view_open_body(view, body, NULL), -ESTALE);
+    assert_int_equal(view_open_body(view, body, NULL, NULL), -ESTALE);
 }
 
 static void all_problems_are_found_on_demand(void **state)
@@ -178,6 +180,98 @@ static void what_could_only_fail_is_not_opened(void **state)
     assert_null(view);
 }
 
+static void move(const struct fixture *fixture, const char *from, const char *to)
+{
+    char absolute[2][PATH_MAX];
+
+    snprintf(absolute[0], sizeof(absolute[0]), "%s/%s", fixture->root, from);
+    snprintf(absolute[1], sizeof(absolute[1]), "%s/%s", fixture->root, to);
+    assert_int_equal(rename(absolute[0], absolute[1]), 0);
+}
+
+static void set_mode(const struct fixture *fixture, const char *path, mode_t mode)
+{
+    char absolute[PATH_MAX];
+
+    snprintf(absolute, sizeof(absolute), "%s/%s", fixture->root, path);
+    assert_int_equal(chmod(absolute, mode), 0);
+}
+
+/* The file at this path in the tree that client.zip is made of. */
+static const struct file *member(const struct generation *generation, const char *path)
+{
+    struct entry *zip = fixture_entry(generation, "package/openpype/3.15.12/private/client.zip");
+    struct entry *found = NULL;
+
+    if (entry_find(zip->tree, path, &found) < 0)
+        fail_msg("%s: is not there", path);
+    return found->file;
+}
+
+static void expect_mode(const struct generation *generation, mode_t mode)
+{
+    const char *zip = "package/openpype/3.15.12/private/client.zip";
+
+    assert_int_equal(fixture_entry(generation, zip)->owner.mode, mode);
+}
+
+/* Of what a link leads to every folder on the way is watched, however often it is built anew. */
+static void what_lies_above_a_links_target_is_seen_after_any_number_of_looks(void **state)
+{
+    const struct fixture *fixture = *state;
+
+    set_mode(fixture, "", 0755);
+    fixture_write(fixture, "shared/a/x/f.py", "old");
+    fixture_write(fixture, "shared/b/x/f.py", "newer");
+    fixture_link(fixture, "openpype/link", "../shared/a/x");
+    cleanup_view struct view *view = fixture_view(fixture, NULL);
+    for (int i = 0; i < 3; i++) {
+        fixture_write(fixture, "openpype/lib/tools.py", i % 2 == 0 ? "edited" : "edited again");
+        cleanup_generation struct generation *edited = look(view);
+        assert_int_equal(member(edited, "link/f.py")->size, 3);
+        expect_mode(edited, 0444);
+    }
+    move(fixture, "shared/a", "shared/c");
+    move(fixture, "shared/b", "shared/a");
+    cleanup_generation struct generation *swapped = look(view);
+    assert_int_equal(member(swapped, "link/f.py")->size, 5);
+    set_mode(fixture, "shared", 0700);
+    cleanup_generation struct generation *closed = look(view);
+    expect_mode(closed, 0400);
+    set_mode(fixture, "shared", 0755);
+    cleanup_generation struct generation *open = look(view);
+    expect_mode(open, 0444);
+}
+
+static void the_same_holds_where_the_rule_names_a_link(void **state)
+{
+    const struct fixture *fixture = *state;
+
+    set_mode(fixture, "", 0755);
+    fixture_write(fixture, "shared/a/f", "");
+    fixture_write(fixture, "shared/b/f", "");
+    move(fixture, "openpype", "shared/a/openpype");
+    fixture_write(fixture, "openpype/version.py", "__version__ = \"3.15.12\"\n");
+    fixture_write(fixture, "openpype/f.py", "newer");
+    move(fixture, "openpype", "shared/b/openpype");
+    fixture_write(fixture, "shared/a/openpype/f.py", "old");
+    fixture_link(fixture, "openpype", "shared/a/openpype");
+    cleanup_view struct view *view = fixture_view(fixture, NULL);
+    for (int i = 0; i < 3; i++) {
+        fixture_write(fixture, "server_addon/server/f.py", i % 2 == 0 ? "edited" : "edited again");
+        cleanup_generation struct generation *edited = look(view);
+        assert_int_equal(member(edited, "f.py")->size, 3);
+        expect_mode(edited, 0444);
+    }
+    move(fixture, "shared/a", "shared/c");
+    move(fixture, "shared/b", "shared/a");
+    cleanup_generation struct generation *swapped = look(view);
+    assert_int_equal(member(swapped, "f.py")->size, 5);
+    set_mode(fixture, "shared", 0700);
+    cleanup_generation struct generation *closed = look(view);
+    expect_mode(closed, 0400);
+}
+
 int main(void)
 {
 #define TEST(test) cmocka_unit_test_setup_teardown(test, fixture_setup, fixture_teardown)
@@ -191,6 +285,8 @@ int main(void)
         TEST(all_problems_are_found_on_demand),
         TEST(a_revision_names_its_commit),
         TEST(what_could_only_fail_is_not_opened),
+        TEST(what_lies_above_a_links_target_is_seen_after_any_number_of_looks),
+        TEST(the_same_holds_where_the_rule_names_a_link),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,209 @@
+/* Writing: one thread does what is to be done, behind everybody's back. */
+#include "cache_parts.h"
+
+#include <sqlite3.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <time.h>
+
+enum {
+    BATCH_JOBS = 1000, /* what one transaction writes at most … */
+    BATCH_BYTES = 1 << 24,
+    ALIAS_AGE = 120 * 24 * 3600, /* fingerprints change with every checkout: old ones are no use */
+};
+
+static void release(const struct job *job)
+{
+    if (job->put.release)
+        job->put.release(job->put.context);
+    free(job->note);
+}
+
+void cache_free_jobs(struct job *job)
+{
+    while (job) {
+        struct job *next = job->next;
+        release(job);
+        free(job);
+        job = next;
+    }
+}
+
+void cache_enqueue(struct cache *cache, const struct job *given)
+{
+    struct job *job = atomic_load(&cache->usable) ? malloc(sizeof(*job)) : NULL;
+
+    if (!job) {
+        release(given);
+        return;
+    }
+    *job = *given;
+    job->next = NULL;
+    pthread_mutex_lock(&cache->lock);
+    bool taken = atomic_load(&cache->usable);
+    if (taken) {
+        *cache->last = job;
+        cache->last = &job->next;
+        pthread_cond_signal(&cache->wake);
+    }
+    pthread_mutex_unlock(&cache->lock);
+    if (!taken)
+        cache_free_jobs(job);
+}
+
+void cache_put_alias(struct cache *cache, const struct content_id *key, const struct content_id *id)
+{
+    if (cache)
+        cache_enqueue(cache, &(struct job){.kind = JOB_ALIAS, .key = *key, .put = {.id = *id}});
+}
+
+void cache_put_note(struct cache *cache, const struct content_id *key, const void *bytes,
+                    size_t size)
+{
+    void *copy = cache ? malloc(size + 1) : NULL;
+
+    if (!copy)
+        return;
+    memcpy(copy, bytes, size);
+    cache_enqueue(cache,
+                  &(struct job){.kind = JOB_NOTE, .key = *key, .note = copy, .note_size = size});
+}
+
+void cache_drop_member(struct cache *cache, const struct content_id *id, int64_t stream)
+{
+    if (cache)
+        cache_enqueue(cache,
+                      &(struct job){.kind = JOB_DROP, .put = {.id = *id, .member.stream = stream}});
+}
+
+void cache_put_member(struct cache *cache, const struct cache_put *put)
+{
+    if (!cache || put->member.compressed_size > cache->limit / CACHE_STREAM_SHARE)
+        put->release(put->context);
+    else
+        cache_enqueue(cache, &(struct job){.kind = JOB_MEMBER, .put = *put});
+}
+
+static int do_job(struct cache *cache, const struct job *job)
+{
+    int64_t now = (int64_t)time(NULL);
+    int r = SQLITE_OK;
+
+    switch (job->kind) {
+    case JOB_MEMBER:
+        r = cache_database_put_member(cache->writer, &job->put, now);
+        cache->written += job->put.member.compressed_size;
+        break;
+    case JOB_ALIAS:
+        r = cache_database_put_alias(cache->writer, &job->key, &job->put.id, now);
+        break;
+    case JOB_NOTE:
+        r = cache_database_put_note(cache->writer, &job->key, job->note, job->note_size, now);
+        cache->written += job->note_size;
+        break;
+    case JOB_TOUCH:
+        r = cache_database_touch(cache->writer, &job->put.id, now);
+        break;
+    case JOB_DROP:
+        r = cache_database_drop(cache->writer, &job->put.id, job->put.member.stream);
+        break;
+    }
+    return r;
+}
+
+/* Write the first jobs of a list in one transaction. `*ret_job`: the first that is not done. */
+static int write_batch(struct cache *cache, struct job *job, struct job **ret_job)
+{
+    uint64_t bytes = 0;
+    int r = cache_database_begin_writing(cache->writer);
+
+    for (int i = 0; job && r == SQLITE_OK && i < BATCH_JOBS && bytes < BATCH_BYTES; i++) {
+        r = do_job(cache, job);
+        bytes += job->put.member.compressed_size;
+        job = job->next;
+    }
+    *ret_job = job;
+    return r == SQLITE_OK ? cache_database_commit(cache->writer) : r;
+}
+
+/* Look at the size of the whole whenever a tenth of the limit was written, and at the first time.
+ */
+static int keep_limit(struct cache *cache)
+{
+    if (cache->written < cache->limit / 10)
+        return SQLITE_OK;
+    cache->written = 0;
+    return cache_database_evict(cache->writer, cache->limit, (int64_t)time(NULL) - ALIAS_AGE);
+}
+
+static void write_all(struct cache *cache, struct job *jobs)
+{
+    struct job *job = jobs;
+    int r = SQLITE_OK;
+
+    while (job && r == SQLITE_OK && atomic_load(&cache->usable))
+        r = write_batch(cache, job, &job);
+    if (r == SQLITE_OK && atomic_load(&cache->usable))
+        r = keep_limit(cache);
+    if (r == SQLITE_ABORT)
+        cache_set_fault(cache, cache->path, "what is to be written cannot be read");
+    else if (r != SQLITE_OK && !cache_is_busy(r))
+        cache_give_up(cache, cache->writer, r);
+    /* Others wait for the lock that a transaction holds. */
+    if (r != SQLITE_OK)
+        cache_database_rollback(cache->writer);
+    cache_free_jobs(jobs);
+}
+
+static struct job *take_jobs(struct cache *cache)
+{
+    cleanup_lock(&cache->lock);
+
+    cache->writing = false;
+    while (!cache->first && !cache->ending && atomic_load(&cache->usable)) {
+        pthread_cond_broadcast(&cache->quiet);
+        pthread_cond_wait(&cache->wake, &cache->lock);
+    }
+    struct job *jobs = cache->first;
+    cache->first = NULL;
+    cache->last = &cache->first;
+    cache->writing = jobs != NULL;
+    if (!jobs)
+        pthread_cond_broadcast(&cache->quiet);
+    return jobs;
+}
+
+/* Nothing is written any more: this process is not to stand in the way of others. */
+static void let_go(struct cache *cache)
+{
+    cache_database_close(cache->writer);
+    cache->writer = NULL;
+    if (!atomic_load(&cache->damaged))
+        return;
+    cleanup_fd int lock = cache_lock_folder(cache);
+    if (lock >= 0)
+        cache_set_aside(cache, &cache->file);
+}
+
+void *cache_write_jobs(void *argument)
+{
+    struct cache *cache = argument;
+    struct job *jobs;
+
+    /* Whoever waits for an answer comes first. */
+    (void)setpriority(PRIO_PROCESS, (id_t)gettid(), 19);
+    while ((jobs = take_jobs(cache)))
+        write_all(cache, jobs);
+    if (!atomic_load(&cache->usable))
+        let_go(cache);
+    return NULL;
+}
+
+void cache_settle(struct cache *cache)
+{
+    if (!cache || !cache->has_thread)
+        return;
+    cleanup_lock(&cache->lock);
+    while (cache->first || cache->writing)
+        pthread_cond_wait(&cache->quiet, &cache->lock);
+}
