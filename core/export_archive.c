@@ -60,8 +60,11 @@ static int fail(const struct archive_target *archive, struct error *error)
     int code = archive_errno(archive->archive);
     const char *text = archive_error_string(archive->archive);
 
-    return error_set(error, code > 0 ? -code : -EIO, "%s: %s", archive->destination,
-                     text ? text : "cannot be written");
+    if (!text)
+        text = "cannot be written";
+    /* Of a system call that has failed the text does not say why. */
+    return code > 0 ? error_errno(error, -code, "%s: %s", archive->destination, text)
+                    : error_set(error, -EIO, "%s: %s", archive->destination, text);
 }
 
 static int add_entry(struct archive_target *archive, const char *path, const struct entry *entry,

@@ -146,12 +146,35 @@ static int loop(struct fuse_session *session)
     return r;
 }
 
+struct serving {
+    struct filesystem *filesystem;
+    struct fuse_session *session;
+    pthread_t loop; /* the thread that is in fuse_session_loop_mt */
+    bool ends;
+};
+
+/* For struct signals: what has to be done while requests are still answered, and then no more. */
+static bool end_serving(void *context, int number)
+{
+    struct serving *serving = context;
+
+    (void)number;
+    if (!serving->ends)
+        filesystem_end(serving->filesystem);
+    serving->ends = true;
+    fuse_session_exit(serving->session);
+    /* libfuse waits for a semaphore, which a signal interrupts; it may not have waited yet. */
+    pthread_kill(serving->loop, SIGNALS_WAKE);
+    return true;
+}
+
 /* What is mounted, until a signal or somebody's umount ends it. */
 static int serve(const struct daemon *daemon, struct filesystem *filesystem,
                  struct fuse_session *session, struct error *error)
 {
-    struct signals signals;
-    int r = signals_begin(&signals, filesystem, session);
+    struct serving serving = {filesystem, session, pthread_self(), false};
+    struct signals signals = {.end = end_serving, .context = &serving};
+    int r = signals_begin(&signals);
 
     if (r < 0)
         return error_errno(error, r, "%s: cannot begin to serve", daemon->place->path);

@@ -1,10 +1,9 @@
 /* The command line: addonfs COMMAND … */
-#include "identity.h"
+#include "exporting.h"
 #include "mount.h"
 #include "options.h"
 
 #include <addonfs/cleanup.h>
-#include <addonfs/export.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
@@ -176,21 +175,7 @@ static int run_umount(const struct command_line *line, struct error *error)
 
 static int run_export(const struct command_line *line, struct error *error)
 {
-    cleanup_view struct view *view = NULL;
-    cleanup_free char *source = NULL;
-    struct identity identity;
-    struct view_options options = line->options.view;
-
-    int r = identity_of(line->operands[0], &identity, &source, error);
-    options.source.path = source;
-    if (r == 0)
-        r = identity_become(&identity, error);
-    if (r == 0)
-        r = view_open(&options, &view, error);
-    const char *warning;
-    for (size_t i = 0; r == 0 && (warning = view_warning(view, i)); i++)
-        fprintf(stderr, "addonfs: %s\n", warning);
-    return r == 0 ? export_write(view, line->operands[1], error) : r;
+    return exporting_run(line->operands[0], line->operands[1], &line->options, error);
 }
 
 /* 0: another generation; 1: the time is over. */

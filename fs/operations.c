@@ -1,6 +1,7 @@
 #include "operations.h"
 #include "interrupt.h"
 #include "log.h"
+#include "parent.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -205,8 +206,6 @@ static void on_opendir(fuse_req_t request, fuse_ino_t number, struct fuse_file_i
 static bool listed(const struct filesystem *filesystem, const struct handle *handle, size_t index,
                    const char **ret_name, struct stat *ret_status)
 {
-    /* Numbers that are known only once a name is looked up are told as libfuse does (fuse.c). */
-    static const ino_t unknown = 0xffffffff;
     static const mode_t types[] = {
         [VIEW_FOLDER] = S_IFDIR, [VIEW_FROZEN] = S_IFDIR, [VIEW_LINK] = S_IFLNK};
     const struct inode *inode = handle->inode;
@@ -215,12 +214,14 @@ static bool listed(const struct filesystem *filesystem, const struct handle *han
     *ret_status = (struct stat){.st_ino = inode->number, .st_mode = S_IFDIR};
     if (index < 2) {
         *ret_name = index == 0 ? "." : "..";
+        if (index == 1)
+            ret_status->st_ino = parent_number(filesystem, handle);
         return true;
     }
     index -= 2;
     if (inode->kind == INODE_CONTROL) {
         *ret_name = index == 0 ? "generation" : "status.json";
-        ret_status->st_ino = index == 0 ? GENERATION_NUMBER : unknown;
+        ret_status->st_ino = index == 0 ? GENERATION_NUMBER : NUMBER_UNKNOWN;
         ret_status->st_mode = S_IFREG;
         return index < 2;
     }

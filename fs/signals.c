@@ -1,15 +1,12 @@
 #include "signals.h"
 
+#include <addonfs/cleanup.h>
 #include <errno.h>
 #include <poll.h>
-#include <signal.h>
 #include <sys/eventfd.h>
 #include <sys/signalfd.h>
 
-enum {
-    WAKE_LOOP = SIGUSR2, /* to the loop: libfuse waits for a semaphore, which a signal interrupts */
-    NUDGE = 10,          /* ms until the loop is woken again: it may not have waited yet */
-};
+enum { AGAIN = 10 }; /* ms between two calls of signals.end */
 
 /* All whose default is to end the process and that are no fault of its own (signal(7)). */
 static const int ending[] = {SIGTERM, SIGINT,  SIGHUP,    SIGQUIT, SIGALRM,   SIGUSR1,
@@ -33,7 +30,7 @@ void signals_hold(bool all)
             sigaddset(&held, ending[i]);
     }
     pthread_sigmask(SIG_BLOCK, &held, NULL);
-    sigaction(WAKE_LOOP, &nothing, NULL);
+    sigaction(SIGNALS_WAKE, &nothing, NULL);
     /* A reader that goes away while it is answered, a file that grows too large: no reason to end.
      */
     sigaction(SIGPIPE, &ignored, NULL);
@@ -56,35 +53,23 @@ int signals_open(void)
     return fd < 0 ? -errno : fd;
 }
 
-/*
- * Everything that has to happen while requests are still answered. The loop ends only when every
- * request has been: so whatever may keep one waiting for long is to be stopped here.
- */
-static void before_the_loop_ends(struct signals *signals)
-{
-    filesystem_end(signals->filesystem);
-}
-
 static void *wait_for_signal(void *argument)
 {
-    struct signals *signals = argument;
+    const struct signals *signals = argument;
     struct pollfd events[2] = {{.fd = signals->arrived, .events = POLLIN},
                                {.fd = signals->over, .events = POLLIN}};
+    struct signalfd_siginfo signal;
 
-    while (poll(events, 2, -1) <= 0)
+    do {
+        if (poll(events, 2, -1) > 0 && events[1].revents)
+            return NULL;
+    } while (read(signals->arrived, &signal, sizeof(signal)) != (ssize_t)sizeof(signal));
+    while (signals->end(signals->context, (int)signal.ssi_signo) && poll(&events[1], 1, AGAIN) <= 0)
         ;
-    if (events[1].revents)
-        return NULL;
-    before_the_loop_ends(signals);
-    fuse_session_exit(signals->session);
-    do
-        pthread_kill(signals->loop, WAKE_LOOP);
-    while (poll(&events[1], 1, NUDGE) <= 0);
     return NULL;
 }
 
-int signals_begin(struct signals *signals, struct filesystem *filesystem,
-                  struct fuse_session *session)
+int signals_begin(struct signals *signals)
 {
     cleanup_fd int arrived = signals_open();
     cleanup_fd int over = eventfd(0, EFD_CLOEXEC);
@@ -93,9 +78,6 @@ int signals_begin(struct signals *signals, struct filesystem *filesystem,
         return arrived;
     if (over < 0)
         return -errno;
-    signals->filesystem = filesystem;
-    signals->session = session;
-    signals->loop = pthread_self();
     signals->arrived = arrived;
     signals->over = over;
     int r = pthread_create(&signals->waiter, NULL, wait_for_signal, signals);
@@ -112,4 +94,17 @@ void signals_end(struct signals *signals)
     pthread_join(signals->waiter, NULL);
     close(signals->arrived);
     close(signals->over);
+}
+
+void signals_die(int number)
+{
+    struct sigaction standard = {.sa_handler = SIG_DFL};
+    sigset_t only;
+
+    sigemptyset(&only);
+    sigaddset(&only, number);
+    sigaction(number, &standard, NULL);
+    pthread_sigmask(SIG_UNBLOCK, &only, NULL);
+    raise(number);
+    _exit(128 + number);
 }

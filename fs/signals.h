@@ -1,26 +1,31 @@
 /*
- * signals: what ends a session from inside.
+ * signals: what ends us from outside.
  *
  * Every signal that would end the process, and that comes from outside, stays blocked in all
- * threads from before anything is mounted until the process ends; a thread of its own reads them
- * (signalfd(2)). So there is no moment at which one of them leaves a dead mount, and what has to be
- * done before the end is done by a thread that may wait, while the session still answers requests.
+ * threads from before there is anything to tidy up until the process ends; a thread of its own
+ * reads them (signalfd(2)). So there is no moment at which one of them leaves a dead mount or half
+ * an export, and what has to be done before the end is done by a thread that may wait.
  */
 #ifndef ADDONFS_SIGNALS_H
 #define ADDONFS_SIGNALS_H
 
-#include "filesystem.h"
-
 #include <pthread.h>
+#include <signal.h>
 #include <stdbool.h>
 
+/* Does nothing but interrupt the system call of the thread that it is sent to (pthread_kill(3)). */
+#define SIGNALS_WAKE SIGUSR2
+
 struct signals {
-    struct filesystem *filesystem;
-    struct fuse_session *session;
-    pthread_t loop;   /* the thread that is in fuse_session_loop_mt */
-    pthread_t waiter; /* … and the one that waits for signals */
-    int arrived;      /* signalfd(2) */
-    int over;         /* eventfd(2): the loop has ended */
+    /*
+     * Called by the waiter when a signal has come: begin to end. It is called again and again until
+     * signals_end, with some milliseconds in between, as long as it returns true.
+     */
+    bool (*end)(void *context, int number);
+    void *context;
+    pthread_t waiter;
+    int arrived; /* signalfd(2) */
+    int over;    /* eventfd(2): signals_end was called */
 };
 
 /*
@@ -32,11 +37,13 @@ void signals_hold(bool all);
 /* A signalfd(2) of those that are held back, which the caller closes. A negative errno. */
 int signals_open(void);
 
-/* Let them end `session`, whose loop the calling thread is about to run. A negative errno. */
-int signals_begin(struct signals *signals, struct filesystem *filesystem,
-                  struct fuse_session *session);
+/* Start the waiter; `end` and `context` have been set. A negative errno. */
+int signals_begin(struct signals *signals);
 
-/* The loop has ended. */
+/* End the waiter. What comes now changes nothing. */
 void signals_end(struct signals *signals);
+
+/* End the process as that signal would have (its parent can tell), in any thread. */
+_Noreturn void signals_die(int number);
 
 #endif

@@ -15,8 +15,10 @@
 /*
  * Write what the view shows now to `destination`. A version folder or an archive that is there
  * already is replaced at once. The error starts with the path at fault. Nothing half-made stays on
- * failure.
+ * failure, which is -EINTR if `*interrupted` (or NULL) has become true. What is being compressed
+ * then only view_stop ends.
  */
-int export_write(struct view *view, const char *destination, struct error *error);
+int export_write(struct view *view, const char *destination, const _Atomic bool *interrupted,
+                 struct error *error);
 
 #endif

@@ -49,7 +49,7 @@ static void write_to(const struct fixture *fixture, const char *name, int expect
     char destination[PATH_MAX];
 
     snprintf(destination, sizeof(destination), "%s/out/%s", fixture->root, name);
-    int r = export_write(view, destination, error);
+    int r = export_write(view, destination, NULL, error);
     if (r != expected)
         fail_msg("%s: %s", name, error->text);
 }
@@ -119,6 +119,23 @@ static void nothing_half_made_stays(void **state)
     assert_int_equal(count_names(fixture, "out"), 1);
 }
 
+static void an_interrupted_export_leaves_nothing(void **state)
+{
+    static const char *const names[] = {"dest", "a.zip", "a.tar.xz"};
+    const struct fixture *fixture = *state;
+    _Atomic bool interrupted = true;
+    char destination[PATH_MAX];
+    struct error error = {0};
+
+    fixture_write(fixture, "out/other", "stays");
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        cleanup_view struct view *view = fixture_view(fixture, NULL);
+        snprintf(destination, sizeof(destination), "%s/out/%s", fixture->root, names[i]);
+        assert_int_equal(export_write(view, destination, &interrupted, &error), -EINTR);
+        assert_int_equal(count_names(fixture, "out"), 1);
+    }
+}
+
 int main(void)
 {
 #define TEST(test) cmocka_unit_test_setup_teardown(test, fixture_setup, fixture_teardown)
@@ -126,6 +143,7 @@ int main(void)
         TEST(a_folder_holds_the_package),
         TEST(an_archive_of_every_format_holds_the_package),
         TEST(nothing_half_made_stays),
+        TEST(an_interrupted_export_leaves_nothing),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
