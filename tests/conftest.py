@@ -63,6 +63,14 @@ def folder(tmp_path):
 
 
 @pytest.fixture
+def binary(program, folder):
+    """The program where every user may run it."""
+    shutil.copy(program, folder / "addonfs")
+    os.chmod(folder / "addonfs", 0o755)
+    return folder / "addonfs"
+
+
+@pytest.fixture
 def repo(folder):
     return Repository(folder / "source")
 

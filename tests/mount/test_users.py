@@ -1,56 +1,17 @@
 """Who may see what: plain users, root over another user's repository, private files."""
 
 import os
-import pwd
-import shutil
 import subprocess
-import textwrap
 from pathlib import Path
 
 import pytest
 
 import oracle
-from mounting import ADDONFS, client_zip, mounted, package, run, status
-from repository import ENVIRONMENT, Repository
-
-USER = pwd.getpwnam("nobody")
-OTHER = pwd.getpwnam("daemon")
+from mounting import client_zip, mounted, package, run, status
+from repository import Repository
+from users import OTHER, USER, as_user, own
 
 pytestmark = pytest.mark.usefixtures("root_user", "fuse")
-
-
-def own(path, user=USER):
-    for base, folders, files in os.walk(path):
-        for name in [base, *(os.path.join(base, n) for n in folders + files)]:
-            os.chown(name, user.pw_uid, user.pw_gid, follow_symlinks=False)
-
-
-@pytest.fixture
-def binary(folder):
-    """The program where every user may run it."""
-    shutil.copy(ADDONFS, folder / "addonfs")
-    os.chmod(folder / "addonfs", 0o755)
-    return folder / "addonfs"
-
-
-def as_user(script, *arguments, user=USER, conf=""):
-    """Run a shell script as a plain user, in a mount namespace whose /dev/fuse such a user may open."""
-    # The user namespace is not new, so fusermount3 is set-uid root as on any host.
-    setup = textwrap.dedent(f"""
-        set -e
-        mkdir -p "$1"; mount -t tmpfs none "$1"; mknod -m 666 "$1/fuse" c 10 229
-        touch "$1/fuse.conf"; echo '{conf}' > "$1/fuse.conf"
-        mount --bind "$1/fuse" /dev/fuse
-        test ! -e /etc/fuse.conf || mount --bind "$1/fuse.conf" /etc/fuse.conf
-        shift
-        exec setpriv --reuid={user.pw_uid} --regid={user.pw_gid} --clear-groups \\
-            env HOME=/nonexistent sh -ec "$@"
-    """)
-    namespace = arguments[0].parent / "namespace"
-    return subprocess.run(
-        ["unshare", "-m", "--propagation", "private", "sh", "-c", setup, "sh", namespace, script,
-         "sh", *arguments],
-        capture_output=True, text=True, timeout=120, env={**os.environ, **ENVIRONMENT})
 
 
 def test_a_plain_user_mounts_and_unmounts_through_fusermount3(repo, folder, binary):
