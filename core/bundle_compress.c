@@ -56,6 +56,7 @@ static int compress(const struct work *work, struct tools *tools, struct file *f
         return error_errno(error, -ENOMEM, "cannot compress");
     /* Asked before the bytes are read. */
     bool has_key = file_has_settled(file) && file_key(file, &key);
+    members_count_read(origin->members);
     int r = source_read(file, origin->spool, DEFLATE_WHOLE_LIMIT, &content, error);
     if (r < 0)
         return r;
@@ -111,6 +112,7 @@ static int secure(struct work *work, struct tools *tools, struct file *file, str
         return r;
     if (!tools->deflate && !(tools->deflate = deflate_new(origin->level)))
         return error_errno(error, -ENOMEM, "cannot compress");
+    members_count_read(origin->members);
     r = source_read(file, origin->spool, DEFLATE_WHOLE_LIMIT, &content, error);
     if (r == 0 && !content_id_equal(&content->id, &member->id))
         r = error_set(error, -ESTALE, "%s: has changed meanwhile", file->path);

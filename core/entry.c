@@ -15,6 +15,7 @@ static struct entry *entry_new(enum entry_kind kind, const char *name)
         return NULL;
     atomic_init(&entry->references, 1);
     entry->kind = kind;
+    pthread_mutex_init(&entry->making, NULL);
     pthread_mutex_init(&entry->body_lock, NULL);
     entry->name = strdup(name);
     if (!entry->name) {
@@ -43,6 +44,7 @@ void entry_unref(struct entry *entry)
     body_unref(entry->body);
     body_unref(entry->earlier);
     pthread_mutex_destroy(&entry->body_lock);
+    pthread_mutex_destroy(&entry->making);
     free(entry->name);
     if (!entry->file || entry->path != entry->file->path)
         free(entry->path);
@@ -325,15 +327,17 @@ static int make_body(struct entry *entry, const struct origin *origin, uint64_t 
     return *ret_body ? 0 : error_errno(error, -ENOMEM, "%s", entry->name);
 }
 
-/* Take the new body, unless it says or holds the same as one that there was. The lock is held. */
-static void take_body(struct entry *entry, struct body *made)
+/* Take the new body, unless it says or holds the same as one that there was; answer the one taken.
+ */
+static struct body *take_body(struct entry *entry, struct body *made)
 {
+    cleanup_lock(&entry->body_lock);
     struct body *earlier = entry->earlier;
 
     if (entry->body && body_failure(entry->body) && body_failure(made) &&
         strcmp(body_failure(made), body_failure(entry->body)) == 0) {
         body_unref(made);
-        return;
+        return body_ref(entry->body);
     }
     if (earlier && !body_failure(made)) {
         entry->earlier = NULL;
@@ -346,30 +350,46 @@ static void take_body(struct entry *entry, struct body *made)
     }
     body_unref(entry->body);
     entry->body = made;
+    return body_ref(made);
+}
+
+/*
+ * The last body, unless it may be another by now. A failed entry cannot heal; what only could not
+ * be read may: an object that is fetched, say.
+ */
+static struct body *lasting_body(struct entry *entry)
+{
+    cleanup_lock(&entry->body_lock);
+    struct body *body = entry->body;
+
+    bool lasts = body && (!body_failure(body) || entry->failure) && !body_is_outdated(body);
+    return lasts ? body_ref(body) : NULL;
 }
 
 int entry_body(struct entry *entry, const struct origin *origin, _Atomic uint64_t *next_number,
                struct body **ret_body, struct error *error)
 {
-    struct body *body = NULL;
-    int r = origin_lock(origin, &entry->body_lock);
+    struct body *body = lasting_body(entry);
 
+    if (body) {
+        *ret_body = body;
+        return 0;
+    }
+    int r = origin_lock(origin, &entry->making);
     if (r < 0)
         return error_errno(error, r, "%s", entry->name);
-    __attribute__((cleanup(cleanup_unlock_scope), unused)) pthread_mutex_t *held =
-        &entry->body_lock;
-    /* A failed entry cannot heal; what only could not be read may: an object that is fetched, say.
-     */
-    if (!entry->body || (body_failure(entry->body) && !entry->failure) ||
-        body_is_outdated(entry->body)) {
+    __attribute__((cleanup(cleanup_unlock_scope), unused)) pthread_mutex_t *held = &entry->making;
+    /* Another thread may have made it meanwhile; but none makes one now. */
+    body = lasting_body(entry);
+    if (!body) {
         uint64_t number = entry->body ? atomic_fetch_add(next_number, 1) : entry->number;
         r = make_body(entry, origin, number, &body, error);
         if (r < 0)
             return r;
         body_set_mtime(body, entry->mtime);
-        take_body(entry, body);
+        body = take_body(entry, body);
     }
-    *ret_body = body_ref(entry->body);
+    *ret_body = body;
     return 0;
 }
 

@@ -12,6 +12,12 @@ struct members {
     pthread_mutex_t lock; /* around `by_id`, and around every fall of a reference count to 0 */
     void *by_id;          /* tsearch(3) tree of struct member, which it does not own */
     size_t count;
+
+    /* For members_counters. */
+    _Atomic uint64_t hits;
+    _Atomic uint64_t misses;
+    _Atomic uint64_t compressed;
+    _Atomic uint64_t read;
 };
 
 static int compare_ids(const void *a, const void *b)
@@ -48,6 +54,21 @@ size_t members_count(struct members *members)
     cleanup_lock(&members->lock);
 
     return members->count;
+}
+
+void members_counters(struct members *members, struct members_counters *ret_counters)
+{
+    *ret_counters = (struct members_counters){
+        .hits = atomic_load(&members->hits),
+        .misses = atomic_load(&members->misses),
+        .compressed = atomic_load(&members->compressed),
+        .read = atomic_load(&members->read),
+    };
+}
+
+void members_count_read(struct members *members)
+{
+    atomic_fetch_add(&members->read, 1);
 }
 
 static void member_free(struct member *member)
@@ -137,8 +158,10 @@ bool members_find(struct members *members, struct cache_reader *reader, const st
         member->deflated = cached.deflated;
         member->cached = cached.stream;
         known = add(members, member);
-        if (known == member)
+        if (known == member) {
             steal_pointer(&member);
+            atomic_fetch_add(&members->hits, 1);
+        }
     }
     *ret_member = known;
     return known != NULL;
@@ -389,6 +412,9 @@ int members_compress(struct members *members, struct deflate *deflate, struct co
                 : compress_in_pieces(content, member, error);
     if (r < 0)
         return r;
+    atomic_fetch_add(&members->compressed, 1);
+    if (members->cache)
+        atomic_fetch_add(&members->misses, 1);
     struct member *made = make_known(members, &member);
     if (!made)
         return error_errno(error, -ENOMEM, "cannot compress");

@@ -73,6 +73,23 @@ static bool add_problems(cJSON *object, const struct problems *problems)
     return array != NULL;
 }
 
+static bool add_counters(cJSON *object, const struct view *view)
+{
+    struct members_counters counters;
+
+    view_counters(view, &counters);
+    if (view_has_cache(view)) {
+        cJSON *cache = cJSON_AddObjectToObject(object, "cache");
+        if (!cache || !cJSON_AddNumberToObject(cache, "hits", (double)counters.hits) ||
+            !cJSON_AddNumberToObject(cache, "misses", (double)counters.misses))
+            return false;
+    } else if (!cJSON_AddNullToObject(object, "cache")) {
+        return false;
+    }
+    return cJSON_AddNumberToObject(object, "compressed", (double)counters.compressed) &&
+           cJSON_AddNumberToObject(object, "read", (double)counters.read);
+}
+
 static bool add_versions(cJSON *object, const struct status_mount *mount)
 {
     cJSON *versions = cJSON_AddObjectToObject(object, "versions");
@@ -102,7 +119,8 @@ int status_json(struct view *view, const struct status_mount *mount, char **ret_
         !add_text(object, "commit", generation->commit) ||
         !cJSON_AddNumberToObject(object, "generation", (double)generation->serial) ||
         !add_text(object, "layout", generation->layout) || !add_addons(object, generation) ||
-        !add_problems(object, &list.problems) || !add_versions(object, mount))
+        !add_problems(object, &list.problems) || !add_counters(object, view) ||
+        !add_versions(object, mount))
         return error_errno(error, -ENOMEM, "status.json");
     cleanup_free char *printed = cJSON_Print(object);
     if (!printed || asprintf(ret_text, "%s\n", printed) < 0)

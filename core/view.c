@@ -107,6 +107,16 @@ const struct source *view_source(const struct view *view)
     return view->source;
 }
 
+void view_counters(const struct view *view, struct members_counters *ret_counters)
+{
+    members_counters(view->members, ret_counters);
+}
+
+bool view_has_cache(const struct view *view)
+{
+    return view->cache != NULL;
+}
+
 /* Ask every file and zip below `entry`, and add what is wrong with it. */
 static int examine(struct view *view, struct entry *entry, const char *path,
                    struct problems *problems, struct error *error)

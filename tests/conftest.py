@@ -63,9 +63,9 @@ def folder(tmp_path):
 
 
 @pytest.fixture
-def binary(folder):
+def binary(program, folder):
     """The program where every user may run it."""
-    shutil.copy(ADDONFS, folder / "addonfs")
+    shutil.copy(program, folder / "addonfs")
     os.chmod(folder / "addonfs", 0o755)
     return folder / "addonfs"
 

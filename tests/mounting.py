@@ -1,17 +1,34 @@
 """Running addonfs: mounts that are always taken away again, and what they say."""
 
 import contextlib
+import hashlib
 import json
 import os
 import re
 import select
 import subprocess
+import time
 from pathlib import Path
 
 from repository import ENVIRONMENT
 
 ADDONFS = os.environ.get("ADDONFS", "")
 TIMEOUT = 120
+
+
+def until(condition):
+    """Look again and again until it is so."""
+    end = time.monotonic() + TIMEOUT
+    while not condition():
+        assert time.monotonic() < end, "what was waited for does not happen"
+        time.sleep(0.001)  # out of politeness: others need the processor too
+
+
+def settle(root):
+    """Wait until all time stamps below are so old that they are trusted (core/source_file.c)."""
+    newest = max(os.lstat(os.path.join(base, name)).st_ctime
+                 for base, folders, files in os.walk(root) for name in folders + files)
+    until(lambda: time.time() > newest + 2.1)
 
 
 def run(*arguments, timeout=TIMEOUT, **options):
@@ -96,6 +113,38 @@ def mounted(source, mountpoint, options="", **more):
         clean(mountpoint)
 
 
+class Foreground:
+    """A mount whose daemon stays in the foreground, and what it has said (after its end)."""
+
+    def __init__(self, process, mountpoint):
+        self.process = process
+        self.mnt = mountpoint
+        self.log = []
+
+
+@contextlib.contextmanager
+def foreground(source, mountpoint, options=""):
+    """As `mounted`, with -f: hands out a Foreground, whose log is complete behind the block."""
+    mountpoint = Path(mountpoint)
+    mountpoint.mkdir(parents=True, exist_ok=True)
+    process = subprocess.Popen(
+        [ADDONFS, "mount", source, mountpoint, "-f", *(["-o", options] if options else [])],
+        stderr=subprocess.PIPE, text=True, env={**os.environ, **ENVIRONMENT})
+    mount = Foreground(process, mountpoint)
+    try:
+        line = process.stderr.readline()
+        assert "is mounted at" in line, line
+        yield mount
+        result = run("umount", mountpoint)
+        assert result.returncode == 0, result.stderr.decode()
+        mount.log = process.communicate(timeout=TIMEOUT)[1].splitlines()
+        assert process.returncode == 0
+    finally:
+        clean(mountpoint)
+        process.stderr.close()
+        process.wait(TIMEOUT)
+
+
 def clean(mountpoint):
     """Whatever happened: no mount stays."""
     for command in (["umount", "-l"], ["fusermount3", "-uz"]) * 3:
@@ -110,3 +159,7 @@ def package(mountpoint, version="3.15.12"):
 
 def client_zip(mountpoint, version="3.15.12"):
     return package(mountpoint, version) / "private" / "client.zip"
+
+
+def digest(path):
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()

@@ -1,10 +1,11 @@
-"""Several users: whose files are, and running as a plain one."""
+"""Acting as other users, and in mount namespaces of one's own. For root."""
 
 import os
 import pwd
 import subprocess
 import textwrap
 
+from mounting import ADDONFS
 from repository import ENVIRONMENT
 
 USER = pwd.getpwnam("nobody")
@@ -12,6 +13,7 @@ OTHER = pwd.getpwnam("daemon")
 
 
 def own(path, user=USER):
+    """Give everything at and below `path` to the user."""
     for base, folders, files in os.walk(path):
         for name in [base, *(os.path.join(base, n) for n in folders + files)]:
             os.chown(name, user.pw_uid, user.pw_gid, follow_symlinks=False)
@@ -40,3 +42,10 @@ def as_user(script, *arguments, user=USER, conf="", device="666", before="", **e
          *(f"{name}={value}" for name, value in environment.items()),
          "sh", "-ec", script, "sh", *arguments],
         capture_output=True, text=True, timeout=120, env={**os.environ, **ENVIRONMENT})
+
+
+def in_namespace(script, *arguments):
+    """Run a shell script in a mount namespace of its own; $0 is addonfs."""
+    return subprocess.run(["unshare", "-m", "--propagation", "private", "sh", "-ec", script, ADDONFS,
+                           *map(os.fspath, arguments)], capture_output=True, text=True, timeout=120,
+                          env={**os.environ, **ENVIRONMENT})

@@ -50,7 +50,8 @@ struct entry {
     struct bundle *bundle; /* zip */
     struct entry *tree;    /* zip: what it was made of, a folder; or NULL */
 
-    pthread_mutex_t body_lock; /* guards the next two */
+    pthread_mutex_t making;    /* held while a body is made, which takes its time */
+    pthread_mutex_t body_lock; /* guards the next two; held for moments */
     struct body *body;         /* the last one made, or NULL */
     struct body *earlier; /* zip: of the one before at this path, which may be the same; or NULL */
 };
@@ -107,10 +108,13 @@ int entry_find(struct entry *root, const char *path, struct entry **ret_entry);
 int entry_body(struct entry *entry, const struct origin *origin, _Atomic uint64_t *next_number,
                struct body **ret_body, struct error *error);
 
-/* The number that the name leads to now: that of the body, once there is one. */
+/* The number that the name leads to now: that of the body, once there is one. Waits for nobody. */
 uint64_t entry_number(struct entry *entry);
 
-/* Let `next`, a zip that takes the place of `last`, be the same file if it has the same bytes. */
+/*
+ * Let `next`, a zip that takes the place of `last`, be the same file if it has the same bytes.
+ * Waits for nobody: of a `last` that is being made, nothing is known yet.
+ */
 void entry_succeed(struct entry *next, struct entry *last);
 
 CLEANUP(entry, struct entry *, entry_unref)

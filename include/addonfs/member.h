@@ -80,6 +80,20 @@ bool member_is_secured(const struct member *member);
 /* How many members there are. */
 size_t members_count(struct members *members);
 
+/* What was done since the store was made. */
+struct members_counters {
+    uint64_t hits;       /* members that the cache knew */
+    uint64_t misses;     /* those it was asked for and did not have, or had lost */
+    uint64_t compressed; /* contents, those included that were stored in the end */
+    uint64_t read;       /* files, to be compressed */
+};
+
+/* Each is exact, but they are not of one moment while others work. */
+void members_counters(struct members *members, struct members_counters *ret_counters);
+
+/* Count a file that the caller reads, to compress it. */
+void members_count_read(struct members *members);
+
 struct member *member_ref(struct member *member);
 void member_unref(struct member *member);
 

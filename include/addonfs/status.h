@@ -3,8 +3,12 @@
  *
  * One JSON object (RFC 8259): `pid`, `source`, `mountpoint`, `worktree`, `revision`, `commit`,
  * `generation`, `layout`, `addons` ([{name, version}]), `problems` ([{path, reason, severity,
- * affects}]), `versions`. Paths that are not UTF-8 are written as messages write them (error.h). It
- * holds no file's content.
+ * affects}]), `cache`, `compressed`, `read`, `versions`. Paths that are not UTF-8 are written as
+ * messages write them (error.h). It holds no file's content.
+ *
+ * Since the mount began: `compressed` files were compressed, and `read` files were read for that
+ * (one whose bytes turn out to be known is read only). `cache`: of the compressed forms that were
+ * needed, `hits` came from the cache and `misses` did not; null without a cache.
  */
 #ifndef ADDONFS_STATUS_H
 #define ADDONFS_STATUS_H

@@ -153,6 +153,12 @@ void view_on_dropped(struct view *view,
 int view_problems(struct view *view, struct generation **ret_generation, struct problems *problems,
                   struct error *error);
 
+/* What its store of members has done. */
+void view_counters(const struct view *view, struct members_counters *ret_counters);
+
+/* Does it have a cache, be it one that cannot be used? */
+bool view_has_cache(const struct view *view);
+
 /* The source; only its constant properties (path, revision) may be asked. */
 const struct source *view_source(const struct view *view);
 

@@ -8,8 +8,8 @@ import zipfile
 import pytest
 
 import oracle
-from mounting import client_zip, mounted, package, run
-from repository import Repository
+from mounting import client_zip, mounted, package, settle, status
+from watching import Reads
 
 NAMES = ["a", "a.py", "a-b", "a b", "a0", "lib", "lib.py", "lib-x", "z", "x.pyc", "é",
          "__pycache__", ".hidden", "settings", "version.py"]
@@ -190,15 +190,87 @@ def test_what_failed_and_heals_is_what_it_was(repo, folder, mount):
     assert len(set(after.values())) == len(after) == len(numbers)
 
 
-def test_an_edit_compresses_one_file(repo, folder, fuse):
+def counted(mnt):
+    found = status(mnt)
+    return found["compressed"], found["read"]
+
+
+EDITS = {
+    "openpype/many/f7.py": lambda p: p.write_text("# in place\n"),
+    "openpype/many/f8.py": lambda p: p.write_text("# 9" + p.read_text()[3:]),  # of the same size
+    "openpype/many/f9.py": lambda p: [p.with_name("new").write_text("# renamed\n"),
+                                      p.with_name("new").rename(p)],
+    "openpype/many/added.py": lambda p: p.write_text("# added\n"),
+}
+
+
+@pytest.mark.parametrize("options", ["", "cache=none", "watch=poll"])
+def test_an_edit_compresses_one_file_and_reads_nothing_else(repo, folder, fuse, options):
     repo.write({f"openpype/many/f{number}.py": f"# {number}\n" * 20 for number in range(50)})
-    with mounted(repo.path, folder / "mnt", "cache=none") as mnt:
-        first = {info.filename: (info.CRC, info.compress_size)
-                 for info in zipfile.ZipFile(client_zip(mnt)).infolist()}
-        (repo.path / "openpype/many/f7.py").write_text("# other\n")
-        second = {info.filename: (info.CRC, info.compress_size)
-                  for info in zipfile.ZipFile(client_zip(mnt)).infolist()}
-    assert [name for name in first if first[name] != second[name]] == ["openpype/many/f7.py"]
+    settle(repo.path)
+    with mounted(repo.path, folder / "mnt", options) as mnt, Reads(repo.path) as reads:
+        assert client_zip(mnt).read_bytes()
+        edited = set()
+        for path, edit in EDITS.items():
+            before = counted(mnt)
+            edit(repo.path / path)
+            edited.add(path)
+            reads.take()
+            os.stat(client_zip(mnt))
+            # Nothing else is read, not to hash it either; but what has just been edited may be hashed
+            # more than once, and version.py says anew where everything goes.
+            assert path in (found := reads.take()) <= edited | {"openpype/version.py"}, found
+            assert counted(mnt) == (before[0] + 1, before[1] + 1)
+            assert client_zip(mnt).read_bytes()
+            assert counted(mnt) == (before[0] + 1, before[1] + 1)
+        assert list(oracle.compare(oracle.package_a(repo.path), package(mnt))) == []
+
+
+@pytest.mark.parametrize("options", ["", "cache=none", "watch=poll"])
+def test_what_is_moved_or_deleted_or_comes_back_is_not_compressed_again(repo, folder, fuse, options):
+    repo.write({f"openpype/many/f{number}.py": f"# {number}\n" * 20 for number in range(50)})
+    with mounted(repo.path, folder / "mnt", options) as mnt:
+        client_zip(mnt).read_bytes()
+        compressed, _ = counted(mnt)
+        (repo.path / "openpype/many").rename(repo.path / "openpype/moved")
+        shutil.copytree(repo.path / "openpype/moved", repo.path / "openpype/copied")
+        os.unlink(repo.path / "openpype/moved/f3.py")
+        os.chmod(repo.path / "openpype/moved/f4.py", 0o755)
+        os.utime(repo.path / "openpype/moved/f5.py")
+        assert list(oracle.compare(oracle.package_a(repo.path), package(mnt))) == []
+        assert counted(mnt)[0] == compressed
+
+
+def test_a_look_at_a_settled_worktree_reads_nothing(repo, folder, fuse):
+    settle(repo.path)
+    with mounted(repo.path, folder / "mnt") as mnt:
+        assert list(oracle.compare(oracle.package_a(repo.path), package(mnt))) == []
+        before = counted(mnt)
+        with Reads(repo.path) as reads:
+            for _ in range(5):
+                seen(mnt / "package")
+            # Server files are read when they are opened; of the zip's members none is.
+            found = {path for path in reads.take() if path.startswith("openpype/")}
+            assert found <= {"openpype/version.py"}
+        assert counted(mnt) == before
+
+
+def test_a_commit_of_one_file_compresses_one_and_reads_one(repo, folder, fuse):
+    repo.write({f"openpype/many/f{number}.py": f"# {number}\n" * 20 for number in range(50)})
+    repo.commit()
+    with mounted(repo.path, folder / "mnt", "rev=main") as mnt:
+        client_zip(mnt).read_bytes()
+        before = counted(mnt)
+        for number in range(1, 4):
+            repo.write({"openpype/many/f7.py": f"# other {number}\n"})
+            repo.commit()
+            assert oracle.read_zip(client_zip(mnt).read_bytes())[b"openpype/many/f7.py"][0] == \
+                f"# other {number}\n".encode()
+            assert counted(mnt) == (before[0] + number, before[1] + number)
+        # What it was it is again, for nothing.
+        repo.git("reset", "-q", "--hard", "main~3")
+        client_zip(mnt).read_bytes()
+        assert counted(mnt)[0] == before[0] + 3
 
 
 def test_what_a_folder_forbids_holds_for_all_below_it(repo, folder, mount):

@@ -128,6 +128,23 @@ static void the_body_is_made_once(void **state)
     assert_int_equal(atomic_load(&next), 1000);
 }
 
+static void who_asks_for_its_number_does_not_wait_for_its_body(void **state)
+{
+    const struct fixture *fixture = *state;
+    cleanup_entry struct entry *entry =
+        entry_new_file("version.py", fixture_file(fixture, "openpype/version.py"));
+    cleanup_entry struct entry *next =
+        entry_new_file("version.py", fixture_file(fixture, "openpype/version.py"));
+
+    entry->number = 99;
+    /* As if another thread were making it. */
+    assert_int_equal(pthread_mutex_lock(&entry->making), 0);
+    assert_int_equal(entry_number(entry), 99);
+    entry_succeed(next, entry);
+    assert_null(next->earlier);
+    assert_int_equal(pthread_mutex_unlock(&entry->making), 0);
+}
+
 static void a_failed_entry_has_an_unreadable_body(void **state)
 {
     const struct fixture *fixture = *state;
@@ -150,6 +167,7 @@ int main(void)
         cmocka_unit_test(folders_are_made_on_the_way),
         cmocka_unit_test(a_walk_tells_absent_from_unknown),
         TEST(the_body_is_made_once),
+        TEST(who_asks_for_its_number_does_not_wait_for_its_body),
         TEST(a_failed_entry_has_an_unreadable_body),
     };
 

@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -91,6 +92,48 @@ static void the_same_bytes_are_one_member_while_anyone_holds_it(void **state)
     member_unref(second);
     assert_int_equal(members_count(members), 0);
     member_unref(NULL);
+}
+
+static void expect_counters(struct members *members, uint64_t hits, uint64_t misses,
+                            uint64_t compressed, uint64_t read)
+{
+    struct members_counters counters;
+
+    members_counters(members, &counters);
+    assert_int_equal(counters.hits, hits);
+    assert_int_equal(counters.misses, misses);
+    assert_int_equal(counters.compressed, compressed);
+    assert_int_equal(counters.read, read);
+}
+
+static void what_was_done_is_counted(void **state)
+{
+    const struct fixture *fixture = *state;
+    cleanup_free char *folder = NULL;
+    cleanup_deflate struct deflate *deflate = deflate_new(6);
+    cleanup_content struct content *content =
+        fixture_content(fixture->origin.spool, "counted", 7, 100);
+
+    /* A store without a cache has neither hits nor misses; the third has what the second kept. */
+    assert_true(asprintf(&folder, "%s/cache", fixture->root) > 0);
+    for (int i = 0; i < 3; i++) {
+        struct cache *cache = i > 0 ? cache_open(folder, CACHE_SIZE_DEFAULT, "test/1") : NULL;
+        cleanup_members struct members *members = members_new(fixture->origin.spool, cache, 6);
+        struct cache_reader *reader = cache_reader_begin(cache);
+        struct member *one = NULL;
+        struct member *two = NULL;
+        assert_int_equal(members_find(members, reader, &content->id, &one), i == 2);
+        if (i < 2)
+            assert_int_equal(members_compress(members, deflate, content, &one, NULL), 0);
+        /* What the store has itself is neither looked for nor made again. */
+        assert_true(members_find(members, reader, &content->id, &two));
+        cache_reader_end(reader);
+        members_count_read(members);
+        expect_counters(members, i == 2, i == 1, i < 2, 1);
+        member_unref(one);
+        member_unref(two);
+        cache_close(cache);
+    }
 }
 
 struct worker {
@@ -202,6 +245,7 @@ int main(void)
         cmocka_unit_test(the_same_bytes_are_one_member_while_anyone_holds_it),
         cmocka_unit_test(large_content_ends_early_when_it_is_told_to),
         cmocka_unit_test(what_large_content_needed_is_used_again),
+        cmocka_unit_test_setup_teardown(what_was_done_is_counted, fixture_setup, fixture_teardown),
         cmocka_unit_test(threads_that_compress_the_same_share_it),
     };
 

@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -86,6 +87,48 @@ static void problems_name_path_reason_and_what_they_affect(void **state)
     cJSON_Delete(object);
 }
 
+static double number(const cJSON *object, const char *name)
+{
+    const cJSON *value = cJSON_GetObjectItemCaseSensitive(object, name);
+
+    assert_true(cJSON_IsNumber(value));
+    return cJSON_GetNumberValue(value);
+}
+
+static void it_counts_what_was_read_and_compressed(void **state)
+{
+    const struct fixture *fixture = *state;
+    cleanup_view struct view *view = fixture_view(fixture, NULL);
+    cJSON *object = status(view);
+
+    /* openpype/version.py, __init__.py and lib/tools.py */
+    assert_true(number(object, "compressed") == 3 && number(object, "read") == 3);
+    assert_true(cJSON_IsNull(cJSON_GetObjectItemCaseSensitive(object, "cache")));
+    cJSON_Delete(object);
+    fixture_write(fixture, "openpype/lib/tools.py", "changed\n");
+    object = status(view);
+    assert_true(number(object, "compressed") == 4 && number(object, "read") == 4);
+    cJSON_Delete(object);
+}
+
+static void hits_and_misses_of_the_cache_are_counted(void **state)
+{
+    const struct fixture *fixture = *state;
+    cleanup_free char *folder = NULL;
+
+    assert_true(asprintf(&folder, "%s/cache", fixture->root) > 0);
+    for (int hits = 0; hits <= 3; hits += 3) {
+        struct view_options options = {.source.path = fixture->root, .cache_folder = folder};
+        cleanup_view struct view *view = NULL;
+        assert_int_equal(view_open(&options, &view, NULL), 0);
+        cJSON *object = status(view);
+        const cJSON *cache = cJSON_GetObjectItemCaseSensitive(object, "cache");
+        assert_true(number(cache, "hits") == hits && number(cache, "misses") == 3 - hits);
+        assert_true(number(object, "compressed") == 3 - hits);
+        cJSON_Delete(object);
+    }
+}
+
 int main(void)
 {
 #define TEST(test) cmocka_unit_test_setup_teardown(test, fixture_setup, fixture_teardown)
@@ -93,6 +136,8 @@ int main(void)
         TEST(it_says_what_is_mounted),
         TEST(a_revision_is_named_with_its_commit),
         TEST(problems_name_path_reason_and_what_they_affect),
+        TEST(it_counts_what_was_read_and_compressed),
+        TEST(hits_and_misses_of_the_cache_are_counted),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
