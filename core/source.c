@@ -344,10 +344,10 @@ int source_refresh(struct source *source, bool *ret_changed, struct error *error
     int was_broken = source->broken.code;
 
     source->look++;
-    source->broken.code = 0;
     source->renewed = false;
     mark_suspects(source);
     int r = source->backend->begin(source, &source->broken);
+    source->broken.code = r;
     if (r < 0) {
         if (error)
             *error = source->broken;
@@ -812,6 +812,16 @@ int source_measure(struct file *file, struct spool *spool, uint64_t *ret_size, s
     }
     *ret_size = size;
     return 0;
+}
+
+uint64_t source_healing(struct source *source)
+{
+    struct timespec now;
+
+    if (source->revision)
+        return objects_healing(source->repository->objects);
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+    return (uint64_t)now.tv_sec;
 }
 
 bool source_is_lfs_pointer(const void *bytes, uint64_t size)
