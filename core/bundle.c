@@ -11,7 +11,10 @@ struct bundle {
     struct bundle_member *members; /* sorted by name; immutable */
     char *names;                   /* the pool */
     pthread_mutex_t lock;          /* held while composing; guards the rest */
-    char **faults;                 /* for each member: why it could not be read, or NULL */
+    char **faults;                 /* for each member: why it could not be read, or NULL … */
+    bool tried;                    /* … when all were read … */
+    uint64_t healing;              /* … at this number of source_healing */
+    bool heals;                    /* a member can be read that `zip` was laid out without */
     _Atomic(struct zip *) zip;     /* read without the lock; set once, perhaps again by `settle` */
     struct zip *before;            /* the one that was replaced then: others may look at it */
     struct content_id id;          /* set before `zip` */
@@ -216,13 +219,37 @@ int origin_lock(const struct origin *origin, pthread_mutex_t *lock)
     }
 }
 
+/* The number to compare with later, taken before anything is read. */
+static uint64_t healing_of(const struct bundle *bundle)
+{
+    for (size_t i = 0; i < bundle->count; i++) {
+        if (bundle->members[i].file)
+            return source_healing(bundle->members[i].file->source);
+    }
+    return 0;
+}
+
+/* See that all members are compressed, or that it is known why not. */
+static int compress(struct bundle *bundle, const struct origin *origin, struct error *error)
+{
+    uint64_t healing = healing_of(bundle);
+
+    if (bundle->tried && healing == bundle->healing)
+        return 0;
+    bundle->tried = false;
+    int r = bundle_compress_all(bundle->members, bundle->faults, bundle->count, origin, error);
+    bundle->tried = r == 0;
+    bundle->healing = healing;
+    return r;
+}
+
 static int compose(struct bundle *bundle, const struct origin *origin, struct error *error)
 {
     struct zip *zip = NULL;
 
     if (atomic_load(&bundle->zip))
         return 0;
-    int r = bundle_compress_all(bundle->members, bundle->faults, bundle->count, origin, error);
+    int r = compress(bundle, origin, error);
     if (r < 0)
         return r;
     size_t fault = first_fault(bundle);
@@ -297,18 +324,25 @@ int bundle_secure(struct bundle *bundle, const struct origin *origin, struct err
 
 bool bundle_heals(struct bundle *bundle, const struct origin *origin)
 {
-    bool heals = false;
+    int r = 0;
 
     if (!origin->skip_problems || !atomic_load(&bundle->zip))
         return false;
     cleanup_lock(&bundle->lock);
-    for (size_t i = 0; i < bundle->count && !heals; i++) {
+    uint64_t healing = healing_of(bundle);
+    if (bundle->heals || healing == bundle->healing)
+        return bundle->heals;
+    for (size_t i = 0; i < bundle->count && !bundle->heals && r == 0; i++) {
         char *fault = NULL;
-        heals = bundle->faults[i] &&
-                bundle_compress_all(&bundle->members[i], &fault, 1, origin, NULL) == 0 && !fault;
+        if (!bundle->faults[i])
+            continue;
+        r = bundle_compress_all(&bundle->members[i], &fault, 1, origin, NULL);
+        bundle->heals = r == 0 && !fault;
         free(fault);
     }
-    return heals;
+    if (r == 0)
+        bundle->healing = healing;
+    return bundle->heals;
 }
 
 void bundle_id(const struct bundle *bundle, struct content_id *ret_id)

@@ -1,5 +1,6 @@
 #include <addonfs/file.h>
 
+#include "source_checkout.h"
 #include "source_file.h"
 
 #include <stdatomic.h>
@@ -99,7 +100,10 @@ bool file_key(const struct file *file, struct content_id *ret_key)
     if (!sha256)
         return false;
     if (is_blob) {
+        char converter[CHECKOUT_CONVERTER_SIZE];
+        checkout_converter(converter);
         sha256_update(sha256, "blob", sizeof("blob"));
+        sha256_update(sha256, converter, strlen(converter) + 1);
         sha256_update(sha256, identity->object, sizeof(identity->object));
         sha256_update(sha256, identity->attributes.bytes, sizeof(identity->attributes.bytes));
         sha256_update(sha256, file->real, strlen(file->real));

@@ -204,6 +204,16 @@ int source_measure(struct file *file, struct spool *spool, uint64_t *ret_size, s
     return 0;
 }
 
+uint64_t source_healing(struct source *source)
+{
+    struct timespec now;
+
+    if (source->revision)
+        return objects_healing(source->repository->objects);
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+    return (uint64_t)now.tv_sec;
+}
+
 bool source_is_lfs_pointer(const void *bytes, uint64_t size)
 {
     static const char start[] = "version https://git-lfs.github.com/spec/";

@@ -1,38 +1,125 @@
 #include "source_checkout.h"
-#include "source_repository.h"
 
 #include <addonfs/cleanup.h>
 #include <errno.h>
+#include <git2/sys/config.h>
 #include <git2/sys/repository.h>
 #include <iconv.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
+/* Goes up whenever the code below makes other bytes of the same blob: what is in caches is known by
+ * it. */
+enum { CONVERSION = 1 };
+
 CLEANUP(blob, git_blob *, git_blob_free)
 CLEANUP(config, git_config *, git_config_free)
+CLEANUP(index, git_index *, git_index_free)
+#define cleanup_config __attribute__((cleanup(cleanup_config_scope)))
+#define cleanup_index __attribute__((cleanup(cleanup_index_scope)))
 
-struct checkout *checkout_new(git_odb *objects)
+void checkout_converter(char text[static CHECKOUT_CONVERTER_SIZE])
 {
-    __attribute__((cleanup(cleanup_config_scope))) git_config *nothing = NULL;
-    struct checkout *checkout = calloc(1, sizeof(*checkout));
+    int major = 0;
+    int minor = 0;
+    int revision = 0;
 
-    if (!checkout || git_config_new(&nothing) < 0 ||
-        git_repository_wrap_odb(&checkout->plain, objects) < 0 ||
-        git_repository_set_config(checkout->plain, nothing) < 0) {
-        checkout_free(checkout);
-        return NULL;
+    (void)git_libgit2_version(&major, &minor, &revision);
+    snprintf(text, CHECKOUT_CONVERTER_SIZE, "libgit2 %d.%d.%d, %d", major, minor, revision,
+             CONVERSION);
+}
+
+/* --- A configuration of one value ---------------------------------------------------------------
+ *
+ * Where core.attributesfile is not set, libgit2 takes $XDG_CONFIG_HOME/git/attributes. So it is
+ * set, in memory; libgit2 has no such configuration to offer.
+ */
+
+static int config_open(git_config_backend *backend, git_config_level_t level,
+                       const git_repository *repository)
+{
+    (void)backend;
+    (void)level;
+    (void)repository;
+    return 0;
+}
+
+static void config_entry_free(git_config_entry *entry)
+{
+    free(entry);
+}
+
+static int config_get(git_config_backend *backend, const char *key, git_config_entry **ret_entry)
+{
+    (void)backend;
+    if (strcmp(key, "core.attributesfile") != 0)
+        return GIT_ENOTFOUND;
+    git_config_entry *entry = calloc(1, sizeof(*entry));
+    if (!entry)
+        return GIT_ERROR;
+    *entry = (git_config_entry){
+        .name = "core.attributesfile",
+        .value = "/dev/null",
+        .level = GIT_CONFIG_LEVEL_APP,
+        .free = config_entry_free,
+    };
+    *ret_entry = entry;
+    return 0;
+}
+
+static void config_free(git_config_backend *backend)
+{
+    free(backend);
+}
+
+static int config_new(git_config_backend **ret_backend);
+
+static int config_snapshot(git_config_backend **ret_backend, git_config_backend *backend)
+{
+    (void)backend;
+    return config_new(ret_backend);
+}
+
+static int config_new(git_config_backend **ret_backend)
+{
+    git_config_backend *backend = calloc(1, sizeof(*backend));
+
+    if (!backend)
+        return GIT_ERROR;
+    *backend = (git_config_backend){
+        .version = GIT_CONFIG_BACKEND_VERSION,
+        .readonly = 1,
+        .open = config_open,
+        .get = config_get,
+        .snapshot = config_snapshot,
+        .free = config_free,
+    };
+    *ret_backend = backend;
+    return 0;
+}
+
+int checkout_prepare(git_repository *plain)
+{
+    cleanup_config git_config *config = NULL;
+    cleanup_index git_index *index = NULL;
+    git_config_backend *backend = NULL;
+
+    if (git_config_new(&config) < 0 || config_new(&backend) < 0)
+        return -ENOMEM;
+    if (git_config_add_backend(config, backend, GIT_CONFIG_LEVEL_APP, NULL, 0) < 0) {
+        config_free(backend);
+        return -ENOMEM;
     }
-    return checkout;
+    /* Without an index of its own it would look for one in the current folder. */
+    if (git_repository_set_config(plain, config) < 0 || git_index_new(&index) < 0 ||
+        git_repository_set_index(plain, index) < 0)
+        return -ENOMEM;
+    return 0;
 }
 
-void checkout_free(struct checkout *checkout)
-{
-    if (!checkout)
-        return;
-    git_repository_free(checkout->plain);
-    free(checkout);
-}
+/* --- Conversion ---------------------------------------------------------------------------------
+ */
 
 static void close_conversion(iconv_t *conversion)
 {
@@ -74,7 +161,7 @@ static int reencode(struct text *text, const char *encoding, const char *mark, c
     return 0;
 }
 
-static int apply_encoding(struct checkout *checkout, const git_oid *commit, const char *path,
+static int apply_encoding(struct reader *reader, const git_oid *commit, const char *path,
                           struct text *text, struct error *error)
 {
     git_attr_options options = {
@@ -85,9 +172,9 @@ static int apply_encoding(struct checkout *checkout, const git_oid *commit, cons
     };
     const char *encoding = NULL;
 
-    if (git_attr_get_ext(&encoding, checkout->plain, &options, path, "working-tree-encoding") < 0)
-        return error_set(error, -EIO, "%s: cannot read its attributes: %s", path,
-                         source_git_message());
+    int r = git_attr_get_ext(&encoding, reader->plain, &options, path, "working-tree-encoding");
+    if (r < 0 || reader->fault.code != 0)
+        return reader_failure(reader, r, path, error);
     if (git_attr_value(encoding) == GIT_ATTR_VALUE_UNSPECIFIED ||
         git_attr_value(encoding) == GIT_ATTR_VALUE_FALSE)
         return 0;
@@ -115,33 +202,40 @@ static int take(const struct text *text, const char *path, struct spool *spool, 
     return r < 0 ? r : content_finish(&writer, ret_content, error);
 }
 
-int checkout_blob(struct checkout *checkout, const git_oid *object, const git_oid *commit,
-                  const char *path, struct spool *spool, size_t memory_limit,
-                  struct content **ret_content, struct error *error)
+/* Convert as the attributes say. */
+static int convert(struct reader *reader, git_blob *blob, const git_oid *commit, const char *path,
+                   git_buf *converted, struct error *error)
 {
-    __attribute__((cleanup(cleanup_blob_scope))) git_blob *blob = NULL;
-    __attribute__((cleanup(git_buf_dispose))) git_buf converted = {0};
     /* Without CHECK_FOR_BINARY: `text` converts binary files too, as Git does. */
     git_blob_filter_options options = {
         .version = GIT_BLOB_FILTER_OPTIONS_VERSION,
         .flags = GIT_BLOB_FILTER_NO_SYSTEM_ATTRIBUTES | GIT_BLOB_FILTER_ATTRIBUTES_FROM_COMMIT,
         .attr_commit_id = *commit,
     };
+
+    int r = git_blob_filter(converted, blob, path, &options);
+    /* Attributes that cannot be read are none to libgit2. */
+    return r < 0 || reader->fault.code != 0 ? reader_failure(reader, r, path, error) : 0;
+}
+
+int checkout_blob(struct reader *reader, const git_oid *object, const git_oid *commit,
+                  const char *path, struct spool *spool, size_t memory_limit,
+                  struct content **ret_content, struct error *error)
+{
+    __attribute__((cleanup(cleanup_blob_scope))) git_blob *blob = NULL;
+    __attribute__((cleanup(git_buf_dispose))) git_buf converted = {0};
     struct text text = {0};
 
-    int r = git_blob_lookup(&blob, checkout->plain, object);
-    if (r == GIT_ENOTFOUND)
-        return error_set(error, -EIO, "%s: object %s is missing from the repository: git fetch",
-                         path, git_oid_tostr_s(object));
+    reader_begin(reader);
+    int r = git_blob_lookup(&blob, reader->plain, object);
     if (r < 0)
-        return error_set(error, -EIO, "%s: object %s cannot be read: %s", path,
-                         git_oid_tostr_s(object), source_git_message());
-    if (git_blob_filter(&converted, blob, path, &options) < 0)
-        return error_set(error, -EIO, "%s: cannot be converted as its attributes say: %s", path,
-                         source_git_message());
-    text.bytes = converted.ptr;
-    text.size = converted.size;
-    r = apply_encoding(checkout, commit, path, &text, error);
+        return reader_failure(reader, r, path, error);
+    r = convert(reader, blob, commit, path, &converted, error);
+    if (r == 0) {
+        text.bytes = converted.ptr;
+        text.size = converted.size;
+        r = apply_encoding(reader, commit, path, &text, error);
+    }
     if (r == 0)
         r = take(&text, path, spool, memory_limit, ret_content, error);
     free(text.own);

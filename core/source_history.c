@@ -1,5 +1,4 @@
 #include "source_history.h"
-#include "source_repository.h"
 
 #include <endian.h>
 #include <errno.h>
@@ -34,7 +33,7 @@ struct answers {
 struct history {
     char *shallow_path;
     pthread_mutex_t lock; /* guards the rest; held for a whole walk */
-    git_repository *objects;
+    struct reader *reader;
     uint64_t uses;
     struct answers remembered[REMEMBERED];
     char *shallow; /* the text of Git's file: a commit id a line; or NULL */
@@ -61,6 +60,8 @@ struct walk {
     void *by_id;    /* tsearch(3) tree of the same groups */
     bool *is_same;  /* scratch, for each path */
     bool truncated; /* an object was missing: what was found is not for others */
+    const git_oid *commit;
+    struct error *error;
 };
 
 CLEANUP(commit, git_commit *, git_commit_free)
@@ -373,6 +374,26 @@ static const git_tree_entry *entry_of(const git_tree *tree, const char *name)
     return tree ? git_tree_entry_byname(tree, name) : NULL;
 }
 
+/* libgit2 has failed: say why. */
+static int fail(struct walk *walk, int code)
+{
+    char id[GIT_OID_HEXSZ + 1];
+    char what[64];
+
+    git_oid_tostr(id, sizeof(id), walk->commit);
+    snprintf(what, sizeof(what), "history of %.12s", id);
+    return reader_failure(walk->history->reader, code, what, walk->error);
+}
+
+/* The tree that an entry is; NULL if it is another, or is not there. */
+static int tree_of(struct walk *walk, const git_tree_entry *entry, git_tree **ret_tree)
+{
+    if (!entry || git_tree_entry_type(entry) != GIT_OBJECT_TREE)
+        return 0;
+    int r = git_tree_lookup(ret_tree, walk->history->reader->plain, git_tree_entry_id(entry));
+    return r < 0 ? fail(walk, r) : 0;
+}
+
 static int compare_trees(struct walk *walk, const git_tree *a, const git_tree *b,
                          const struct run *run);
 
@@ -396,13 +417,10 @@ static int compare_entries(struct walk *walk, const git_tree *a, const git_tree 
     run->offset++;
     if (same || run->first == run->end)
         return 0;
-    if (in_a && git_tree_entry_type(in_a) == GIT_OBJECT_TREE &&
-        git_tree_lookup(&below_a, git_tree_owner(a), git_tree_entry_id(in_a)) < 0)
-        return -EIO;
-    if (in_b && git_tree_entry_type(in_b) == GIT_OBJECT_TREE &&
-        git_tree_lookup(&below_b, git_tree_owner(b), git_tree_entry_id(in_b)) < 0)
-        return -EIO;
-    return compare_trees(walk, below_a, below_b, run);
+    int r = tree_of(walk, in_a, &below_a);
+    if (r == 0)
+        r = tree_of(walk, in_b, &below_b);
+    return r < 0 ? r : compare_trees(walk, below_a, below_b, run);
 }
 
 static int compare_trees(struct walk *walk, const git_tree *a, const git_tree *b,
@@ -450,9 +468,8 @@ static int follow(struct walk *walk, struct group *group, const git_tree *tree, 
     if (git_oid_equal(git_commit_tree_id(parent), git_tree_id(tree))) {
         set_same(walk, &all, true);
     } else {
-        if (git_commit_tree(&before, parent) < 0)
-            return -EIO;
-        int r = compare_trees(walk, tree, before, &all);
+        int r = git_commit_tree(&before, parent);
+        r = r < 0 ? fail(walk, r) : compare_trees(walk, tree, before, &all);
         if (r < 0)
             return r;
     }
@@ -493,20 +510,22 @@ static int step(struct walk *walk, struct group *group)
     answer_known(walk, group);
     if (group->count == 0)
         return 0;
-    if (git_commit_tree(&tree, group->commit) < 0)
-        return -EIO;
+    r = git_commit_tree(&tree, group->commit);
+    if (r < 0)
+        return fail(walk, r);
     unsigned parents =
         is_cut_off(walk->history, &group->id) ? 0 : git_commit_parentcount(group->commit);
     for (unsigned i = 0; r == 0 && i < parents && group->count > 0; i++) {
         cleanup_commit git_commit *parent = NULL;
         r = git_commit_parent(&parent, group->commit, i);
-        if (r == 0)
+        if (r == 0) {
             r = follow(walk, group, tree, parent);
-        else if (r != GIT_ENOTFOUND)
-            return -EIO;
-        else { /* fetched without its history */
+        } else if (walk->history->reader->fault.code == -ENOENT) { /* fetched without its history */
+            reader_begin(walk->history->reader);
             walk->truncated = true;
             r = 0;
+        } else {
+            return fail(walk, r);
         }
     }
     for (size_t i = 0; r == 0 && i < group->count; i++)
@@ -514,13 +533,14 @@ static int step(struct walk *walk, struct group *group)
     return r;
 }
 
-static int walk_all(struct walk *walk, const git_oid *commit, size_t count)
+static int walk_all(struct walk *walk, size_t count)
 {
     cleanup_commit git_commit *start = NULL;
-    int r = 0;
 
-    if (git_commit_lookup(&start, walk->history->objects, commit) < 0)
-        return -EIO;
+    reader_begin(walk->history->reader);
+    int r = git_commit_lookup(&start, walk->history->reader->plain, walk->commit);
+    if (r < 0)
+        return fail(walk, r);
     struct group *first = group_of(walk, start);
     if (!first)
         return -ENOMEM;
@@ -538,21 +558,27 @@ static int walk_all(struct walk *walk, const git_oid *commit, size_t count)
 static int read_shallow(struct history *history)
 {
     cleanup_sha256 struct sha256 *sha256 = sha256_new();
-    FILE *file = fopen(history->shallow_path, "re");
+    cleanup_free char *text = NULL;
     size_t size = 0;
+    FILE *file = fopen(history->shallow_path, "re");
 
-    free(history->shallow);
-    history->shallow = NULL;
+    if (!file && errno != ENOENT)
+        return error_is_transient(-errno) ? -errno : -EAGAIN;
     if (file) {
-        ssize_t n = getdelim(&history->shallow, &size, '\0', file);
+        ssize_t n = getdelim(&text, &size, '\0', file);
+        bool failed = ferror(file) != 0;
         fclose(file);
+        if (failed)
+            return -EAGAIN;
         if (n < 0) {
-            free(history->shallow);
-            history->shallow = NULL;
+            free(text);
+            text = NULL;
         }
     }
     if (!sha256)
         return -ENOMEM;
+    free(history->shallow);
+    history->shallow = steal_pointer(&text);
     if (history->shallow)
         sha256_update(sha256, history->shallow, strlen(history->shallow));
     sha256_final(sha256, &history->shallow_id);
@@ -563,18 +589,26 @@ int history_times(struct history *history, struct cache *cache, const git_oid *c
                   const char *const *paths, size_t count, int64_t *ret_times, struct error *error)
 {
     cleanup_lock(&history->lock);
-    struct walk walk = {.history = history, .cache = cache, .paths = paths, .times = ret_times};
+    struct walk walk = {
+        .history = history,
+        .cache = cache,
+        .paths = paths,
+        .times = ret_times,
+        .commit = commit,
+        .error = error,
+    };
     struct content_id before = history->shallow_id;
 
     if (count == 0)
         return 0;
     int r = read_shallow(history);
+    if (r < 0)
+        return error_errno(error, r, "%s", history->shallow_path);
     for (size_t i = 0; i < REMEMBERED && !content_id_equal(&before, &history->shallow_id); i++)
         answers_clear(&history->remembered[i]);
-    walk.is_same = r == 0 ? calloc(count, sizeof(*walk.is_same)) : NULL;
+    walk.is_same = calloc(count, sizeof(*walk.is_same));
     walk.reader = cache_reader_begin(cache);
-    if (r == 0)
-        r = walk.is_same ? walk_all(&walk, commit, count) : -ENOMEM;
+    r = walk.is_same ? walk_all(&walk, count) : -ENOMEM;
     if (r == 0 && !walk.truncated)
         r = remember(&walk, commit, count);
     cache_reader_end(walk.reader);
@@ -582,26 +616,26 @@ int history_times(struct history *history, struct cache *cache, const git_oid *c
         group_free(take_newest(&walk));
     free(walk.heap);
     free(walk.is_same);
-    if (r == -EIO)
-        return error_set(error, r, "the history of commit %s cannot be read: %s",
-                         git_oid_tostr_s(commit), source_git_message());
-    return r < 0 ? error_errno(error, r, "the history of commit %s", git_oid_tostr_s(commit)) : 0;
+    return r == -ENOMEM || r == -ENAMETOOLONG
+               ? error_errno(error, r, "the history of commit %s", git_oid_tostr_s(commit))
+               : r;
 }
 
-struct history *history_new(git_odb *objects, const char *common_dir)
+int history_new(struct objects *objects, const char *common_dir, struct history **ret_history)
 {
     struct history *history = calloc(1, sizeof(*history));
 
     if (!history)
-        return NULL;
+        return -ENOMEM;
     pthread_mutex_init(&history->lock, NULL);
     if (asprintf(&history->shallow_path, "%s/shallow", common_dir) < 0)
         history->shallow_path = NULL;
-    if (!history->shallow_path || git_repository_wrap_odb(&history->objects, objects) < 0) {
+    int r = history->shallow_path ? reader_new(objects, &history->reader) : -ENOMEM;
+    if (r < 0)
         history_free(history);
-        return NULL;
-    }
-    return history;
+    else
+        *ret_history = history;
+    return r;
 }
 
 void history_free(struct history *history)
@@ -610,7 +644,7 @@ void history_free(struct history *history)
         return;
     for (size_t i = 0; i < REMEMBERED; i++)
         answers_clear(&history->remembered[i]);
-    git_repository_free(history->objects);
+    reader_free(history->reader);
     pthread_mutex_destroy(&history->lock);
     free(history->shallow_path);
     free(history->shallow);

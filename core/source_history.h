@@ -12,24 +12,24 @@
 #ifndef ADDONFS_SOURCE_HISTORY_H
 #define ADDONFS_SOURCE_HISTORY_H
 
+#include "source_objects.h"
+
 #include <addonfs/cache.h>
-#include <addonfs/error.h>
-#include <git2.h>
 
 struct history;
 
 /*
- * A history of what `objects` (referenced) holds. `common_dir` is where Git keeps `shallow`. NULL
- * without memory.
+ * A history of what `objects` (which outlives it) holds. `common_dir` is where Git keeps `shallow`.
+ * Errors as reader_new.
  */
-struct history *history_new(git_odb *objects, const char *common_dir);
+int history_new(struct objects *objects, const char *common_dir, struct history **ret_history);
 void history_free(struct history *history);
 
 /*
  * When each of the `count` paths (sorted by bytes, each once; files or folders that `commit` has)
  * was last changed, in seconds since 1970 as the committer's clock had it. A path that the commit
  * has not is as old as the history. `cache` remembers the answers, or is NULL. -EIO: an object is
- * missing or damaged; -ENOMEM. Thread-safe, one walk at a time.
+ * missing or damaged; -ENOMEM, -EMFILE, …: not now. Thread-safe, one walk at a time.
  */
 int history_times(struct history *history, struct cache *cache, const git_oid *commit,
                   const char *const *paths, size_t count, int64_t *ret_times, struct error *error);

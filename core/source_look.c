@@ -101,10 +101,10 @@ int source_refresh(struct source *source, bool *ret_changed, struct error *error
     int was_broken = source->broken.code;
 
     source->look++;
-    source->broken.code = 0;
     source->renewed = false;
     mark_suspects(source);
     int r = source->backend->begin(source, &source->broken);
+    source->broken.code = r;
     if (r < 0) {
         if (error)
             *error = source->broken;

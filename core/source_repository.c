@@ -1,7 +1,11 @@
 #include "source_repository.h"
 
+#include "source_checkout.h"
+
 #include <addonfs/path.h>
 #include <errno.h>
+#include <git2/sys/refdb_backend.h>
+#include <git2/sys/repository.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
@@ -11,13 +15,6 @@ CLEANUP(object, git_object *, git_object_free)
 CLEANUP(reference, git_reference *, git_reference_free)
 #define cleanup_object __attribute__((cleanup(cleanup_object_scope)))
 #define cleanup_reference __attribute__((cleanup(cleanup_reference_scope)))
-
-const char *source_git_message(void)
-{
-    const git_error *last = git_error_last();
-
-    return last && last->message ? last->message : "unknown error of libgit2";
-}
 
 /* What libgit2 asks the owner of: the folder, its `.git`, and what that may refer to. */
 static int explain_owner(const char *path, struct error *error)
@@ -96,6 +93,15 @@ static int explain_failure(const char *path, struct error *error)
                      source_git_message());
 }
 
+/*
+ * Where libgit2 looks for gitconfig and gitattributes of the host (/etc): whom the repository may
+ * belong to stands in the former; the latter must not have a say in what a revision holds.
+ */
+static void show_system_files(bool show)
+{
+    (void)git_libgit2_opts(GIT_OPT_SET_SEARCH_PATH, GIT_CONFIG_LEVEL_SYSTEM, show ? NULL : "");
+}
+
 /* The handle, and whose it is. */
 static int open_handle(struct repository *repository, struct error *error)
 {
@@ -107,11 +113,17 @@ static int open_handle(struct repository *repository, struct error *error)
         return error_errno(error, -errno, "%s", path);
     if (!S_ISDIR(status.st_mode))
         return error_errno(error, -ENOTDIR, "%s", path);
+    show_system_files(true);
     int r = git_repository_open_ext(&repository->handle, path, GIT_REPOSITORY_OPEN_NO_SEARCH, NULL);
+    show_system_files(false);
     if (r == GIT_ENOTFOUND)
         return explain_not_found(path, error);
     if (r == GIT_EOWNER)
         return explain_owner(path, error);
+    int code = r < 0 ? source_git_failure(r) : 0;
+    if (error_is_transient(code) && code != -EAGAIN)
+        return error_set(error, code, "%s: cannot open the Git repository: %s", path,
+                         source_git_message());
     if (r < 0)
         return explain_failure(path, error);
     if (asprintf(&dot_git, "%s/.git", path) < 0) {
@@ -127,12 +139,30 @@ static int open_handle(struct repository *repository, struct error *error)
  * Trees are what is read again and again: those of folders with many files are larger than what
  * libgit2 keeps by default (4 KiB), and all that it keeps (256 MiB) is more than we may have.
  */
-static void limit_libgit2(void)
+static void set_up_libgit2(void)
 {
     enum { TREE_LIMIT = 1 << 16, ALL_LIMIT = 8 << 20 };
 
+    /* Ids are checked where objects come in: source_objects.c. */
+    (void)git_libgit2_opts(GIT_OPT_ENABLE_STRICT_HASH_VERIFICATION, 0);
     (void)git_libgit2_opts(GIT_OPT_SET_CACHE_OBJECT_LIMIT, GIT_OBJECT_TREE, (size_t)TREE_LIMIT);
     (void)git_libgit2_opts(GIT_OPT_SET_CACHE_MAX_SIZE, (ssize_t)ALL_LIMIT);
+}
+
+static int open_objects(struct repository *repository)
+{
+    git_repository *handle = steal_pointer(&repository->handle);
+
+    int r = objects_open(repository->common_dir, &repository->objects);
+    if (r < 0) {
+        git_repository_free(handle);
+        return r;
+    }
+    r = reader_attach(repository->objects, handle, &repository->reader);
+    if (r < 0)
+        return r;
+    repository->handle = repository->reader->plain;
+    return history_new(repository->objects, repository->common_dir, &repository->history);
 }
 
 int repository_open(const char *path, struct repository **ret_repository, struct error *error)
@@ -142,7 +172,7 @@ int repository_open(const char *path, struct repository **ret_repository, struct
     if (!repository)
         return error_errno(error, -ENOMEM, "%s", path);
     git_libgit2_init();
-    limit_libgit2();
+    set_up_libgit2();
     atomic_init(&repository->references, 1);
     pthread_mutex_init(&repository->lock, NULL);
     repository->path = realpath(path, NULL);
@@ -155,12 +185,9 @@ int repository_open(const char *path, struct repository **ret_repository, struct
     repository->common_dir = strdup(git_repository_commondir(repository->handle));
     if (!repository->git_dir || !repository->common_dir)
         return error_errno(error, -ENOMEM, "%s", path);
-    if (git_repository_odb(&repository->objects, repository->handle) < 0)
-        return error_set(error, -ENOTSUP, "%s: cannot open the object database: %s", path,
-                         source_git_message());
-    repository->history = history_new(repository->objects, repository->common_dir);
-    if (!repository->history)
-        return error_errno(error, -ENOMEM, "%s", path);
+    r = open_objects(repository);
+    if (r < 0)
+        return error_errno(error, r, "%s: cannot open the object database", path);
     *ret_repository = steal_pointer(&repository);
     return 0;
 }
@@ -176,13 +203,15 @@ void repository_unref(struct repository *repository)
     if (!repository || atomic_fetch_sub(&repository->references, 1) > 1)
         return;
     while (repository->idle) {
-        struct checkout *checkout = repository->idle;
-        repository->idle = checkout->next;
-        checkout_free(checkout);
+        struct reader *reader = repository->idle;
+        repository->idle = reader->next;
+        reader_free(reader);
     }
     history_free(repository->history);
-    git_odb_free(repository->objects);
-    git_repository_free(repository->handle);
+    if (!repository->reader)
+        git_repository_free(repository->handle);
+    reader_free(repository->reader);
+    objects_free(repository->objects);
     git_libgit2_shutdown();
     pthread_mutex_destroy(&repository->lock);
     free(repository->path);
@@ -191,25 +220,62 @@ void repository_unref(struct repository *repository)
     free(repository);
 }
 
-struct checkout *repository_borrow(struct repository *repository)
+int repository_borrow(struct repository *repository, struct reader **ret_reader)
 {
     {
         cleanup_lock(&repository->lock);
-        struct checkout *checkout = repository->idle;
-        if (checkout) {
-            repository->idle = checkout->next;
-            return checkout;
+        struct reader *reader = repository->idle;
+        if (reader) {
+            repository->idle = reader->next;
+            *ret_reader = reader;
+            return 0;
         }
     }
-    return checkout_new(repository->objects);
+    cleanup_reader struct reader *made = NULL;
+    int r = reader_new(repository->objects, &made);
+    if (r == 0)
+        r = checkout_prepare(made->plain);
+    if (r == 0)
+        *ret_reader = steal_pointer(&made);
+    return r;
 }
 
-void repository_give_back(struct repository *repository, struct checkout *checkout)
+void repository_give_back(struct repository *repository, struct reader *reader)
 {
     cleanup_lock(&repository->lock);
 
-    checkout->next = repository->idle;
-    repository->idle = checkout;
+    if (!reader)
+        return;
+    reader->next = repository->idle;
+    repository->idle = reader;
+}
+
+/* --- Refs --------------------------------------------------------------------------------------
+ */
+
+CLEANUP(refs, git_refdb *, git_refdb_free)
+
+int repository_refs_begin(struct repository *repository, struct error *error)
+{
+    __attribute__((cleanup(cleanup_refs_scope))) git_refdb *refs = NULL;
+
+    git_error_clear();
+    if (!repository->refs_failed)
+        return 0;
+    int r = git_refdb_open(&refs, repository->handle);
+    if (r == 0)
+        r = git_repository_set_refdb(repository->handle, refs);
+    if (r < 0)
+        return repository_refs_failure(repository, r, repository->path, error);
+    repository->refs_failed = false;
+    return 0;
+}
+
+int repository_refs_failure(struct repository *repository, int code, const char *name,
+                            struct error *error)
+{
+    repository->refs_failed = true;
+    return error_set(error, source_git_failure(code), "%s: %s", name, source_git_message());
 }
 
 /* --- Revisions ----------------------------------------------------------------------------------
@@ -230,8 +296,9 @@ static bool is_described(const char *name)
  * be missing: its last try, a name of `git describe`, leaks 20 KB when the name is none (libgit2
  * 1.5, git_regexp_match).
  */
-static int find_object(git_repository *repository, const char *name, git_object **ret_object)
+static int find_object(struct reader *reader, const char *name, git_object **ret_object)
 {
+    git_repository *repository = reader->plain;
     cleanup_reference git_reference *reference = NULL;
     size_t length = strlen(name);
     bool is_id = strspn(name, hexadecimal) == length && length <= GIT_OID_HEXSZ;
@@ -242,6 +309,9 @@ static int find_object(git_repository *repository, const char *name, git_object 
         return git_revparse_single(ret_object, repository, name);
     if (is_id && length == GIT_OID_HEXSZ && git_oid_fromstr(&id, name) == 0)
         r = git_object_lookup(ret_object, repository, &id, GIT_OBJECT_ANY);
+    /* No such object: that is all there is to know of it. */
+    if (reader->fault.code == -ENOENT)
+        reader_begin(reader);
     if (r == GIT_ENOTFOUND)
         r = git_reference_dwim(&reference, repository, name);
     if (r == 0 && reference)
@@ -259,13 +329,25 @@ int repository_resolve(struct repository *repository, const char *revision, git_
     cleanup_object git_object *object = NULL;
     cleanup_object git_object *peeled = NULL;
 
-    int r = find_object(repository->handle, revision, &object);
+    int r = repository_refs_begin(repository, error);
     if (r < 0)
-        return error_set(error, r == GIT_ENOTFOUND ? -ENOENT : -EINVAL, "%s: no revision %s: %s",
-                         repository->path, revision, source_git_message());
-    if (git_object_peel(&peeled, object, GIT_OBJECT_COMMIT) < 0)
+        return r;
+    reader_begin(repository->reader);
+    r = find_object(repository->reader, revision, &object);
+    if (r == 0)
+        r = git_object_peel(&peeled, object, GIT_OBJECT_COMMIT);
+    if (r == 0) {
+        *ret_commit = *git_object_id(peeled);
+        return 0;
+    }
+    /* What is wrong with an object, or with the moment, is not wrong with the name. */
+    if (repository->reader->fault.code != 0)
+        return reader_failure(repository->reader, r, revision, error);
+    if (r == GIT_ERROR || error_is_transient(source_git_failure(r)))
+        return repository_refs_failure(repository, r, revision, error);
+    if (object)
         return error_set(error, -EINVAL, "%s: revision %s is not a commit", repository->path,
                          revision);
-    *ret_commit = *git_object_id(peeled);
-    return 0;
+    return error_set(error, r == GIT_ENOTFOUND ? -ENOENT : -EINVAL, "%s: no revision %s: %s",
+                     repository->path, revision, source_git_message());
 }

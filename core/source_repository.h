@@ -1,16 +1,16 @@
 /*
  * source_repository: a Git repository, shared by all sources of it.
  *
- * A handle of libgit2 belongs to one thread; the object database may be shared once it is set up
- * (libgit2, docs/threading.md). So there is one handle for refs, under a lock, and each source and
- * reader has a plain handle of its own around the one object database: `repository_borrow` lends
- * one from a pool. A plain handle has no folder and an empty configuration.
+ * A handle of libgit2 belongs to one thread (libgit2, docs/threading.md). So there is one for refs,
+ * under a lock, and whoever reads objects has a reader of their own: `repository_borrow` lends one
+ * from a pool. What they share, libgit2 shares between all handles of a process: packs that are
+ * open, and a limit to what is cached.
  */
 #ifndef ADDONFS_SOURCE_REPOSITORY_H
 #define ADDONFS_SOURCE_REPOSITORY_H
 
-#include "source_checkout.h"
 #include "source_history.h"
+#include "source_objects.h"
 
 #include <addonfs/error.h>
 #include <stdbool.h>
@@ -21,26 +21,45 @@ struct repository {
     bool bare;     /* it has no worktree, whatever its configuration says */
     char *git_dir; /* absolute */
     char *common_dir;
-    git_odb *objects;
+    struct objects *objects;
     struct history *history;
     pthread_mutex_t lock;   /* guards the rest */
     git_repository *handle; /* for refs */
-    struct checkout *idle;
+    bool refs_failed;       /* what the handle remembers of refs may be wrong */
+    struct reader *reader;  /* for the objects that they name: its `plain` is the handle */
+    struct reader *idle;
 };
 
-/* Errors as source_open. The only place that reads the repository's configuration. */
+/*
+ * Errors as source_open. The only place that reads the repository's configuration, and the user's
+ * (whose safe.directory counts). Not while another thread reads revisions: libgit2 has one path of
+ * /etc for all, which must lead to its gitconfig here, and not to its gitattributes there.
+ */
 int repository_open(const char *path, struct repository **ret_repository, struct error *error);
 
 struct repository *repository_ref(struct repository *repository);
 void repository_unref(struct repository *repository);
 
-/* A handle for the calling thread. NULL without memory. */
-struct checkout *repository_borrow(struct repository *repository);
-void repository_give_back(struct repository *repository, struct checkout *checkout);
+/* A reader for the calling thread, fit for checkout_blob. -ENOMEM, or what is wrong at the moment.
+ */
+int repository_borrow(struct repository *repository, struct reader **ret_reader);
+
+/* NULL is allowed. */
+void repository_give_back(struct repository *repository, struct reader *reader);
 
 /*
- * The commit that `revision` names now (gitrevisions(7)). -ENOENT: no such revision; -EINVAL: it is
- * ambiguous, or no commit.
+ * Before and after refs are asked for, the lock being held. libgit2 takes note of packed-refs'
+ * stamp before it reads the file: if that fails, it believes from then on that no ref is packed. So
+ * after a failure it must forget. The former answers 0, -ENOMEM, or another failure of the moment;
+ * the latter what source_git_failure does, and describes it (`name` is what was asked for).
+ */
+int repository_refs_begin(struct repository *repository, struct error *error);
+int repository_refs_failure(struct repository *repository, int code, const char *name,
+                            struct error *error);
+
+/*
+ * The commit that `revision` names now (gitrevisions(7)). -ENOENT: no such name; -EINVAL: it is
+ * ambiguous, or no commit; -EIO: an object is missing or damaged; and failures of the moment.
  */
 int repository_resolve(struct repository *repository, const char *revision, git_oid *ret_commit,
                        struct error *error);
@@ -50,9 +69,6 @@ int repository_resolve(struct repository *repository, const char *revision, git_
  * -ENOTSUP: nothing tells that here.
  */
 int repository_watch_refs(const struct repository *repository);
-
-/* What libgit2 said last in this thread, for a message. */
-const char *source_git_message(void);
 
 CLEANUP(repository, struct repository *, repository_unref)
 #define cleanup_repository __attribute__((cleanup(cleanup_repository_scope)))

@@ -1,11 +1,9 @@
-#include "source_backend.h"
+#include "source_revision.h"
+
 #include "source_checkout.h"
 
 #include <addonfs/path.h>
 #include <errno.h>
-#include <git2.h>
-#include <limits.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -16,25 +14,10 @@
  * that was shown when it was first seen.
  */
 
-enum { LINK_LIMIT = 40 };
-
-struct revision {
-    struct checkout *objects; /* for trees and links */
-    pthread_mutex_t lock;     /* around every use of `objects` and what was read through it */
-    git_oid commit;
-    git_tree *root;
-    struct timespec time; /* of the commit */
-    bool resolved;
-};
-
 CLEANUP(commit, git_commit *, git_commit_free)
 CLEANUP(tree, git_tree *, git_tree_free)
-CLEANUP(tree_entry, git_tree_entry *, git_tree_entry_free)
-CLEANUP(link, git_blob *, git_blob_free)
 #define cleanup_commit __attribute__((cleanup(cleanup_commit_scope)))
 #define cleanup_tree __attribute__((cleanup(cleanup_tree_scope)))
-#define cleanup_tree_entry __attribute__((cleanup(cleanup_tree_entry_scope)))
-#define cleanup_link __attribute__((cleanup(cleanup_link_scope)))
 
 static struct revision *revision_of(const struct source *source)
 {
@@ -53,12 +36,16 @@ static int begin(struct source *source, struct error *error)
     if (r < 0)
         return r;
     cleanup_lock(&revision->lock);
+    if (revision->faulty)
+        revision->healing = objects_healing(source->repository->objects);
     if (revision->resolved && git_oid_equal(&id, &revision->commit))
         return 0;
-    if (git_commit_lookup(&commit, revision->objects->plain, &id) < 0 ||
-        git_commit_tree(&tree, commit) < 0)
-        return error_set(error, -EIO, "%s: the tree of commit %s cannot be read: %s",
-                         source_path(source), git_oid_tostr_s(&id), source_git_message());
+    reader_begin(revision->reader);
+    r = git_commit_lookup(&commit, revision->reader->plain, &id);
+    if (r == 0)
+        r = git_commit_tree(&tree, commit);
+    if (r < 0)
+        return reader_failure(revision->reader, r, source->revision, error);
     git_tree_free(revision->root);
     revision->root = tree;
     revision->time.tv_sec = (time_t)git_commit_time(commit);
@@ -86,38 +73,37 @@ static int digest_attributes(const struct content_id *above, const git_tree *tre
     return 0;
 }
 
-/* Walk from the root tree to `real`: its tree, and the digest of the attributes on the way. */
-static int find_tree(struct revision *revision, const char *real, git_tree **ret_tree,
-                     struct content_id *ret_attributes)
+int revision_find_tree(struct revision *revision, const char *real, git_tree **ret_tree,
+                       struct content_id *ret_attributes, struct error *error)
 {
     cleanup_tree git_tree *tree = NULL;
     struct content_id attributes = {{0}};
+    const char *rest = real;
 
     if (git_tree_dup(&tree, revision->root) < 0)
-        return -ENOMEM;
+        return error_errno(error, -ENOMEM, "%s", real);
     int r = digest_attributes(&attributes, tree, &attributes);
-    while (r == 0 && *real) {
+    while (r == 0 && *rest) {
         char name[NAME_MAX + 1];
         git_tree *below = NULL;
-        size_t length = strcspn(real, "/");
+        size_t length = strcspn(rest, "/");
         if (length > NAME_MAX)
-            return -ENAMETOOLONG;
-        memcpy(name, real, length);
+            return error_errno(error, -ENAMETOOLONG, "%s", real);
+        memcpy(name, rest, length);
         name[length] = '\0';
         const git_tree_entry *entry = git_tree_entry_byname(tree, name);
-        if (!entry)
-            return -ENOENT;
-        if (git_tree_entry_type(entry) != GIT_OBJECT_TREE)
-            return -ENOTDIR;
-        if (git_tree_lookup(&below, git_tree_owner(tree), git_tree_entry_id(entry)) < 0)
-            return -EIO;
+        if (!entry || git_tree_entry_type(entry) != GIT_OBJECT_TREE)
+            return error_errno(error, entry ? -ENOTDIR : -ENOENT, "%s", real);
+        r = git_tree_lookup(&below, revision->reader->plain, git_tree_entry_id(entry));
+        if (r < 0)
+            return reader_failure(revision->reader, r, real, error);
         git_tree_free(tree);
         tree = below;
         r = digest_attributes(&attributes, tree, &attributes);
-        real += length + strspn(real + length, "/");
+        rest += length + strspn(rest + length, "/");
     }
     if (r < 0)
-        return r;
+        return error_errno(error, r, "%s", real);
     *ret_attributes = attributes;
     *ret_tree = steal_pointer(&tree);
     return 0;
@@ -167,27 +153,30 @@ static bool forget_entries(struct source_folder *folder, bool all)
     return any;
 }
 
-static int list(struct source *source, struct source_folder *folder, bool *ret_changed)
+static int list(struct source *source, struct source_folder *folder, bool *ret_changed,
+                struct error *why)
 {
     struct revision *revision = revision_of(source);
     cleanup_tree git_tree *tree = NULL;
     struct content_id attributes;
-    int r = find_tree(revision, folder->real, &tree, &attributes);
+    struct error error;
 
+    reader_begin(revision->reader);
+    int r = revision_find_tree(revision, folder->real, &tree, &attributes, &error);
     if (r < 0)
-        return r;
+        return error_set(why, r, "%s: %s", folder->path, error_reason(error.text, folder->real));
     bool same_attributes = content_id_equal(&attributes, &folder->identity.attributes);
     bool same_tree = folder->identity.trusted &&
                      memcmp(folder->identity.object, git_tree_id(tree)->id, GIT_OID_RAWSZ) == 0;
-    if (forget_entries(folder, !same_attributes))
-        *ret_changed = true;
+    /* Last among what can fail: a change is told, or has not happened. */
     if (!same_tree) {
         r = read_names(tree, folder, ret_changed);
         if (r < 0)
-            return r;
+            return error_errno(why, r, "%s", folder->path);
     }
+    if (forget_entries(folder, !same_attributes))
+        *ret_changed = true;
     memcpy(folder->identity.object, git_tree_id(tree)->id, GIT_OID_RAWSZ);
-    memcpy(folder->identity.commit, revision->commit.id, GIT_OID_RAWSZ);
     folder->identity.attributes = attributes;
     folder->identity.trusted = true;
     (void)folder_own(source, folder, (struct source_owner){0555, geteuid(), getegid()});
@@ -197,137 +186,51 @@ static int list(struct source *source, struct source_folder *folder, bool *ret_c
     return 0;
 }
 
+/* Something of the folder cannot be read because an object is at fault. */
+static void set_faulty(struct revision *revision, struct source_folder *folder)
+{
+    folder->identity.faulty = true;
+    folder->identity.healing = revision->healing;
+    revision->faulty = true;
+}
+
+/* Nothing changes within a commit, but that objects which were at fault may be there now. */
+static bool is_up_to_date(const struct revision *revision, const struct source_folder *folder)
+{
+    return folder->checked != 0 && (folder->identity.trusted || folder->failure) &&
+           memcmp(folder->identity.commit, revision->commit.id, GIT_OID_RAWSZ) == 0 &&
+           !(folder->identity.faulty && folder->identity.healing != revision->healing);
+}
+
 static int load(struct source *source, struct source_folder *folder, bool *ret_changed,
                 struct error *error)
 {
     struct revision *revision = revision_of(source);
     cleanup_lock(&revision->lock);
-    struct error why;
+    struct error why = {0};
 
-    /* Within a commit nothing changes; what could not be read is tried again. */
-    if (folder->identity.trusted && !folder->failure &&
-        memcmp(folder->identity.commit, revision->commit.id, GIT_OID_RAWSZ) == 0)
+    if (is_up_to_date(revision, folder))
         return 0;
-    int r = list(source, folder, ret_changed);
-    if (r == -ENOMEM)
-        return error_errno(error, r, "%s", folder->path);
+    int r = list(source, folder, ret_changed, &why);
+    if (r < 0 && error_is_transient(r)) {
+        if (error)
+            *error = why;
+        return r;
+    }
+    memcpy(folder->identity.commit, revision->commit.id, GIT_OID_RAWSZ);
+    folder->identity.faulty = false;
     if (r == 0)
         return 0;
     if (r == -EIO)
-        error_set(&why, r, "%s: cannot be read: %s", folder->path, source_git_message());
-    else
-        error_errno(&why, r, "%s", folder->path);
+        set_faulty(revision, folder);
     if (folder_fail(folder, r, &why))
         *ret_changed = true;
     return 0;
 }
 
-/* A link's way through the trees: a path that grows and shrinks by components. */
-struct way {
-    char real[PATH_MAX];
-    char rest[PATH_MAX];
-    int links;
-};
-
-static int way_turn(struct revision *revision, struct way *way, const git_tree_entry *entry,
-                    const char **ret_reason)
-{
-    cleanup_link git_blob *target = NULL;
-    char rest[PATH_MAX];
-
-    if (++way->links > LINK_LIMIT) {
-        *ret_reason = "the link loops";
-        return -ELOOP;
-    }
-    if (git_blob_lookup(&target, git_tree_owner(revision->root), git_tree_entry_id(entry)) < 0) {
-        *ret_reason = "the link's object is missing from the repository";
-        return -EIO;
-    }
-    size_t size = (size_t)git_blob_rawsize(target);
-    const char *text = git_blob_rawcontent(target);
-    if (size > 0 && text[0] == '/') {
-        *ret_reason = "the link leads out of the repository";
-        return -EXDEV;
-    }
-    if (size == 0 || memchr(text, '\0', size) ||
-        snprintf(rest, sizeof(rest), "%.*s/%s", (int)(size < PATH_MAX ? size : PATH_MAX), text,
-                 way->rest) >= (int)sizeof(rest)) {
-        *ret_reason = "the link is no path";
-        return -ENAMETOOLONG;
-    }
-    memcpy(way->rest, rest, sizeof(rest));
-    return 0;
-}
-
-static int way_step(struct revision *revision, struct way *way, const char *name,
-                    git_filemode_t *ret_mode, git_oid *ret_object, const char **ret_reason)
-{
-    cleanup_tree_entry git_tree_entry *entry = NULL;
-    cleanup_free char *next = NULL;
-
-    if (strcmp(name, "..") == 0) {
-        char *slash = strrchr(way->real, '/');
-        if (way->real[0] == '\0') {
-            *ret_reason = "the link leads out of the repository";
-            return -EXDEV;
-        }
-        *(slash ? slash : way->real) = '\0';
-        *ret_mode = GIT_FILEMODE_TREE;
-        return 0;
-    }
-    if (path_is_git(name)) {
-        *ret_reason = "the link leads into Git's own files";
-        return -EPERM;
-    }
-    next = path_join(way->real, name);
-    if (!next)
-        return -ENOMEM;
-    if (*ret_mode != GIT_FILEMODE_TREE || strlen(next) >= sizeof(way->real) ||
-        git_tree_entry_bypath(&entry, revision->root, next) < 0) {
-        *ret_reason = "the link is broken";
-        return -ENOENT;
-    }
-    git_filemode_t mode = git_tree_entry_filemode(entry);
-    if (mode == GIT_FILEMODE_LINK)
-        return way_turn(revision, way, entry, ret_reason);
-    memcpy(way->real, next, strlen(next) + 1);
-    *ret_mode = mode;
-    *ret_object = *git_tree_entry_id(entry);
-    return 0;
-}
-
-/* Follow the link; the rules are those of source_resolve.h. */
-static int follow(struct revision *revision, const char *folder, const char *name, struct way *way,
-                  git_filemode_t *ret_mode, git_oid *ret_object, const char **ret_reason)
-{
-    *ret_mode = GIT_FILEMODE_TREE;
-    way->links = 0;
-    if (strlen(folder) >= sizeof(way->real) || strlen(name) >= sizeof(way->rest))
-        return -ENAMETOOLONG;
-    memcpy(way->real, folder, strlen(folder) + 1);
-    memcpy(way->rest, name, strlen(name) + 1);
-    for (;;) {
-        char component[NAME_MAX + 1];
-        const char *start = way->rest + strspn(way->rest, "/");
-        size_t length = strcspn(start, "/");
-        if (length == 0)
-            return 0;
-        if (length > NAME_MAX)
-            return -ENAMETOOLONG;
-        memcpy(component, start, length);
-        component[length] = '\0';
-        memmove(way->rest, start + length, strlen(start + length) + 1);
-        if (strcmp(component, ".") == 0)
-            continue;
-        int r = way_step(revision, way, component, ret_mode, ret_object, ret_reason);
-        if (r < 0)
-            return r;
-    }
-}
-
 static int look_at_blob(struct source *source, struct source_folder *folder,
                         struct source_entry *entry, const char *real, const git_oid *object,
-                        bool executable, struct error *error)
+                        bool executable, const struct content_id *attributes, struct error *error)
 {
     struct revision *revision = revision_of(source);
     cleanup_free char *path = path_join(folder->path, entry->name);
@@ -343,10 +246,36 @@ static int look_at_blob(struct source *source, struct source_folder *folder,
     file->mtime = revision->time;
     memcpy(file->identity.object, object->id, GIT_OID_RAWSZ);
     memcpy(file->identity.commit, revision->commit.id, GIT_OID_RAWSZ);
-    file->identity.attributes = folder->identity.attributes;
+    file->identity.attributes = *attributes;
     entry->file = file;
     entry->kind = SOURCE_FILE;
     return 0;
+}
+
+static char *folder_of(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+
+    return slash ? strndup(path, (size_t)(slash - path)) : strdup("");
+}
+
+/* Where the link leads, and which attributes apply there. */
+static int find_target(struct revision *revision, const struct source_folder *folder,
+                       const struct source_entry *entry, struct revision_target *ret_target,
+                       struct content_id *ret_attributes, struct error *why)
+{
+    cleanup_tree git_tree *tree = NULL;
+    struct error error;
+
+    reader_begin(revision->reader);
+    int r = revision_follow(revision, folder->real, entry->name, ret_target, why);
+    if (r < 0 || ret_target->mode == GIT_FILEMODE_TREE || ret_target->mode == GIT_FILEMODE_COMMIT)
+        return r;
+    cleanup_free char *parent = folder_of(ret_target->real);
+    if (!parent)
+        return error_errno(why, -ENOMEM, "%s", entry->name);
+    r = revision_find_tree(revision, parent, &tree, ret_attributes, &error);
+    return r < 0 ? error_set(why, r, "%s", error_reason(error.text, parent)) : 0;
 }
 
 static int look_at_link(struct source *source, struct source_folder *folder,
@@ -354,28 +283,27 @@ static int look_at_link(struct source *source, struct source_folder *folder,
 {
     struct revision *revision = revision_of(source);
     cleanup_lock(&revision->lock);
-    cleanup_free struct way *way = malloc(sizeof(*way));
-    const char *reason = NULL;
-    git_filemode_t mode;
-    git_oid object;
-    char text[128];
+    cleanup_free struct revision_target *target = malloc(sizeof(*target));
+    struct content_id attributes;
+    struct error why = {0};
 
-    if (!way)
+    if (!target)
         return error_errno(error, -ENOMEM, "%s", entry->name);
-    int r = follow(revision, folder->real, entry->name, way, &mode, &object, &reason);
+    int r = find_target(revision, folder, entry, target, &attributes, &why);
+    if (r < 0 && error_is_transient(r))
+        return error_set(error, r, "%s: %s", entry->name, why.text);
     entry->linked = true;
-    if (r == -ENOMEM)
-        return error_errno(error, r, "%s", entry->name);
+    if (revision->reader->fault.code != 0)
+        set_faulty(revision, folder);
     if (r < 0)
-        return source_entry_reject(entry, error, "%s",
-                                   reason ? reason : strerror_r(-r, text, sizeof(text)));
-    if (mode == GIT_FILEMODE_TREE || mode == GIT_FILEMODE_COMMIT) {
-        entry->kind = mode == GIT_FILEMODE_TREE ? SOURCE_FOLDER : SOURCE_GITLINK;
-        entry->real = strdup(way->real);
+        return source_entry_reject(entry, error, "%s", why.text);
+    if (target->mode == GIT_FILEMODE_TREE || target->mode == GIT_FILEMODE_COMMIT) {
+        entry->kind = target->mode == GIT_FILEMODE_TREE ? SOURCE_FOLDER : SOURCE_GITLINK;
+        entry->real = strdup(target->real);
         return entry->real ? 0 : error_errno(error, -ENOMEM, "%s", entry->name);
     }
-    return look_at_blob(source, folder, entry, way->real, &object,
-                        mode == GIT_FILEMODE_BLOB_EXECUTABLE, error);
+    return look_at_blob(source, folder, entry, target->real, &target->object,
+                        target->mode == GIT_FILEMODE_BLOB_EXECUTABLE, &attributes, error);
 }
 
 static int look(struct source *source, struct source_folder *folder, struct source_entry *entry,
@@ -408,45 +336,51 @@ static int look(struct source *source, struct source_folder *folder, struct sour
         return error_errno(error, -ENOMEM, "%s", entry->name);
     memcpy(object.id, entry->object, GIT_OID_RAWSZ);
     return look_at_blob(source, folder, entry, real, &object,
-                        entry->type == GIT_FILEMODE_BLOB_EXECUTABLE, error);
+                        entry->type == GIT_FILEMODE_BLOB_EXECUTABLE, &folder->identity.attributes,
+                        error);
 }
 
 /*
  * The commit whose attributes apply: the file's, or the current one if they are the same there. The
  * file's own may have been collected as garbage while the file lives on in later commits.
  */
-static git_oid attributes_commit(struct revision *revision, const struct file *file)
+static int attributes_commit(struct revision *revision, const struct file *file,
+                             git_oid *ret_commit, struct error *error)
 {
-    const char *slash = strrchr(file->real, '/');
-    cleanup_free char *folder =
-        slash ? strndup(file->real, (size_t)(slash - file->real)) : strdup("");
+    cleanup_free char *folder = folder_of(file->real);
     cleanup_tree git_tree *tree = NULL;
     struct content_id attributes;
-    git_oid commit;
 
-    memcpy(commit.id, file->identity.commit, GIT_OID_RAWSZ);
+    if (!folder)
+        return error_errno(error, -ENOMEM, "%s", file->path);
+    memcpy(ret_commit->id, file->identity.commit, GIT_OID_RAWSZ);
     cleanup_lock(&revision->lock);
-    if (git_oid_equal(&commit, &revision->commit) || !folder ||
-        find_tree(revision, folder, &tree, &attributes) < 0 ||
-        !content_id_equal(&attributes, &file->identity.attributes))
-        return commit;
-    return revision->commit;
+    if (git_oid_equal(ret_commit, &revision->commit))
+        return 0;
+    reader_begin(revision->reader);
+    int r = revision_find_tree(revision, folder, &tree, &attributes, error);
+    if (r == 0 && content_id_equal(&attributes, &file->identity.attributes))
+        *ret_commit = revision->commit;
+    return error_is_transient(r) ? r : 0;
 }
 
 static int read_blob(struct source *source, const struct file *file, struct spool *spool,
                      size_t memory_limit, struct content **ret_content, struct error *error)
 {
-    struct revision *revision = revision_of(source);
-    git_oid commit = attributes_commit(revision, file);
+    struct reader *reader = NULL;
+    git_oid commit;
     git_oid object;
-    struct checkout *checkout = repository_borrow(source->repository);
 
-    if (!checkout)
-        return error_errno(error, -ENOMEM, "%s", file->path);
+    int r = attributes_commit(revision_of(source), file, &commit, error);
+    if (r < 0)
+        return r;
     memcpy(object.id, file->identity.object, GIT_OID_RAWSZ);
-    int r = checkout_blob(checkout, &object, &commit, file->real, spool, memory_limit, ret_content,
-                          error);
-    repository_give_back(source->repository, checkout);
+    r = repository_borrow(source->repository, &reader);
+    if (r < 0)
+        return error_errno(error, r, "%s", file->path);
+    r = checkout_blob(reader, &object, &commit, file->real, spool, memory_limit, ret_content,
+                      error);
+    repository_give_back(source->repository, reader);
     return r;
 }
 
@@ -464,7 +398,7 @@ static void close_revision(struct source *source)
     if (!revision)
         return;
     git_tree_free(revision->root);
-    checkout_free(revision->objects);
+    reader_free(revision->reader);
     pthread_mutex_destroy(&revision->lock);
     free(revision);
 }
@@ -477,8 +411,8 @@ int source_revision_open(struct source *source, struct error *error)
         return error_errno(error, -ENOMEM, "%s", source_path(source));
     source->state = revision;
     pthread_mutex_init(&revision->lock, NULL);
-    revision->objects = checkout_new(source->repository->objects);
-    return revision->objects ? 0 : error_errno(error, -ENOMEM, "%s", source_path(source));
+    int r = reader_new(source->repository->objects, &revision->reader);
+    return r < 0 ? error_errno(error, r, "%s", source_path(source)) : 0;
 }
 
 const struct source_backend source_revision_backend = {

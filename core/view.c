@@ -24,6 +24,18 @@ static bool heals(const struct entry *entry, const struct origin *origin)
     return found;
 }
 
+/* With problems=skip: can what was left out be had now? The lock is held. */
+static bool heals_now(struct view *view)
+{
+    if (!view->origin.skip_problems)
+        return false;
+    uint64_t healing = source_healing(view->source);
+    if (healing == view->healing)
+        return false;
+    view->healing = healing;
+    return view->incomplete || heals(view->current->root, &view->origin);
+}
+
 /* One attempt; the lock is held. `*ret_gone`: the generation that was, for the caller to unref. */
 static int look(struct view *view, struct generation **ret_gone, struct error *error)
 {
@@ -38,15 +50,15 @@ static int look(struct view *view, struct generation **ret_gone, struct error *e
             *error = why;
         return r;
     }
-    if (!changed && !view->outdated && view->current &&
-        !(view->origin.skip_problems && heals(view->current->root, &view->origin)))
+    if (!changed && !view->outdated && view->current && !heals_now(view))
         return 0;
     r = generation_build(&view->origin, view->current,
                          view->current ? view->current->serial + 1 : first_serial(view),
                          &view->next_number, &view->vanished, &next, error);
-    view->outdated = r < 0 || next->retry;
+    view->outdated = r < 0;
     if (r < 0)
         return r;
+    view->incomplete = next->retry;
     source_settle(view->source);
     /* What nobody can tell apart is the same generation. */
     if (view->current && next->root == view->current->root)

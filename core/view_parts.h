@@ -50,7 +50,9 @@ struct view {
     pthread_mutex_t lock; /* around looks: the source's folders, and the rest */
     struct generation *current;
     struct map vanished; /* see generation_share.h */
-    bool outdated; /* the last look did not end, or left something out that may be there now */
+    bool outdated;       /* the last look did not end */
+    bool incomplete;     /* it left files out … */
+    uint64_t healing;    /* … or zips did, that were tried at this number of source_healing */
     void (*advanced)(void *context); /* see view_on_advanced */
     void *advanced_context;
 

@@ -6,8 +6,7 @@
  * Whatever is composed and secured once stays so: a bundle is one state of the source for ever.
  *
  * Fail closed: one member that cannot be read makes the bundle unreadable (-EIO), unless the origin
- * says to skip such members. Failures are not remembered: the next call tries the failed members
- * again.
+ * says to skip such members. They are tried again when they may be readable: source_healing.
  */
 #ifndef ADDONFS_BUNDLE_H
 #define ADDONFS_BUNDLE_H

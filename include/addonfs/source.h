@@ -94,6 +94,8 @@ struct source_folder {
         unsigned char object[20];
         unsigned char commit[20];
         struct content_id attributes;
+        bool faulty;      /* an object was at fault … */
+        uint64_t healing; /* … when this was the number of objects_healing */
     } identity;
 };
 
@@ -221,6 +223,15 @@ int source_read(struct file *file, struct spool *spool, size_t memory_limit,
 
 /* Bytes of `file`, and whether it can be read: errors as source_read. Reads only what it must. */
 int source_measure(struct file *file, struct spool *spool, uint64_t *ret_size, struct error *error);
+
+/*
+ * A number that moves on when something that could not be read may be readable now, although its
+ * file is the same one: of a revision, when something has changed where objects lie of which one
+ * was missing or damaged; of a worktree, where a change makes another file of it, every second (a
+ * disk may have erred). Taken before something is read, it says later whether another try is worth
+ * it. Thread-safe.
+ */
+uint64_t source_healing(struct source *source);
 
 /* The version of libgit2. */
 const char *source_library_version(void);

@@ -10,6 +10,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include <cmocka.h>
@@ -106,6 +107,80 @@ void fixture_commit(const struct fixture *fixture, char *ret_commit)
     git_repository_free(repository);
 }
 
+static int pack_one(const git_oid *id, void *builder)
+{
+    return git_packbuilder_insert(builder, id, NULL);
+}
+
+void fixture_pack(const struct fixture *fixture)
+{
+    git_repository *repository = NULL;
+    git_packbuilder *builder = NULL;
+    git_odb *objects = NULL;
+
+    assert_int_equal(git_repository_open(&repository, fixture->root), 0);
+    assert_int_equal(git_repository_odb(&objects, repository), 0);
+    assert_int_equal(git_packbuilder_new(&builder, repository), 0);
+    git_packbuilder_set_threads(builder, 1);
+    assert_int_equal(git_odb_foreach(objects, pack_one, builder), 0);
+    assert_int_equal(git_packbuilder_write(builder, NULL, 0, NULL, NULL), 0);
+    git_packbuilder_free(builder);
+    git_odb_free(objects);
+    git_repository_free(repository);
+    for (int i = 0; i < 256; i++) {
+        char path[32];
+        char absolute[PATH_MAX];
+        snprintf(path, sizeof(path), ".git/objects/%02x", (unsigned)i);
+        snprintf(absolute, sizeof(absolute), "%s/%s", fixture->root, path);
+        if (access(absolute, F_OK) == 0)
+            fixture_remove(fixture, path);
+    }
+}
+
+void fixture_object(const struct fixture *fixture, const char *path, char ret_file[static 128])
+{
+    git_repository *repository = NULL;
+    git_object *object = NULL;
+    char name[512];
+    char id[GIT_OID_HEXSZ + 1];
+
+    snprintf(name, sizeof(name), "HEAD:%s", path);
+    assert_int_equal(git_repository_open(&repository, fixture->root), 0);
+    assert_int_equal(git_revparse_single(&object, repository, name), 0);
+    git_oid_tostr(id, sizeof(id), git_object_id(object));
+    snprintf(ret_file, 128, ".git/objects/%.2s/%s", id, id + 2);
+    git_object_free(object);
+    git_repository_free(repository);
+}
+
+/* The limit is one of numbers: below it, all but `left` shall be taken. */
+void fixture_take_descriptors(int left)
+{
+    struct rlimit limit;
+    int free_ones[64];
+    int count = 0;
+
+    assert_true(left < 64);
+    for (; count < left; count++) {
+        free_ones[count] = dup(STDERR_FILENO);
+        assert_true(free_ones[count] >= 0);
+    }
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    limit.rlim_cur = left > 0 ? (rlim_t)free_ones[left - 1] + 1 : 0;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    while (count > 0)
+        close(free_ones[--count]);
+}
+
+void fixture_give_descriptors(void)
+{
+    struct rlimit limit;
+
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    limit.rlim_cur = limit.rlim_max < 4096 ? limit.rlim_max : 4096;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+}
+
 int fixture_setup(void **state)
 {
     struct fixture *fixture = calloc(1, sizeof(*fixture));
@@ -142,6 +217,7 @@ int fixture_teardown(void **state)
 {
     struct fixture *fixture = *state;
 
+    fixture_give_descriptors();
     source_close(fixture->origin.source);
     members_free(fixture->origin.members);
     spool_free(fixture->origin.spool);

@@ -28,6 +28,18 @@ void fixture_remove(const struct fixture *fixture, const char *path);
 /* Commit the worktree as it is; `ret_commit` (or NULL) has room for 41 bytes. */
 void fixture_commit(const struct fixture *fixture, char *ret_commit);
 
+/* Put every object that lies loose into a pack, as `git gc` does. */
+void fixture_pack(const struct fixture *fixture);
+
+/* The file in which the object of `path` ("openpype/version.py", as HEAD has it) lies loose. */
+void fixture_object(const struct fixture *fixture, const char *path, char ret_file[static 128]);
+
+/* From now on the process can have no more than `left` files open that it has not yet … */
+void fixture_take_descriptors(int left);
+
+/* … until then. The fixture's teardown does so as well. */
+void fixture_give_descriptors(void);
+
 /* Begin a look of fixture->origin.source. Returns whether anything has changed. */
 bool fixture_refresh(const struct fixture *fixture);
 

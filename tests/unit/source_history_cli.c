@@ -79,7 +79,8 @@ static int ask(git_repository *repository, struct history *history, struct cache
 int main(int count, char **arguments)
 {
     git_repository *repository = NULL;
-    git_odb *objects = NULL;
+    struct objects *objects = NULL;
+    struct history *history = NULL;
     struct list given = {0};
     char line[8192];
     int r = 0;
@@ -88,7 +89,8 @@ int main(int count, char **arguments)
         return 2;
     git_libgit2_init();
     if (git_repository_open(&repository, arguments[1]) < 0 ||
-        git_repository_odb(&objects, repository) < 0)
+        objects_open(git_repository_commondir(repository), &objects) < 0 ||
+        history_new(objects, git_repository_commondir(repository), &history) < 0)
         return 2;
     while (fgets(line, sizeof(line), stdin)) {
         line[strcspn(line, "\n")] = '\0';
@@ -96,13 +98,12 @@ int main(int count, char **arguments)
     }
     struct cache *cache =
         strcmp(arguments[2], "none") == 0 ? NULL : cache_open(arguments[2], 1 << 30, "test");
-    struct history *history = history_new(objects, git_repository_commondir(repository));
     for (int i = 3; i < count && r == 0; i++)
         r = ask(repository, history, cache, arguments[i], &given);
     history_free(history);
     cache_close(cache);
     list_clear(&given);
-    git_odb_free(objects);
+    objects_free(objects);
     git_repository_free(repository);
     git_libgit2_shutdown();
     return r;

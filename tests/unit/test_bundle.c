@@ -7,6 +7,8 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/inotify.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -139,6 +141,120 @@ static void equal_means_the_same_files_under_the_same_names(void **state)
     assert_false(bundle_equal(one, five));
 }
 
+static int count_opens(int watch)
+{
+    char events[4096];
+    ssize_t n = read(watch, events, sizeof(events));
+
+    return n < 0 ? 0 : (int)(n / (ssize_t)sizeof(struct inotify_event));
+}
+
+static void what_cannot_be_read_is_not_read_again_and_again(void **state)
+{
+    struct fixture *fixture = *state;
+    struct source_options options = {.path = fixture->root, .revision = "HEAD"};
+    struct fixture revision = *fixture;
+    const char *paths[] = {"openpype/version.py", "openpype/big.bin"};
+    char object[128];
+    char path[256];
+
+    fixture_write(fixture, paths[1],
+                  "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 12345\n");
+    fixture_commit(fixture, NULL);
+    fixture_object(fixture, paths[1], object);
+    snprintf(path, sizeof(path), "%s/%s", fixture->root, object);
+    int watch = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+    assert_true(inotify_add_watch(watch, path, IN_OPEN) > 0);
+    assert_int_equal(source_open(&options, &revision.origin.source, NULL), 0);
+    fixture_refresh(&revision);
+    for (int skip = 0; skip < 2; skip++) {
+        cleanup_bundle struct bundle *bundle = bundle_of(&revision, 2, paths);
+        revision.origin.skip_problems = skip;
+        assert_int_equal(bundle_compose(bundle, &revision.origin, NULL), skip ? 0 : -EIO);
+        assert_true(count_opens(watch) > 0);
+        for (int i = 0; i < 10; i++) {
+            struct error error = {0};
+            assert_int_equal(bundle_compose(bundle, &revision.origin, &error), skip ? 0 : -EIO);
+            assert_true(skip || strstr(error.text, "LFS"));
+            assert_false(bundle_heals(bundle, &revision.origin));
+        }
+        assert_int_equal(count_opens(watch), 0);
+    }
+    source_close(revision.origin.source);
+    close(watch);
+}
+
+static void what_of_a_revision_can_be_read_again_is_and_stays_so(void **state)
+{
+    struct fixture *fixture = *state;
+    struct source_options options = {.path = fixture->root, .revision = "HEAD"};
+    struct fixture revision = *fixture;
+    const char *paths[] = {"openpype/version.py", "openpype/lib/tools.py"};
+    char object[128];
+    char place[256];
+    char kept[256];
+
+    fixture_object(fixture, paths[1], object);
+    snprintf(place, sizeof(place), "%s/%s", fixture->root, object);
+    snprintf(kept, sizeof(kept), "%s/kept", fixture->root);
+    assert_int_equal(source_open(&options, &revision.origin.source, NULL), 0);
+    fixture_refresh(&revision);
+    for (int skip = 0; skip < 2; skip++) {
+        cleanup_bundle struct bundle *bundle = bundle_of(&revision, 2, paths);
+        revision.origin.skip_problems = skip;
+        assert_int_equal(rename(place, kept), 0);
+        assert_int_equal(bundle_compose(bundle, &revision.origin, NULL), skip ? 0 : -EIO);
+        assert_false(bundle_heals(bundle, &revision.origin));
+        assert_int_equal(rename(kept, place), 0);
+        /* Whoever asks: the view does so more than once. */
+        for (int i = 0; i < 3; i++)
+            assert_int_equal(bundle_heals(bundle, &revision.origin), skip);
+        assert_int_equal(bundle_compose(bundle, &revision.origin, NULL), 0);
+        source_close(revision.origin.source);
+        assert_int_equal(source_open(&options, &revision.origin.source, NULL), 0);
+        fixture_refresh(&revision);
+    }
+    source_close(revision.origin.source);
+}
+
+/* Neither faults nor left out: with whatever number of descriptors. */
+static void without_descriptors_nothing_is_left_out(void **state)
+{
+    struct fixture *fixture = *state;
+    struct source_options options = {.path = fixture->root, .revision = "HEAD"};
+    const char *paths[] = {"openpype/version.py", "openpype/lib/tools.py"};
+    int failures = 0;
+
+    fixture->origin.skip_problems = true;
+    for (int packed = 0; packed < 2; packed++) {
+        int r = -EMFILE;
+        for (int left = 0; left < 12 && r != 0; left++) {
+            struct fixture revision = *fixture;
+            assert_int_equal(source_open(&options, &revision.origin.source, NULL), 0);
+            fixture_refresh(&revision);
+            cleanup_bundle struct bundle *bundle = bundle_of(&revision, 2, paths);
+            fixture_take_descriptors(left);
+            r = bundle_compose(bundle, &revision.origin, NULL);
+            int again = bundle_compose(bundle, &revision.origin, NULL);
+            fixture_give_descriptors();
+            if (r != 0)
+                assert_int_equal(r, -EMFILE);
+            assert_int_equal(again, r);
+            failures += r != 0;
+            assert_int_equal(bundle_compose(bundle, &revision.origin, NULL), 0);
+            assert_int_equal(bundle_secure(bundle, &revision.origin, NULL), 0);
+            char bytes[1024];
+            ssize_t n = bundle_read(bundle, 0, bytes, sizeof(bytes));
+            for (size_t i = 0; i < 2; i++)
+                assert_non_null(memmem(bytes, (size_t)n, paths[i], strlen(paths[i])));
+            source_close(revision.origin.source);
+        }
+        assert_int_equal(r, 0);
+        assert_true(failures > packed);
+        fixture_pack(fixture);
+    }
+}
+
 int main(void)
 {
 #define TEST(test) cmocka_unit_test_setup_teardown(test, fixture_setup, fixture_teardown)
@@ -149,6 +265,9 @@ int main(void)
         TEST(names_that_no_archive_can_hold_are_failures),
         TEST(a_file_that_changed_before_it_was_read_is_stale),
         TEST(equal_means_the_same_files_under_the_same_names),
+        TEST(what_cannot_be_read_is_not_read_again_and_again),
+        TEST(what_of_a_revision_can_be_read_again_is_and_stays_so),
+        TEST(without_descriptors_nothing_is_left_out),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

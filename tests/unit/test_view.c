@@ -9,6 +9,9 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/inotify.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -275,6 +278,119 @@ static void the_same_holds_where_the_rule_names_a_link(void **state)
     set_mode(fixture, "shared", 0700);
     cleanup_generation struct generation *closed = look(view);
     expect_mode(closed, 0400);
+/* A view of HEAD that leaves out what cannot be read. */
+static struct view *view_skipping(const struct fixture *fixture)
+{
+    struct view_options options = {
+        .source = {.path = fixture->root, .revision = "HEAD"},
+        .no_cache = true,
+        .skip_problems = true,
+    };
+    struct view *view = NULL;
+    struct error error = {0};
+
+    if (view_open(&options, &view, &error) < 0)
+        fail_msg("%s", error.text);
+    return view;
+}
+
+/* This program's clock may be ahead, so that time stamps are old at will. */
+static time_t ahead;
+
+int clock_gettime(clockid_t clock, struct timespec *ret_time)
+{
+    int r = (int)syscall(SYS_clock_gettime, clock, ret_time);
+
+    ret_time->tv_sec += ahead;
+    return r;
+}
+
+static int count_opens(int watch)
+{
+    char events[4096];
+    ssize_t n = read(watch, events, sizeof(events));
+
+    return n < 0 ? 0 : (int)(n / (ssize_t)sizeof(struct inotify_event));
+}
+
+static void looks_do_not_read_what_is_missing_until_it_may_be_there(void **state)
+{
+    const struct fixture *fixture = *state;
+    const char *const lost[] = {"server_addon/server/__init__.py", "openpype/lib/tools.py"};
+    char place[2][256];
+    char kept[2][256];
+    char path[128];
+    int watch = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+
+    for (int i = 0; i < 2; i++) {
+        char object[128];
+        fixture_object(fixture, lost[i], object);
+        snprintf(place[i], sizeof(place[i]), "%s/%s", fixture->root, object);
+        snprintf(kept[i], sizeof(kept[i]), "%s/kept-%d", fixture->root, i);
+        assert_int_equal(rename(place[i], kept[i]), 0);
+    }
+    snprintf(path, sizeof(path), "%s/.git/objects/pack", fixture->root);
+    assert_true(inotify_add_watch(watch, path, IN_OPEN) > 0);
+    ahead = 10;
+    cleanup_view struct view *view = view_skipping(fixture);
+    cleanup_generation struct generation *first = look(view);
+    const char *zip = "package/openpype/3.15.12/private/client.zip";
+    cleanup_body struct body *without = NULL;
+    assert_int_equal(view_body(view, fixture_entry(first, zip), NULL, &without, NULL), 0);
+    assert_null(body_failure(without));
+    assert_true(count_opens(watch) > 0);
+    for (int i = 0; i < 5; i++) {
+        cleanup_generation struct generation *again = look(view);
+        assert_ptr_equal(first, again);
+    }
+    assert_int_equal(count_opens(watch), 0);
+    /* One after the other: a file of its own, a member. */
+    assert_int_equal(rename(kept[0], place[0]), 0);
+    cleanup_generation struct generation *half = look(view);
+    fixture_entry(half, "package/openpype/3.15.12/__init__.py");
+    assert_ptr_equal(fixture_entry(half, zip), fixture_entry(first, zip));
+    assert_int_equal(rename(kept[1], place[1]), 0);
+    cleanup_generation struct generation *healed = look(view);
+    assert_ptr_not_equal(fixture_entry(healed, zip), fixture_entry(first, zip));
+    cleanup_body struct body *whole = NULL;
+    assert_int_equal(view_body(view, fixture_entry(healed, zip), NULL, &whole, NULL), 0);
+    assert_true(body_size(whole) > body_size(without));
+    cleanup_generation struct generation *same = look(view);
+    assert_ptr_equal(same, healed);
+    close(watch);
+    ahead = 0;
+}
+
+static void a_look_without_descriptors_fails_and_changes_nothing(void **state)
+{
+    const struct fixture *fixture = *state;
+    const char *lib = "package/openpype/3.15.12/private/client.zip";
+
+    for (int left = 0; left < 12; left++) {
+        cleanup_view struct view *view = view_skipping(fixture);
+        cleanup_generation struct generation *before = look(view);
+        struct generation *now = NULL;
+        char text[32];
+        snprintf(text, sizeof(text), "left = %d\n", left);
+        fixture_write(fixture, "openpype/lib/tools.py", text);
+        fixture_commit(fixture, NULL);
+        fixture_take_descriptors(left);
+        int r = view_look(view, &now, NULL);
+        fixture_give_descriptors();
+        if (r < 0) {
+            assert_int_equal(r, -EMFILE);
+            now = look(view);
+        }
+        assert_int_equal(now->problems.count, 0);
+        assert_int_equal(fixture_entry(now, "package/openpype/3.15.12")->count,
+                         fixture_entry(before, "package/openpype/3.15.12")->count);
+        assert_int_equal(bundle_count(fixture_entry(now, lib)->bundle), 3);
+        assert_ptr_not_equal(fixture_entry(now, lib), fixture_entry(before, lib));
+        generation_unref(now);
+        if (r == 0 && left > 0)
+            return;
+    }
+    fail_msg("more descriptors than that are needed");
 }
 
 int main(void)
@@ -292,6 +408,8 @@ int main(void)
         TEST(what_could_only_fail_is_not_opened),
         TEST(what_lies_above_a_links_target_is_seen_after_any_number_of_looks),
         TEST(the_same_holds_where_the_rule_names_a_link),
+        TEST(looks_do_not_read_what_is_missing_until_it_may_be_there),
+        TEST(a_look_without_descriptors_fails_and_changes_nothing),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,129 @@
+#include "source_resolve.h"
+#include "source_revision.h"
+
+#include <addonfs/path.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+CLEANUP(blob, git_blob *, git_blob_free)
+CLEANUP(tree_entry, git_tree_entry *, git_tree_entry_free)
+#define cleanup_blob __attribute__((cleanup(cleanup_blob_scope)))
+#define cleanup_tree_entry __attribute__((cleanup(cleanup_tree_entry_scope)))
+
+/* A link's way through the trees: a path that grows and shrinks by components. */
+struct way {
+    struct revision *revision;
+    struct revision_target *at;
+    char rest[PATH_MAX]; /* components still to go */
+    int links;
+    struct error *why;
+};
+
+/* What cannot be read is told apart from a link that is wrong. */
+static int fail(const struct way *way, int code)
+{
+    struct error error;
+
+    int r = reader_failure(way->revision->reader, code, "", &error);
+    return error_set(way->why, r, "%s", error_reason(error.text, ""));
+}
+
+/* Put a link's target before what is still to go. */
+static int way_turn(struct way *way, const git_tree_entry *entry)
+{
+    cleanup_blob git_blob *target = NULL;
+    char rest[PATH_MAX];
+
+    if (++way->links > RESOLVE_LINK_LIMIT)
+        return error_set(way->why, -ELOOP, RESOLVE_LOOPS);
+    int r = git_blob_lookup(&target, way->revision->reader->plain, git_tree_entry_id(entry));
+    if (r < 0)
+        return fail(way, r);
+    size_t size = (size_t)git_blob_rawsize(target);
+    const char *text = git_blob_rawcontent(target);
+    if (size > 0 && text[0] == '/')
+        return error_set(way->why, -EXDEV, RESOLVE_LEAVES);
+    if (size == 0 || memchr(text, '\0', size) ||
+        snprintf(rest, sizeof(rest), "%.*s/%s", (int)(size < PATH_MAX ? size : PATH_MAX), text,
+                 way->rest) >= (int)sizeof(rest))
+        return error_set(way->why, -ENAMETOOLONG, "the link is no path");
+    memcpy(way->rest, rest, sizeof(rest));
+    return 0;
+}
+
+static int way_back(struct way *way)
+{
+    char *slash = strrchr(way->at->real, '/');
+
+    if (way->at->real[0] == '\0')
+        return error_set(way->why, -EXDEV, RESOLVE_LEAVES);
+    *(slash ? slash : way->at->real) = '\0';
+    way->at->mode = GIT_FILEMODE_TREE;
+    return 0;
+}
+
+/* Take one component. */
+static int way_step(struct way *way, const char *name)
+{
+    cleanup_tree_entry git_tree_entry *entry = NULL;
+    cleanup_free char *next = NULL;
+
+    /* Neither a name nor a dot leads on from a file. */
+    if (way->at->mode != GIT_FILEMODE_TREE && way->at->mode != GIT_FILEMODE_COMMIT)
+        return error_set(way->why, -ENOTDIR, RESOLVE_BROKEN);
+    if (strcmp(name, ".") == 0)
+        return 0;
+    if (strcmp(name, "..") == 0)
+        return way_back(way);
+    if (path_is_git(name))
+        return error_set(way->why, -EPERM, RESOLVE_GIT);
+    next = path_join(way->at->real, name);
+    if (!next)
+        return error_errno(way->why, -ENOMEM, "%s", name);
+    /* A submodule is an empty folder. */
+    if (way->at->mode == GIT_FILEMODE_COMMIT || strlen(next) >= sizeof(way->at->real))
+        return error_set(way->why, -ENOENT, RESOLVE_BROKEN);
+    int r = git_tree_entry_bypath(&entry, way->revision->root, next);
+    if (r == GIT_ENOTFOUND && way->revision->reader->fault.code == 0)
+        return error_set(way->why, -ENOENT, RESOLVE_BROKEN);
+    if (r < 0)
+        return fail(way, r);
+    git_filemode_t mode = git_tree_entry_filemode(entry);
+    if (mode == GIT_FILEMODE_LINK)
+        return way_turn(way, entry);
+    memcpy(way->at->real, next, strlen(next) + 1);
+    way->at->mode = mode;
+    way->at->object = *git_tree_entry_id(entry);
+    return 0;
+}
+
+int revision_follow(struct revision *revision, const char *folder, const char *name,
+                    struct revision_target *ret_target, struct error *why)
+{
+    cleanup_free struct way *way = malloc(sizeof(*way));
+
+    if (!way)
+        return error_errno(why, -ENOMEM, "%s", name);
+    *way = (struct way){.revision = revision, .at = ret_target, .why = why};
+    ret_target->mode = GIT_FILEMODE_TREE;
+    if (strlen(folder) >= sizeof(ret_target->real) || strlen(name) >= sizeof(way->rest))
+        return error_set(why, -ENAMETOOLONG, "the link is no path");
+    memcpy(ret_target->real, folder, strlen(folder) + 1);
+    memcpy(way->rest, name, strlen(name) + 1);
+    for (;;) {
+        char component[NAME_MAX + 1];
+        const char *start = way->rest + strspn(way->rest, "/");
+        size_t length = strcspn(start, "/");
+        if (length == 0)
+            return 0;
+        if (length > NAME_MAX)
+            return error_set(why, -ENAMETOOLONG, "the link is no path");
+        memcpy(component, start, length);
+        component[length] = '\0';
+        memmove(way->rest, start + length, strlen(start + length) + 1);
+        int r = way_step(way, component);
+        if (r < 0)
+            return r;
+    }
+}
