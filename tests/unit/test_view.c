@@ -8,8 +8,8 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <sys/inotify.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -278,6 +278,8 @@ static void the_same_holds_where_the_rule_names_a_link(void **state)
     set_mode(fixture, "shared", 0700);
     cleanup_generation struct generation *closed = look(view);
     expect_mode(closed, 0400);
+}
+
 /* A view of HEAD that leaves out what cannot be read. */
 static struct view *view_skipping(const struct fixture *fixture)
 {
