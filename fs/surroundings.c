@@ -128,58 +128,28 @@ static int check_git_folder(void *context, const char *folder)
     return check(context, folder, "where Git's data is read from: choose another folder");
 }
 
-static int check_recipe_path(const struct check *given, const char *path)
+static int check_recipe_path(const struct check *given, const char *source, const char *path)
 {
-    return check(given, path, "which the package is made of: choose another folder");
-}
+    cleanup_free char *absolute = path_join(source, path);
 
-/* Is the place in a folder that the walk of the rule enters? `path` is the rule's source. */
-static bool is_walked(const struct place *place, const char *path, const struct recipe_rule *rule)
-{
-    cleanup_free char *folder = realpath(path, NULL);
-    cleanup_free char *below = NULL;
-    const struct match_filter *filter = rule->top;
-
-    if (rule->kind == RECIPE_FILE || !folder || !path_is_within(place->path, folder))
-        return false;
-    below = strdup(place->path + strlen(folder));
-    char *rest = below;
-    for (const char *name; (name = strsep(&rest, "/"));) {
-        if (*name == '\0')
-            continue;
-        if (match_drops_folder(filter, name))
-            return false;
-        filter = rule->below;
-    }
-    return true;
-}
-
-/* A folder with another file system in it cannot be walked. */
-static int check_rule(const struct check *given, const char *path, const struct recipe_rule *rule)
-{
-    int r = check_recipe_path(given, path);
-
-    if (r == 0 && is_walked(given->place, path, rule))
-        return error_set(given->error, -EINVAL,
-                         "%s: inside %s, which the package is made of: choose another folder",
-                         given->place->path, path);
-    return r;
+    return absolute ? check(given, absolute, "which the package is made of: choose another folder")
+                    : error_errno(given->error, -ENOMEM, "%s", path);
 }
 
 static int check_addon(const struct check *given, const char *source,
                        const struct recipe_addon *addon)
 {
-    cleanup_free char *version = path_join(source, addon->version_file);
+    int r = check_recipe_path(given, source, addon->version_file);
 
-    int r = version ? check_recipe_path(given, version) : -ENOMEM;
-    for (size_t i = 0; r == 0 && i < addon->rule_count; i++) {
-        cleanup_free char *path = path_join(source, addon->rules[i].source);
-        r = path ? check_rule(given, path, &addon->rules[i]) : -ENOMEM;
-    }
-    return r == -ENOMEM ? error_errno(given->error, r, "%s", source) : r;
+    for (size_t i = 0; r == 0 && i < addon->rule_count; i++)
+        r = check_recipe_path(given, source, addon->rules[i].source);
+    return r;
 }
 
-/* What the package is made of now: a revision is not read from there. */
+/*
+ * What the package is made of now: a revision is not read from there. A mount point further down is
+ * not refused: its folder fails, or is left out, and the rest can be had.
+ */
 static int check_recipe(const struct check *given, struct view *view)
 {
     cleanup_generation struct generation *generation = NULL;
