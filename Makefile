@@ -211,6 +211,12 @@ check-python: all $(CLI_PROGRAMS) ## the tests in Python alone
 	done; \
 	exit $$failed
 
+test-thread: ## the unit tests, and those with many readers, under ThreadSanitizer
+	@fs/dist/deps.sh test
+	@$(MAKE) --no-print-directory check-unit SANITIZE=thread
+	@$(MAKE) --no-print-directory check-python SANITIZE=thread \
+	    ONLY='tests/mount/test_parallel.py tests/mount/test_wait.py'
+
 # What takes longer than CI may: ADDONFS_OPERATIONS, ADDONFS_SEED, ADDONFS_SOAK_SECONDS.
 soak: ## a hundred thousand operations, each seen at once; readers against writers for a minute
 	@fs/dist/deps.sh test
