@@ -126,10 +126,13 @@ static const struct shown *shown_before(const struct share *share, const char *p
         return NULL;
     cleanup_free struct shown *known = map_remove(share->vanished, path);
     const struct shown *all = map_find(share->vanished, everything);
-    if (!known && !all)
+    if (known)
+        *ret = *known;
+    else if (all)
+        *ret = *all;
+    else
         return NULL;
-    *ret = known ? *known : *all;
-    if (known && all)
+    if (all)
         widen(ret, all->last);
     return ret;
 }

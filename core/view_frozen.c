@@ -57,7 +57,7 @@ static struct generation *keep(struct frozen_table *table, struct generation *ge
 static void drop(struct frozen_table *table, struct generation *gone,
                  const struct generation *in_place)
 {
-    char id[sizeof(gone->id)];
+    char id[COMMIT_ID_SIZE];
 
     if (!gone)
         return;
