@@ -18,7 +18,7 @@ struct folder_place {
 
 /* A record of the folder there, of which nothing is known yet. NULL without memory. */
 struct source_folder *folder_new(const struct folder_place *place);
-void folder_free(void *folder);
+void folder_free(void *pointer); /* for tdestroy(3), too */
 
 /* By path, for tsearch(3). */
 int folder_compare(const void *a, const void *b);
