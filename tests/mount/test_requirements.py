@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -23,17 +24,18 @@ HIDE = '''
 '''
 
 
-def run_tests(folder, *arguments, required, hide):
-    (folder / "dev").mkdir()
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-rs", HERE / TEST, *arguments]
+def run_tests(folder, *, required, hide=False, **environment):
+    place = Path(tempfile.mkdtemp(dir=folder))
+    # With a folder for temporary files of its own: it must not clear up those of the run it is part of.
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-rs",
+               f"--basetemp={place}/tmp", HERE / TEST]
     if hide:
-        command = ["unshare", "-m", "--propagation", "private", "sh", "-ec", HIDE, "sh", folder / "dev",
+        (place / "dev").mkdir()
+        command = ["unshare", "-m", "--propagation", "private", "sh", "-ec", HIDE, "sh", place / "dev",
                    *command]
-    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
-    environment.pop("ADDONFS_REQUIRE_FUSE", None)
-    if required:
-        environment["ADDONFS_REQUIRE_FUSE"] = "1"
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, env=environment)
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, env={
+        **os.environ, "PYTHONDONTWRITEBYTECODE": "1", "ADDONFS_REQUIRE_FUSE": "1" if required else "",
+        **environment})
 
 
 @pytest.mark.usefixtures("root_user", "fuse")
@@ -51,20 +53,15 @@ def test_where_everything_must_run_it_is_a_failure(folder):
 
 
 @pytest.mark.usefixtures("fuse")
-def test_with_dev_fuse_it_runs(folder):
-    for number, required in enumerate((False, True)):
-        place = folder / str(number)
-        place.mkdir()
-        result = run_tests(place, required=required, hide=False)
-        assert result.returncode == 0 and "1 passed" in result.stdout, result.stdout
+@pytest.mark.parametrize("required", [False, True])
+def test_with_dev_fuse_it_runs(folder, required):
+    result = run_tests(folder, required=required)
+    assert result.returncode == 0 and "1 passed" in result.stdout, result.stdout
 
 
 def test_without_the_program_it_is_the_same(folder):
-    environment = {**os.environ, "ADDONFS": str(folder / "absent"), "PYTHONDONTWRITEBYTECODE": "1"}
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-rs", HERE / TEST]
-    for required, code, words in (("", 0, "1 skipped"), ("1", 1, "needed here: the program")):
-        result = subprocess.run(command, capture_output=True, text=True, timeout=120,
-                                env={**environment, "ADDONFS_REQUIRE_FUSE": required})
+    for required, code, words in ((False, 0, "1 skipped"), (True, 1, "needed here: the program")):
+        result = run_tests(folder, required=required, ADDONFS=str(folder / "absent"))
         assert result.returncode == code and words in result.stdout, result.stdout
 
 
