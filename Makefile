@@ -215,7 +215,7 @@ test-thread: ## the unit tests, and those with many readers, under ThreadSanitiz
 	@fs/dist/deps.sh test
 	@$(MAKE) --no-print-directory check-unit SANITIZE=thread
 	@$(MAKE) --no-print-directory check-python SANITIZE=thread \
-	    ONLY='tests/mount/test_parallel.py tests/mount/test_wait.py'
+	    ONLY='tests/mount/test_parallel.py tests/mount/test_preparation.py tests/mount/test_wait.py'
 
 # What takes longer than CI may: ADDONFS_OPERATIONS, ADDONFS_SEED, ADDONFS_SOAK_SECONDS.
 soak: ## a hundred thousand operations, each seen at once; readers against writers for a minute
