@@ -4,15 +4,13 @@
 #ifndef ADDONFS_FILESYSTEM_H
 #define ADDONFS_FILESYSTEM_H
 
-#define FUSE_USE_VERSION 312
-
+#include "fuse_version.h"
 #include "handle.h"
 #include "inode_table.h"
 #include "options.h"
 
 #include <addonfs/problem.h>
 #include <addonfs/view.h>
-#include <fuse_lowlevel.h>
 #include <pthread.h>
 #include <sys/stat.h>
 

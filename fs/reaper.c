@@ -1,6 +1,9 @@
 #include "reaper.h"
-#include "filesystem.h"
+#include "fuse_version.h"
 
+#include <addonfs/cleanup.h>
+#include <pthread.h>
+#include <stdbool.h>
 #include <string.h>
 
 enum { LIMIT = 1024 }; /* names that wait; more are left to the kernel */

@@ -1,5 +1,5 @@
 #include "waiting.h"
-#include "filesystem.h"
+#include "fuse_version.h"
 
 #include <errno.h>
 #include <poll.h>

@@ -103,7 +103,11 @@ class Tree:
     def place(self, path):
         """(module, floor) of a file of ours; (None, None) if no module is known for it."""
         if path.parts[0] == "fs":
-            return f"fs/{module_of(path, self.fs_modules) or path.stem}", FS_FLOOR
+            # As in core, filesystem_report.c is a part of `filesystem`.
+            name = path.stem
+            while name.rpartition("_")[0] in self.fs_modules:
+                name = name.rpartition("_")[0]
+            return f"fs/{name}", FS_FLOOR
         module = module_of(path, FLOOR)
         return module, FLOOR.get(module)
 
