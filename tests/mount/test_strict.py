@@ -22,7 +22,7 @@ from mounting import client_zip, is_mounted, run
 from repository import Repository
 
 # Under a sanitizer everything is several times as slow.
-OPERATIONS = int(os.environ.get("ADDONFS_OPERATIONS", "400" if os.environ.get("SANITIZE") else "2000"))
+OPERATIONS = int(os.environ.get("ADDONFS_OPERATIONS", "200" if os.environ.get("SANITIZE") else "2000"))
 SEED = int(os.environ.get("ADDONFS_SEED", random.SystemRandom().randrange(2**32)))
 STEPS = 50
 
