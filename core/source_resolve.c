@@ -17,6 +17,20 @@ enum { DEPTH_LIMIT = 256 };
 /* openat2 answers EAGAIN when anything on the machine is renamed at that moment (openat2(2)). */
 enum { RETRY_LIMIT = 1000 };
 
+/*
+ * EAGAIN for ever, although the name is there: somebody holds a lease on the file (fcntl(2),
+ * F_SETLEASE; file servers do so for their clients), which our attempts have asked back. That is a
+ * matter of this file alone, and of the moment.
+ */
+static bool is_leased(int fd, const char *path, int flags, struct open_how how)
+{
+    how.flags = (uint64_t)(unsigned)(O_PATH | O_CLOEXEC | (flags & (O_NOFOLLOW | O_DIRECTORY)));
+    cleanup_fd int place =
+        flags & O_NONBLOCK ? (int)syscall(SYS_openat2, fd, path, &how, sizeof(how)) : -1;
+
+    return place >= 0;
+}
+
 static int open_beneath(int fd, const char *path, int flags, uint64_t resolve)
 {
     /* Next to O_PATH openat2 allows no flag that would mean nothing. */
@@ -32,7 +46,7 @@ static int open_beneath(int fd, const char *path, int flags, uint64_t resolve)
         if (errno != EAGAIN && errno != EINTR)
             return -errno;
     }
-    return -EAGAIN;
+    return is_leased(fd, path, flags, how) ? -EBUSY : -EAGAIN;
 }
 
 int resolve_open(const struct resolve_root *root, const char *real, int flags)

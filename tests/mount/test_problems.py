@@ -1,7 +1,9 @@
 """Never silently incomplete: what cannot be read is an error that names the path."""
 
 import errno
+import fcntl
 import os
+import signal
 import subprocess
 import time
 import zipfile
@@ -251,3 +253,24 @@ def test_links_that_unfold_too_far_fail_the_package_and_nothing_else(repo, folde
         assert errors(mnt) == []
         repo.write({"openpype/unfold": Link("../shared/d0")})
         # Leaving it, `mounted` sees that umount still finds its daemon and waits for it.
+
+
+def test_a_file_that_another_program_has_a_lease_on_is_a_problem_of_its_own(repo, mount):
+    """As file servers have them for their clients (fcntl(2), F_SETLEASE)."""
+    path = repo.path / "server_addon/server/settings/main.py"
+    path.write_text("x = 2\n")
+    with open(path, "rb") as held:
+        signal.signal(signal.SIGIO, signal.SIG_IGN)
+        try:
+            fcntl.fcntl(held, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+            path.touch()
+            assert (package(mount) / "version.py").read_bytes()
+            with pytest.raises(OSError) as failure:
+                (package(mount) / "settings/main.py").read_bytes()
+            assert failure.value.errno == errno.EIO
+            assert [p["path"] for p in errors(mount)] == ["server_addon/server/settings/main.py"]
+            fcntl.fcntl(held, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+        finally:
+            signal.signal(signal.SIGIO, signal.SIG_DFL)
+    assert (package(mount) / "settings/main.py").read_text() == "x = 2\n"
+    assert errors(mount) == []
