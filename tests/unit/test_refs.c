@@ -203,8 +203,9 @@ static void tags_lead_to_commits(void **state)
     tag(test, "v1/of-a-tag", text, &id);
     tag(test, "blob", "HEAD:openpype/version.py", &id);
     tag(test, "tree", "HEAD:openpype", &id);
-    assert_int_equal(
-        git_object_lookup(&(git_object *){NULL}, test->repository, &id, GIT_OBJECT_ANY), 0);
+    git_object *object = NULL;
+    assert_int_equal(git_object_lookup(&object, test->repository, &id, GIT_OBJECT_ANY), 0);
+    git_object_free(object);
     for (int packed = 0; packed < 2; packed++) {
         expect(test, REFS_TAGS, "light", test->first);
         expect(test, REFS_TAGS, "annotated", test->head);
