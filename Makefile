@@ -180,7 +180,7 @@ REPORTS := $(BUILD)/reports
 # $(call sanitizers,MORE): what the programs under test find in their environment.
 sanitizers = ASAN_OPTIONS="detect_leaks=1:abort_on_error=0:strict_string_checks=1:exitcode=99$(1)" \
     UBSAN_OPTIONS="print_stacktrace=1:halt_on_error=1:exitcode=99$(1)" \
-    TSAN_OPTIONS="second_deadlock_stack=1:exitcode=99$(1)"
+    TSAN_OPTIONS="second_deadlock_stack=1:die_after_fork=0:exitcode=99$(1)"
 
 check: all $(TEST_PROGRAMS) $(CLI_PROGRAMS) $(BENCH_PROGRAMS) ## what `make test` does, without installing anything
 	@$(MAKE) --no-print-directory check-unit

@@ -180,9 +180,8 @@ bool body_renew(struct body *body, const struct body *other)
     /* The same content, compressed otherwise, is not the same bytes. */
     if (body_is_outdated(body) || body->size != other->size)
         return false;
-    bundle_id(body->bundle, &one);
-    bundle_id(other->bundle, &two);
-    if (!content_id_equal(&one, &two))
+    if (bundle_id(body->bundle, &one) < 0 || bundle_id(other->bundle, &two) < 0 ||
+        !content_id_equal(&one, &two))
         return false;
     cleanup_lock(&body->lock);
     bundle_unref(body->twin);
@@ -200,12 +199,12 @@ uint64_t body_size(const struct body *body)
     return body->size;
 }
 
-void body_id(struct body *body, struct content_id *ret_id)
+int body_id(struct body *body, struct content_id *ret_id)
 {
     if (body->bundle)
-        bundle_id(body->bundle, ret_id);
-    else
-        *ret_id = body->content->id;
+        return bundle_id(body->bundle, ret_id);
+    *ret_id = body->content->id;
+    return 0;
 }
 
 const char *body_failure(const struct body *body)

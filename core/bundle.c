@@ -17,8 +17,9 @@ struct bundle {
     bool heals;                    /* a member can be read that `zip` was laid out without */
     _Atomic(struct zip *) zip;     /* read without the lock; set once, perhaps again by `settle` */
     struct zip *before;            /* the one that was replaced then: others may look at it */
-    struct content_id id;          /* set before `zip` */
-    _Atomic bool secured;          /* every member's stream is in the spool */
+    bool identified;               /* `id` is known */
+    struct content_id id;
+    _Atomic bool secured; /* every member's stream is in the spool */
 };
 
 void bundle_members_free(struct bundle_member *members, size_t count)
@@ -154,10 +155,9 @@ bool bundle_equal(const struct bundle *a, const struct bundle *b)
 static int lay_out(struct bundle *bundle, struct zip **ret_zip, struct error *error)
 {
     cleanup_free struct zip_member *laid = calloc(bundle->count + 1, sizeof(*laid));
-    cleanup_sha256 struct sha256 *sha256 = sha256_new();
     size_t count = 0;
 
-    if (!laid || !sha256)
+    if (!laid)
         return error_errno(error, -ENOMEM, "cannot compose a zip");
     for (size_t i = 0; i < bundle->count; i++) {
         const struct bundle_member *member = &bundle->members[i];
@@ -173,11 +173,7 @@ static int lay_out(struct bundle *bundle, struct zip **ret_zip, struct error *er
             .method = stream->deflated ? ZIP_DEFLATED : ZIP_STORED,
             .mode = member->executable ? 0100755 : 0100644,
         };
-        sha256_update(sha256, member->name, strlen(member->name) + 1);
-        sha256_update(sha256, member->executable ? "x" : "-", 1);
-        sha256_update(sha256, stream->id.bytes, sizeof(stream->id.bytes));
     }
-    sha256_final(sha256, &bundle->id);
     return zip_new(laid, count, ret_zip, error);
 }
 
@@ -345,9 +341,35 @@ bool bundle_heals(struct bundle *bundle, const struct origin *origin)
     return bundle->heals;
 }
 
-void bundle_id(const struct bundle *bundle, struct content_id *ret_id)
+static int identify(struct bundle *bundle)
 {
-    *ret_id = bundle->id;
+    cleanup_sha256 struct sha256 *sha256 = sha256_new();
+
+    if (!sha256)
+        return -ENOMEM;
+    for (size_t i = 0; i < bundle->count; i++) {
+        const struct bundle_member *member = &bundle->members[i];
+        if (member->failure || bundle->faults[i])
+            continue;
+        sha256_update(sha256, member->name, strlen(member->name) + 1);
+        sha256_update(sha256, member->executable ? "x" : "-", 1);
+        const struct member *stream = atomic_load(&member->file->member);
+        sha256_update(sha256, stream->id.bytes, sizeof(stream->id.bytes));
+    }
+    sha256_final(sha256, &bundle->id);
+    bundle->identified = true;
+    return 0;
+}
+
+int bundle_id(struct bundle *bundle, struct content_id *ret_id)
+{
+    cleanup_lock(&bundle->lock);
+
+    /* Only now: most archives are never asked. */
+    int r = bundle->identified ? 0 : identify(bundle);
+    if (r == 0)
+        *ret_id = bundle->id;
+    return r;
 }
 
 uint64_t bundle_size(const struct bundle *bundle)

@@ -65,7 +65,10 @@ static int freeze_file(struct freeze *freeze, struct entry *entry)
     r = body_open(body, freeze->origin, freeze->error);
     if (r < 0)
         return r;
-    body_id(body, &id);
+    if (body_id(body, &id) < 0) {
+        body_close(body);
+        return error_errno(freeze->error, -ENOMEM, "snapshot");
+    }
     sha256_update(freeze->sha256, id.bytes, sizeof(id.bytes));
     return hold(freeze, steal_pointer(&body));
 }

@@ -52,7 +52,7 @@ struct record {
     uint64_t size;
     uint64_t compressed_size;
     const void *stream;
-    size_t name; /* offset in the pool */
+    const char *name; /* the caller's */
     uint32_t crc32;
     uint16_t name_size;
     uint16_t method;
@@ -63,7 +63,6 @@ struct record {
 struct zip {
     size_t count;
     struct record *records;
-    char *names;      /* one pool, each NUL-terminated */
     uint64_t central; /* offset of the central directory */
     uint64_t end;     /* offset of what follows it */
     uint64_t size;
@@ -219,15 +218,6 @@ static size_t make_end(const struct zip *zip, uint8_t *bytes)
     return (size_t)(to - bytes);
 }
 
-static bool is_ascii(const char *name)
-{
-    for (; *name; name++) {
-        if ((unsigned char)*name >= 0x80)
-            return false;
-    }
-    return true;
-}
-
 /* What a name is like, found out in one pass: there may be very many. */
 struct name_facts {
     size_t length;
@@ -261,30 +251,36 @@ static struct name_facts look_at_name(const char *name)
     return facts;
 }
 
+/* Why no archive can hold it, or NULL. */
+static const char *reason_against(const char *name, const struct name_facts *facts)
+{
+    if (facts->length == 0)
+        return "an empty name cannot be a ZIP member's";
+    if (facts->length > NAME_LIMIT)
+        return "the name is too long for a ZIP member";
+    if (!facts->ascii && !error_is_utf8(name, facts->length))
+        return "the name is not UTF-8, which a ZIP member's must be";
+    if (facts->bad_component)
+        return "the name could lead out of the folder it is unpacked in";
+    return NULL;
+}
+
 bool zip_name_ok(const char *name, const char **ret_reason)
 {
-    struct name_facts facts = look_at_name(name);
-    const char *reason = NULL;
+    const struct name_facts facts = look_at_name(name);
+    const char *reason = reason_against(name, &facts);
 
-    if (facts.length == 0)
-        reason = "an empty name cannot be a ZIP member's";
-    else if (facts.length > NAME_LIMIT)
-        reason = "the name is too long for a ZIP member";
-    else if (!facts.ascii && !error_is_utf8(name, facts.length))
-        reason = "the name is not UTF-8, which a ZIP member's must be";
-    else if (facts.bad_component)
-        reason = "the name could lead out of the folder it is unpacked in";
     if (reason && ret_reason)
         *ret_reason = reason;
     return reason == NULL;
 }
 
 static int check_member(const struct zip_member *member, const struct zip_member *before,
-                        struct error *error)
+                        const struct name_facts *facts, struct error *error)
 {
-    const char *reason = NULL;
+    const char *reason = reason_against(member->name, facts);
 
-    if (!zip_name_ok(member->name, &reason))
+    if (reason)
         return error_set(error, -EINVAL, "%.*s: %s", NAME_SHOWN, member->name, reason);
     if (before && strcmp(before->name, member->name) >= 0)
         return error_set(error, -EINVAL, "%.*s: not behind %.*s in byte order", NAME_SHOWN,
@@ -295,41 +291,28 @@ static int check_member(const struct zip_member *member, const struct zip_member
     return 0;
 }
 
-/* Copy the members and their names. */
 static int take_members(struct zip *zip, const struct zip_member *members, struct error *error)
 {
-    uint64_t pool = 0;
-    size_t used = 0;
-    bool fits = true;
-
-    for (size_t i = 0; i < zip->count; i++) {
-        int r = check_member(&members[i], i > 0 ? &members[i - 1] : NULL, error);
-        if (r < 0)
-            return r;
-        fits = fits && checked_add(pool, strlen(members[i].name) + 1, &pool);
-    }
-    if (!fits || pool > SIZE_MAX)
-        return error_errno(error, -ENOMEM, "zip");
     zip->records = calloc(zip->count > 0 ? zip->count : 1, sizeof(*zip->records));
-    zip->names = malloc(pool > 0 ? (size_t)pool : 1);
-    if (!zip->records || !zip->names)
+    if (!zip->records)
         return error_errno(error, -ENOMEM, "zip");
     for (size_t i = 0; i < zip->count; i++) {
         const struct zip_member *member = &members[i];
-        size_t length = strlen(member->name);
-        memcpy(zip->names + used, member->name, length + 1);
+        const struct name_facts facts = look_at_name(member->name);
+        int r = check_member(member, i > 0 ? &members[i - 1] : NULL, &facts, error);
+        if (r < 0)
+            return r;
         zip->records[i] = (struct record){
             .size = member->size,
             .compressed_size = member->compressed_size,
             .stream = member->stream,
-            .name = used,
+            .name = member->name,
             .crc32 = member->crc32,
-            .name_size = (uint16_t)length,
+            .name_size = (uint16_t)facts.length,
             .method = member->method,
             .mode = member->mode,
-            .utf8 = !is_ascii(member->name),
+            .utf8 = !facts.ascii,
         };
-        used += length + 1;
     }
     return 0;
 }
@@ -379,7 +362,6 @@ void zip_free(struct zip *zip)
     if (!zip)
         return;
     free(zip->records);
-    free(zip->names);
     free(zip);
 }
 
@@ -413,8 +395,8 @@ static void copy_segment(struct span *span, uint64_t start, const void *bytes, s
     span->size -= n;
 }
 
-static int copy_local(const struct zip *zip, const struct record *record, struct span *span,
-                      zip_stream_read read_stream, void *context)
+static int copy_local(const struct record *record, struct span *span, zip_stream_read read_stream,
+                      void *context)
 {
     uint8_t fixed[LOCAL_SIZE];
     uint8_t extra[EXTRA64_LIMIT];
@@ -425,7 +407,7 @@ static int copy_local(const struct zip *zip, const struct record *record, struct
         make_local(record, fixed, extra);
         copy_segment(span, at, fixed, LOCAL_SIZE);
         at += LOCAL_SIZE;
-        copy_segment(span, at, zip->names + record->name, record->name_size);
+        copy_segment(span, at, record->name, record->name_size);
         at += record->name_size;
         copy_segment(span, at, extra, (size_t)(stream - at));
     }
@@ -442,7 +424,7 @@ static int copy_local(const struct zip *zip, const struct record *record, struct
     return 0;
 }
 
-static void copy_central(const struct zip *zip, const struct record *record, struct span *span)
+static void copy_central(const struct record *record, struct span *span)
 {
     uint8_t fixed[CENTRAL_SIZE];
     uint8_t extra[EXTRA64_LIMIT];
@@ -451,7 +433,7 @@ static void copy_central(const struct zip *zip, const struct record *record, str
     make_central(record, fixed, extra);
     copy_segment(span, at, fixed, CENTRAL_SIZE);
     at += CENTRAL_SIZE;
-    copy_segment(span, at, zip->names + record->name, record->name_size);
+    copy_segment(span, at, record->name, record->name_size);
     at += record->name_size;
     copy_segment(span, at, extra, central_extra_size(record));
 }
@@ -488,14 +470,14 @@ ssize_t zip_read(const struct zip *zip, uint64_t offset, void *bytes, size_t siz
     if (span.offset < zip->central) {
         size_t i = find_record(zip, span.offset, false);
         for (; i < zip->count && span.size > 0; i++) {
-            int r = copy_local(zip, &zip->records[i], &span, read_stream, context);
+            int r = copy_local(&zip->records[i], &span, read_stream, context);
             if (r < 0)
                 return r;
         }
     }
     if (span.size > 0 && span.offset < zip->end) {
         for (size_t i = find_record(zip, span.offset, true); i < zip->count && span.size > 0; i++)
-            copy_central(zip, &zip->records[i], &span);
+            copy_central(&zip->records[i], &span);
     }
     if (span.size > 0) {
         uint8_t end[END64_SIZE + LOCATOR64_SIZE + END_SIZE];

@@ -58,8 +58,8 @@ bool body_renew(struct body *body, const struct body *other);
 uint64_t body_number(const struct body *body);
 uint64_t body_size(const struct body *body);
 
-/* What tells its bytes from others, on every host. Only of an open body. */
-void body_id(struct body *body, struct content_id *ret_id);
+/* What tells its bytes from others, on every host. Only of an open body. -ENOMEM. */
+int body_id(struct body *body, struct content_id *ret_id);
 
 /* Why it cannot be read, or NULL. */
 const char *body_failure(const struct body *body);

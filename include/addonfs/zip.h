@@ -45,8 +45,8 @@ struct zip_member {
 struct zip;
 
 /*
- * Lay an archive out. Copies the members' fields and their names; `stream` pointers are kept and
- * must stay valid as long as the archive. -EINVAL: a name is empty, longer than 65,535 bytes, not
+ * Lay an archive out. Copies the members' fields; names and streams are kept as pointers and must
+ * stay valid as long as the archive. -EINVAL: a name is empty, longer than 65,535 bytes, not
  * UTF-8, starts with '/', ends with '/', has an empty, "." or ".." component (also when '\' is
  * taken for a separator, as Windows does), is out of strictly ascending byte order or is there
  * twice, or a stored member's sizes differ; the error names it. -EFBIG: the archive would pass

@@ -222,7 +222,10 @@ class Bench:
     def read_alone(self, path, components, where):
         """What can only be done on a mount that is new, or that no other tool is looking at."""
         os.stat(path)
+        opened = seconds(["sh", "-c", '<"$1"', "sh", path])
+        self.samples["first open", where].append(opened)
         self.samples["first cat", where].append(cat(path))
+        self.samples["open and cat", where].append(opened + self.samples["first cat", where][-1])
         for _ in range(REPEAT):
             self.samples["cached cat", where].append(cat(path))
         for _ in range(REPEAT):

@@ -30,7 +30,8 @@ COMPOSING = {
     "edit": ("addonfs, stat after an edit", OURS),
 }
 READING = {
-    "first cat": ("`cat client.zip`, the first of a mount", "memfs"),
+    "first open": ("opening client.zip, the first time of a mount", "memfs"),
+    "first cat": ("`cat client.zip` after that", "memfs"),
     "dropped cat": ("`cat client.zip`, its pages dropped", "memfs"),
     "cached cat": ("`cat client.zip`, in the page cache", "memfs"),
     "second cat": ("`cat client.zip`, in the page cache", "staged"),
@@ -180,6 +181,7 @@ Measured once. Memory is the daemon's RssAnon after editing and reading.
             ("the same at 100,000 members", self.at_100k("edit", 0.05, show)),
             ("second `cat`", self.rate("second cat", "a native file", 0.95)),
             ("first `cat`, members cached", self.rate("first cat", "memfs", 0.8)),
+            ("the same, with the `open` that fetches them", self.rate("open and cat", "memfs", 0.8)),
             ("second `rsync -a`", self.rsync()),
             ("size of client.zip at level 6", self.size()),
             ("anonymous memory", self.memory()),

@@ -364,16 +364,14 @@ static void a_failing_stream_gives_its_errno(void **state)
     assert_int_equal(giver.given, 3);
 }
 
-static void the_members_are_copied(void **state)
+static void the_fields_of_members_are_copied(void **state)
 {
     struct content content = {(const uint8_t *)"abc", 3};
-    char name[] = "name";
-    struct zip_member member = {name, &content, 3, 3, 0x352441C2, ZIP_STORED, 0100644};
+    struct zip_member member = {"name", &content, 3, 3, 0x352441C2, ZIP_STORED, 0100644};
 
     (void)state;
     cleanup_zip struct zip *zip = compose(&member, 1);
     cleanup_free uint8_t *before = read_whole(zip);
-    memset(name, 'x', sizeof(name) - 1);
     memset(&member, 0xFF, sizeof(member));
     cleanup_free uint8_t *after = read_whole(zip);
     assert_memory_equal(before, after, zip_size(zip));
@@ -805,7 +803,7 @@ int main(void)
         cmocka_unit_test(random_ranges_of_a_large_archive_read_as_the_whole),
         cmocka_unit_test(a_read_ends_where_the_archive_ends),
         cmocka_unit_test(a_failing_stream_gives_its_errno),
-        cmocka_unit_test(the_members_are_copied),
+        cmocka_unit_test(the_fields_of_members_are_copied),
         cmocka_unit_test(zip64_begins_where_a_size_is_full),
         cmocka_unit_test(zip64_begins_where_an_offset_is_full),
         cmocka_unit_test(zip64_begins_at_65535_members),
