@@ -87,7 +87,8 @@ int bundle_compose(struct bundle *bundle, const struct origin *origin, struct er
  */
 int bundle_secure(struct bundle *bundle, const struct origin *origin, struct error *error);
 
-/* What tells its members' names, modes and bytes from others. Only after bundle_compose. -ENOMEM. */
+/* What tells its members' names, modes and bytes from others. Only after bundle_compose. -ENOMEM.
+ */
 int bundle_id(struct bundle *bundle, struct content_id *ret_id);
 
 /* Bytes of the archive. Only after bundle_compose has answered 0; for good after bundle_secure. */

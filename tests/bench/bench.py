@@ -46,6 +46,8 @@ MANY_LOOKUPS = 1_000_000  # path components, once
 GROWTH = [(1000, 1000, 1000), (10000, 1000, 1000), (100000, 1000, 1000), (2048, 1 << 20, 1 << 16)]
 GROWTH_ROOM = 8 << 30  # bytes of disk
 
+WATCHED = [500, 5000, 50000]  # folders
+
 
 def seconds(command, **options):
     begin = time.perf_counter()
@@ -78,6 +80,14 @@ def rss_anon(mountpoint):
     return int(re.search(r"^RssAnon:\s+(\d+) kB", text, re.MULTILINE)[1]) * 1024
 
 
+def time_lookup(path, components):
+    """Seconds that each component of a path takes when it is looked up again and again."""
+    begin = time.perf_counter()
+    for _ in range(LOOKUPS):
+        os.stat(path)
+    return (time.perf_counter() - begin) / LOOKUPS / components
+
+
 def members(data):
     return {name: content for name, (content, _) in oracle.read_zip(data).items()}
 
@@ -93,6 +103,7 @@ class Source:
         self.mountpoint = scratch / "mnt"
         version = oracle.read_version((path / CLIENT / "version.py").read_bytes())
         self.folder = Path("package", CLIENT, version)
+        self.components = len(self.folder.parts) + len(ZIP.parts)
         scripts = sorted((path / CLIENT).rglob("*.py"), key=lambda p: (p.stat().st_size, p))
         self.edited = scripts[len(scripts) // 2]
         self.serial = itertools.count()
@@ -231,11 +242,7 @@ class Bench:
         for _ in range(REPEAT):
             drop_pages(path)
             self.samples["dropped cat", where].append(cat(path))
-        begin = time.perf_counter()
-        for _ in range(LOOKUPS):
-            os.stat(path)
-        each = (time.perf_counter() - begin) / LOOKUPS
-        self.samples["lookup", where].append(each / components)
+        self.samples["lookup", where].append(time_lookup(path, components))
 
     def read_memfs(self):
         with self.memfs() as path:
@@ -243,8 +250,7 @@ class Bench:
 
     def read_mount(self):
         with self.source.mount() as place:
-            components = len(self.source.folder.parts) + len(ZIP.parts)
-            self.read_alone(place / ZIP, components, "addonfs")
+            self.read_alone(place / ZIP, self.source.components, "addonfs")
             self.read_in_turns({"addonfs": place, "beside": self.staged})
 
     def read_in_turns(self, places):
@@ -360,6 +366,21 @@ def measure_growth(scratch, count, size, block):
         return row
 
 
+def measure_looks(scratch, count, runs):
+    """What a live look costs when so many folders are watched, and when stamps are compared."""
+    say(f"{count:,} watched folders")
+    with tempfile.TemporaryDirectory(dir=scratch) as folder:
+        synthetic.many_folders(Path(folder, "repo"), count)
+        source = Source(Path(folder, "repo"), Path(folder))
+        settle()
+        row = {"folders": count}
+        with source.mount() as place:
+            assert status(source.mountpoint)["watch"]["mode"] == "inotify"
+            found = [time_lookup(place / ZIP, source.components) for _ in range(runs)]
+            row["lookup"] = statistics.median(found)
+        return row
+
+
 def clone(repo, path):
     """HEAD of a repository as a clean checkout has it, without a copy of its objects."""
     subprocess.run(["git", "clone", "-q", "--shared", "--no-checkout", repo, path], check=True)
@@ -379,16 +400,17 @@ def bench(arguments, scratch):
     bench.prepare()
     bench.measure(arguments.runs)
     # Now and again at the end: what was measured is not lost if growth fails.
-    report.write(bench.samples, bench.facts, [], arguments.out)
+    report.write(bench.samples, bench.facts, arguments.out)
     if arguments.no_growth:
         return
     bench.measure_memory()
+    looks = [measure_looks(scratch, count, arguments.runs) for count in WATCHED]
     growth = []
     if shutil.disk_usage(scratch).free >= GROWTH_ROOM:
         growth = [measure_growth(scratch, *case) for case in GROWTH]
     else:
         say(f"growth is left out: it needs {GROWTH_ROOM >> 30} GiB of disk")
-    report.write(bench.samples, bench.facts, growth, arguments.out)
+    report.write(bench.samples, bench.facts, arguments.out, growth, looks)
 
 
 def main():

@@ -73,10 +73,11 @@ def describe(repo, given):
 
 
 class Report:
-    def __init__(self, samples, facts, growth):
+    def __init__(self, samples, facts, growth, looks):
         self.samples = samples
         self.facts = facts
         self.growth = growth
+        self.looks = looks
 
     def median(self, what):
         return statistics.median(self.samples[what])
@@ -133,6 +134,17 @@ Measured once. Memory is the daemon's RssAnon after editing and reading.
             cells = [f"{row['members']:,} of {row['size']:,} bytes"]
             cells += [show(row[name]) for name in ("cold", "warm", "stat", "edit")]
             yield f"| {' | '.join(cells)} | {mib(row['memory'])} |"
+
+    def looking(self):
+        yield """## A live look
+
+What it costs to look up one component of a path, when so many folders of the source are watched.
+
+| watched folders | a component | of memfs's |
+|--:|--:|--:|"""
+        for row in self.looks:
+            ratio = row["lookup"] / self.median(("lookup", "beside"))
+            yield f"| {row['folders']:,} | {show(row['lookup'])} | {ratio:.2f} |"
 
     # --- Targets: (target, measured, whether it is met), or None if it was not measured ---
 
@@ -196,6 +208,8 @@ Measured once. Memory is the daemon's RssAnon after editing and reading.
         parts = [self.head(), self.targets(), self.composing(), self.reading()]
         if self.growth:
             parts.append(self.growing())
+        if self.looks:
+            parts.append(self.looking())
         return "\n\n".join("\n".join(part) for part in parts) + "\n"
 
     def bars(self):
@@ -205,8 +219,8 @@ Measured once. Memory is the daemon's RssAnon after editing and reading.
             yield f'"{label}"\t{middle}\t{min(found)}\t{max(found)}\t{colour}\t"{show(middle)}"\n'
 
 
-def write(samples, facts, growth, folder):
-    report = Report(samples, facts, growth)
+def write(samples, facts, folder, growth=(), looks=()):
+    report = Report(samples, facts, growth, looks)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "results.md").write_text(report.text(), encoding="utf-8")
     with tempfile.NamedTemporaryFile("w", suffix=".tsv", encoding="utf-8") as bars:

@@ -97,3 +97,10 @@ def equal_files(root, count, size, block):
     for n in range(count):
         place = repository.path / "openpype" / f"folder{n // 50:04}" / f"file{n:06}.py"
         write(place, b"# %d\n" % n + data.make(size, block=block))
+
+
+def many_folders(root, count):
+    """`count` folders, each with a file; not committed."""
+    repository = begin(root)
+    for n in range(count):
+        write(repository.path / "openpype" / f"folder{n // 100:03}" / f"below{n:06}" / "file.py", b"")
