@@ -158,7 +158,7 @@ struct entry *entry_copy_folder(const struct entry *folder)
     if (!copy || (folder->path && !(copy->path = strdup(folder->path))))
         return NULL;
     copy->mtime = folder->mtime;
-    copy->yields = folder->yields;
+    copy->priority = folder->priority;
     copy->children = calloc(room, sizeof(struct entry *));
     if (!copy->children)
         return NULL;
@@ -166,6 +166,12 @@ struct entry *entry_copy_folder(const struct entry *folder)
     for (; copy->count < folder->count; copy->count++)
         copy->children[copy->count] = entry_ref(folder->children[copy->count]);
     return steal_pointer(&copy);
+}
+
+bool entry_same_children(const struct entry *a, const struct entry *b)
+{
+    return a->count == b->count && (a->count == 0 || memcmp(a->children, b->children,
+                                                            a->count * sizeof(*a->children)) == 0);
 }
 
 /*
@@ -232,6 +238,7 @@ static int conflict(struct entry **slot, const struct entry *other)
                               other->path ? other->path : other->name, failure);
     if (!failed)
         return -ENOMEM;
+    failed->priority = known->priority;
     *slot = failed;
     entry_unref(known);
     return 0;
@@ -249,9 +256,9 @@ int entry_insert(struct entry *folder, struct entry *child_given)
     if ((*slot)->kind == ENTRY_FOLDER && child->kind == ENTRY_FOLDER && !(*slot)->failure &&
         !child->failure)
         return own(slot) < 0 ? -ENOMEM : merge(*slot, child);
-    if (child->yields)
+    if (child->priority < (*slot)->priority)
         return 0;
-    if ((*slot)->yields) {
+    if (child->priority > (*slot)->priority) {
         entry_unref(*slot);
         *slot = steal_pointer(&child);
         return 0;

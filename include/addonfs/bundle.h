@@ -29,6 +29,8 @@ struct origin {
     struct cache *cache;             /* or NULL */
     int level;                       /* of compression */
     bool skip_problems;              /* leave out what cannot be read, knowingly */
+    bool no_license;                 /* leave out the rules for a license */
+    const char *version;             /* every package's, in place of the declared one; or NULL */
     const _Atomic bool *stop;        /* long work ends early when this becomes true; or NULL */
     const _Atomic bool *interrupted; /* the same for one who has asked for it; or NULL */
 };

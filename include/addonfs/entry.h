@@ -36,7 +36,7 @@ struct entry {
     } shown;
     char *path;    /* what it comes from in the source, for messages; or NULL */
     char *failure; /* why it can be neither read nor listed, or NULL */
-    bool yields;   /* while building: gives way to another of the same name */
+    int priority;  /* while building: of two of the same name the higher one stays */
     uint64_t look; /* folder: the look (source_look_number) it was built in … */
     bool whole;    /* … and nothing but the folder's own change makes it another: see walk */
 
@@ -74,13 +74,16 @@ struct entry *entry_child(const struct entry *folder, const char *name);
 
 /*
  * Put `child` (taken over, even on failure) into `folder`, while building. Folders of the same name
- * become one; of two others the one that yields goes; if none does, the name becomes a failed entry
- * that names both. 0 or -ENOMEM.
+ * become one; of two others the one of the higher priority stays; if they have the same, the name
+ * becomes a failed entry that names both. 0 or -ENOMEM.
  */
 int entry_insert(struct entry *folder, struct entry *child);
 
 /* A folder with the same name, attributes and children, but no number. NULL without memory. */
 struct entry *entry_copy_folder(const struct entry *folder);
+
+/* Are their children the very same? */
+bool entry_same_children(const struct entry *a, const struct entry *b);
 
 /* Let the name `name` of `folder` be `child` (taken over, even on failure), or no name if that is
  * NULL, whatever it was. 0 or -ENOMEM. */

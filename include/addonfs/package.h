@@ -1,7 +1,8 @@
 /*
  * package: a recipe applied to a source.
  *
- *     package_build(&origin, &recipe->addons[0], &package, &error);
+ *     recipe_find(source, &choice, own, &matches, &error);
+ *     package_build(&origin, &matches.items[0], last, &package, &error);
  *
  * gives the tree of entries that is the folder <name>/<version>/ of one addon: what the packaging
  * script would write now. Contents are not read, but for the version; zips are composed when they
@@ -40,9 +41,10 @@
 #define PACKAGE_TOO_DEEP "is too deep: more than %u folders lie in each other"
 
 struct package {
-    const char *addon;    /* the recipe's */
-    char *version;        /* or NULL, then `failure` says why */
-    struct entry *folder; /* named after the version */
+    char *addon;          /* its name; or NULL, then `failure` says why */
+    char *version;        /* or NULL, likewise */
+    struct entry *folder; /* named after the version; NULL if it or the name cannot be had */
+    char *client;         /* the zip in it that client/ unpacks, a path from the folder; or NULL */
     char *failure_path;   /* in the source */
     char *failure;
     struct problems problems; /* warnings, and what was left out knowingly */
@@ -50,13 +52,20 @@ struct package {
 };
 
 /*
- * Build the package of `addon`. `last` is the folder of the package before, by the same recipe, or
- * NULL: what has not changed is taken from there, so that it need not be walked. A version that
- * cannot be had is a failed package, not an error. -ENOMEM, -EMFILE, …: not now. One thread at a
- * time with the source.
+ * Build the package of an addon that the source holds. `last` is the folder of the package before,
+ * by the same recipe, or NULL: what has not changed is taken from there, so that it need not be
+ * walked. A name or a version that cannot be had is a failed package, not an error. -ENOMEM,
+ * -EMFILE, …: not now. One thread at a time with the source.
  */
-int package_build(const struct origin *origin, const struct recipe_addon *addon, struct entry *last,
+int package_build(const struct origin *origin, const struct recipe_match *match, struct entry *last,
                   struct package **ret_package, struct error *error);
+
+/*
+ * The zip that a server's installer takes, of a package that has a folder, as an entry named
+ * <addon>-<version>.zip: its files and zips as they stand there. -ENOMEM.
+ */
+int package_upload(const struct origin *origin, struct package *package, enum recipe_upload kind,
+                   struct entry **ret_upload, struct error *error);
 
 void package_free(struct package *package);
 
