@@ -103,9 +103,11 @@ static void forget_all(struct map *vanished)
     remember(vanished, everything, &all);
 }
 
-/* Remember all files of a tree that has gone. */
+/* Remember all files of a tree that has gone; of a folder that failed, those that it had before. */
 static void vanish(struct map *vanished, const struct entry *gone, const char *path)
 {
+    if (gone->before)
+        vanish(vanished, gone->before, path);
     for (size_t i = 0; i < gone->count; i++) {
         cleanup_free char *below = path_join(path, gone->children[i]->name);
         if (below)

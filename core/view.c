@@ -9,6 +9,14 @@
  */
 enum { ATTEMPTS = 64 };
 
+/*
+ * A look that builds compares one folder after the other, and what is written meanwhile gets into
+ * some and not into others. So after it has built it asks once more whether anything has happened
+ * since it began, and builds again if so: what it ends with was all there at one moment. Under a
+ * writer who never rests it takes what there is after so many times.
+ */
+enum { CONSISTENT_ATTEMPTS = 8 };
+
 /* Serials count on from the present, so that those of two mounts differ. */
 static uint64_t first_serial(const struct view *view)
 {
@@ -68,21 +76,45 @@ static int look(struct view *view, struct generation **ret_gone, struct error *e
     return 0;
 }
 
+/* Until what is current was all there at one moment. */
+static int look_until_consistent(struct view *view, struct generation **ret_gone,
+                                 struct error *error)
+{
+    int r = -ESTALE;
+
+    for (int i = 0, built = 0; i < ATTEMPTS && built < CONSISTENT_ATTEMPTS; i++) {
+        const struct generation *before = view->current;
+        struct generation *gone = NULL;
+        r = look(view, &gone, error);
+        if (r < 0 && r != -ESTALE)
+            return r;
+        bool has_built = view->current != before;
+        /* Of those that were built here nobody has seen any but the last. */
+        if (*ret_gone)
+            generation_unref(gone);
+        else
+            *ret_gone = gone;
+        if (r == 0 && (!has_built || !source_is_watched(view->source)))
+            return 0;
+        built += has_built;
+    }
+    return r;
+}
+
 int view_look(struct view *view, struct generation **ret_generation, struct error *error)
 {
     struct generation *gone = NULL;
     uint64_t before;
     uint64_t after;
-    int r = -ESTALE;
+    int r;
     {
         cleanup_lock(&view->lock);
         before = after = view->current ? view->current->serial : 0;
-        for (int i = 0; r == -ESTALE && i < ATTEMPTS; i++)
-            r = look(view, &gone, error);
-        if (r == 0) {
+        r = look_until_consistent(view, &gone, error);
+        if (r == 0)
             *ret_generation = generation_ref(view->current);
+        if (view->current)
             after = view->current->serial;
-        }
     }
     /* Without the lock: freeing an archive takes its time. */
     generation_unref(gone);

@@ -150,6 +150,9 @@ int source_times(struct source *source, struct cache *cache, const char *const *
  */
 int source_refresh(struct source *source, bool *ret_changed, struct error *error);
 
+/* Are changes told, so that a refresh in which nothing has happened costs next to nothing? */
+bool source_is_watched(const struct source *source);
+
 /*
  * Something to sleep on: `fd` becomes readable (poll(2)) when what was asked for may have changed
  * since the wait was opened. `timer`: not all changes are told, so look every now and then. To be
