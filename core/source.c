@@ -209,9 +209,14 @@ uint64_t source_healing(struct source *source)
     struct timespec now;
 
     if (source->revision)
-        return objects_healing(source->repository->objects);
+        return source_objects_healing(source);
     clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
     return (uint64_t)now.tv_sec;
+}
+
+uint64_t source_objects_healing(const struct source *source)
+{
+    return objects_healing(source->repository->objects);
 }
 
 bool source_is_lfs_pointer(const void *bytes, uint64_t size)

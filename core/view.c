@@ -23,12 +23,12 @@ static uint64_t first_serial(const struct view *view)
     return (uint64_t)view->opened.tv_sec * 1000000 + (uint64_t)view->opened.tv_nsec / 1000;
 }
 
-static bool heals(const struct entry *entry, const struct origin *origin)
+bool view_heals(struct entry *entry, const struct origin *origin)
 {
     bool found = entry->kind == ENTRY_ZIP && !entry->failure && bundle_heals(entry->bundle, origin);
 
     for (size_t i = 0; i < entry->count && !found; i++)
-        found = heals(entry->children[i], origin);
+        found = view_heals(entry->children[i], origin);
     return found;
 }
 
@@ -41,7 +41,7 @@ static bool heals_now(struct view *view)
     if (healing == view->healing)
         return false;
     view->healing = healing;
-    return view->incomplete || heals(view->current->root, &view->origin);
+    return view->incomplete || view_heals(view->current->root, &view->origin);
 }
 
 /* One attempt; the lock is held. `*ret_gone`: the generation that was, for the caller to unref. */
@@ -118,7 +118,11 @@ int view_look(struct view *view, struct generation **ret_generation, struct erro
     }
     /* Without the lock: freeing an archive takes its time. */
     generation_unref(gone);
-    if (before != after && view->advanced)
+    if (before == after)
+        return r;
+    frozen_expire(&view->commits);
+    frozen_expire(&view->snapshots);
+    if (view->advanced)
         view->advanced(view->advanced_context);
     return r;
 }
@@ -163,9 +167,11 @@ bool view_has_cache(const struct view *view)
 
 /* Ask every file and zip below `entry`, and add what is wrong with it. */
 static int examine(struct view *view, struct entry *entry, const char *path,
-                   struct problems *problems, struct error *error)
+                   const _Atomic bool *interrupted, struct problems *problems,
+                   struct error *error)
 {
     cleanup_body struct body *body = NULL;
+    cleanup_problems struct problems own = {0};
 
     for (size_t i = 0; i < entry->count; i++) {
         cleanup_free char *below = NULL;
@@ -173,7 +179,7 @@ static int examine(struct view *view, struct entry *entry, const char *path,
             below = NULL;
             return error_errno(error, -ENOMEM, "%s", path);
         }
-        int r = examine(view, entry->children[i], below, problems, error);
+        int r = examine(view, entry->children[i], below, interrupted, problems, error);
         if (r < 0)
             return r;
     }
@@ -183,18 +189,20 @@ static int examine(struct view *view, struct entry *entry, const char *path,
                    : 0;
     if (entry->kind == ENTRY_FOLDER)
         return 0;
-    int r = view_body(view, entry, NULL, &body, error);
-    size_t known = problems->count;
+    int r = view_body(view, entry, interrupted, &body, error);
     if (r == 0 && entry->kind == ENTRY_ZIP)
-        r = bundle_problems(entry->bundle, &view->origin, path, problems);
+        r = bundle_problems(entry->bundle, &view->origin, path, &own);
     /* A file, or a zip that fails for another reason than a member (no room, say). */
-    if (r == 0 && body_failure(body) && problems->count == known)
-        r = problems_add(problems, entry->path, error_reason(body_failure(body), entry->path),
-                         false, path);
+    if (r == 0 && body_failure(body) && own.count == 0)
+        r = problems_add(&own, entry->path, error_reason(body_failure(body), entry->path), false,
+                         path);
+    if (r == 0)
+        r = problems_add_all(problems, &own);
     return r == -ENOMEM ? error_errno(error, r, "%s", path) : r;
 }
 
-int view_problems(struct view *view, struct generation **ret_generation, struct problems *problems,
+int view_problems(struct view *view, const _Atomic bool *interrupted,
+                  struct generation **ret_generation, struct problems *problems,
                   struct error *error)
 {
     int r = -ESTALE;
@@ -206,7 +214,7 @@ int view_problems(struct view *view, struct generation **ret_generation, struct 
         r = view_look(view, &generation, error);
         if (r < 0)
             return r;
-        r = examine(view, generation->root, "", &known.problems, error);
+        r = examine(view, generation->root, "", interrupted, &known.problems, error);
         if (r == 0)
             r = problems_add_all(&known.problems, &generation->problems);
         const char *warning;
@@ -226,9 +234,9 @@ static int refuse_failed(const struct generation *generation, struct error *erro
         const struct problem *problem = &generation->problems.items[i];
         if (problem->warning)
             continue;
-        if (strncmp(problem->reason, problem->path, strlen(problem->path)) == 0)
-            return error_set(error, -EINVAL, "%s", problem->reason);
-        return error_set(error, -EINVAL, "%s: %s", problem->path, problem->reason);
+        return error_set(error, -EINVAL, "%s%s%s",
+                         error_names(problem->reason, problem->path) ? "" : problem->path,
+                         error_names(problem->reason, problem->path) ? "" : ": ", problem->reason);
     }
     return 0;
 }
@@ -276,7 +284,7 @@ static void *prepare(void *argument)
     struct problems problems = {0};
     uint64_t left = SECURED_AHEAD;
 
-    if (view_problems(view, &generation, &problems, NULL) == 0)
+    if (view_problems(view, NULL, &generation, &problems, NULL) == 0)
         secure_ahead(view, generation->root, &left);
     problems_clear(&problems);
     return NULL;
@@ -338,8 +346,9 @@ int view_open(const struct view_options *options, struct view **ret_view, struct
     view_watcher_init(view);
     pthread_mutex_init(&view->names_lock, NULL);
     pthread_mutex_init(&view->commit_lock, NULL);
-    frozen_table_init(&view->commits, "commits", KEPT_COMMITS);
-    frozen_table_init(&view->snapshots, "snapshots", KEPT_SNAPSHOTS);
+    pthread_mutex_init(&view->snapshot_lock, NULL);
+    frozen_table_init(&view->commits, "commits", KEPT_COMMITS, MOST_COMMITS);
+    frozen_table_init(&view->snapshots, "snapshots", KEPT_SNAPSHOTS, MOST_SNAPSHOTS);
     clock_gettime(CLOCK_REALTIME, &view->opened);
     atomic_init(&view->next_number, VIEW_FIRST_NUMBER);
     int r = source_open(&options->source, &view->source, error);
@@ -380,6 +389,7 @@ void view_close(struct view *view)
     cache_close(view->cache);
     members_free(view->members);
     spool_free(view->spool);
+    pthread_mutex_destroy(&view->snapshot_lock);
     pthread_mutex_destroy(&view->commit_lock);
     pthread_mutex_destroy(&view->lock);
     free(view);

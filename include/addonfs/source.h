@@ -236,6 +236,9 @@ int source_measure(struct file *file, struct spool *spool, uint64_t *ret_size, s
  */
 uint64_t source_healing(struct source *source);
 
+/* The same of the repository's objects, whatever the source shows. */
+uint64_t source_objects_healing(const struct source *source);
+
 /* The version of libgit2. */
 const char *source_library_version(void);
 
