@@ -132,14 +132,15 @@ void source_wait_close(struct source_wait *wait)
 }
 
 int source_times(struct source *source, struct cache *cache, const char *const *paths, size_t count,
-                 int64_t *ret_times, struct error *error)
+                 int64_t *ret_times, int (*check)(const void *context), const void *context,
+                 struct error *error)
 {
     git_oid commit;
 
     if (git_oid_fromstr(&commit, source->commit) < 0)
         return error_set(error, -EIO, "%s: a worktree has no history", source_path(source));
-    return history_times(source->repository->history, cache, &commit, paths, count, ret_times,
-                         error);
+    return history_times(source->repository->history, cache, &commit, paths, count, ret_times, check,
+                         context, error);
 }
 
 /* Remember that something about the file has changed of which nothing was told. */
