@@ -42,7 +42,7 @@ static bool is_later(struct timespec a, struct timespec b)
  * when it has become too large, but then remembers up to when: a name that comes is moved on behind
  * that.
  */
-enum { VANISHED_LIMIT = 50000 };
+enum { VANISHED_LIMIT = 10000 }; /* of some 200 bytes each */
 
 static const char everything[] = ""; /* the key of what was forgotten */
 

@@ -96,3 +96,26 @@ def test_live_names_are_asked_for_each_time(mount, repo):
         reader = subprocess.Popen(["cat", package(mount) / "version.py"], stdout=subprocess.PIPE)
         (repo.path / "openpype/version.py").write_text('__version__ = "3.15.12"  # edited\n')
     assert reader.communicate(timeout=TIMEOUT)[0] == b'__version__ = "3.15.12"  # edited\n'
+
+
+def heaps(pid):
+    """How many heaps glibc has beside the first: 64 MiB each, at a multiple of that, used at the front."""
+    size = 64 << 20
+    found, start = 0, None
+    with open(f"/proc/{pid}/maps") as lines:
+        for line in lines:
+            first, last = (int(address, 16) for address in line.split()[0].split("-"))
+            rights = line.split()[1]
+            found += rights == "---p" and start is not None and last == start + size
+            start = first if rights == "rw-p" and first % size == 0 else None
+    return found
+
+
+def test_many_threads_share_few_heaps(large, mount):
+    paths = [client_zip(mount), package(mount) / "large.bin"] * 8
+    for path in paths[:2]:
+        path.stat()
+    processes = [subprocess.Popen(["dd", f"if={path}", "of=/dev/null", "bs=1M", "iflag=direct"],
+                                  stderr=subprocess.DEVNULL) for path in paths]
+    assert [process.wait(TIMEOUT) for process in processes] == [0] * len(processes)
+    assert heaps(status(mount)["pid"]) <= 2
