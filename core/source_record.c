@@ -63,16 +63,28 @@ void file_note_read(struct file *file, const struct content_id *id)
         atomic_store(&file->mixed, true);
 }
 
-bool file_has_shown(const struct file *file, const struct content_id *id)
+bool file_known_id(const struct file *file, struct content_id *ret_id)
 {
     const struct content_id *known = atomic_load(&file->read_id);
     const struct member *member = atomic_load(&file->member);
 
     if (file->id_known)
-        return content_id_equal(&file->id, id);
-    return (known || member) && !atomic_load(&file->mixed) &&
-           (!known || content_id_equal(known, id)) &&
-           (!member || content_id_equal(&member->id, id));
+        known = &file->id;
+    else if (atomic_load(&file->mixed) ||
+             (known && member && !content_id_equal(known, &member->id)))
+        return false;
+    else if (!known && member)
+        known = &member->id;
+    if (known)
+        *ret_id = *known;
+    return known != NULL;
+}
+
+bool file_has_shown(const struct file *file, const struct content_id *id)
+{
+    struct content_id known;
+
+    return file_known_id(file, &known) && content_id_equal(&known, id);
 }
 
 void file_replace_member(struct file *file, struct member *old, struct member *member)
