@@ -116,6 +116,8 @@ int view_look(struct view *view, struct generation **ret_generation, struct erro
         if (view->current)
             after = view->current->serial;
     }
+    if (r == 0 && gone && before != after && view->dropped)
+        view_tell_vanished(view, gone->root, (*ret_generation)->root);
     /* Without the lock: freeing an archive takes its time. */
     generation_unref(gone);
     if (before == after)
@@ -248,11 +250,11 @@ void view_on_advanced(struct view *view, void (*advanced)(void *context), void *
 }
 
 void view_on_dropped(struct view *view,
-                     void (*dropped)(void *context, const char *folder, const char *id),
+                     void (*dropped)(void *context, uint64_t parent, const char *name),
                      void *context)
 {
-    view->commits.dropped = view->snapshots.dropped = dropped;
-    view->commits.dropped_context = view->snapshots.dropped_context = context;
+    view->dropped = dropped;
+    view->dropped_context = context;
 }
 
 /*
@@ -347,8 +349,8 @@ int view_open(const struct view_options *options, struct view **ret_view, struct
     pthread_mutex_init(&view->names_lock, NULL);
     pthread_mutex_init(&view->commit_lock, NULL);
     pthread_mutex_init(&view->snapshot_lock, NULL);
-    frozen_table_init(&view->commits, "commits", KEPT_COMMITS, MOST_COMMITS);
-    frozen_table_init(&view->snapshots, "snapshots", KEPT_SNAPSHOTS, MOST_SNAPSHOTS);
+    frozen_table_init(&view->commits, view, "commits", KEPT_COMMITS, MOST_COMMITS);
+    frozen_table_init(&view->snapshots, view, "snapshots", KEPT_SNAPSHOTS, MOST_SNAPSHOTS);
     clock_gettime(CLOCK_REALTIME, &view->opened);
     atomic_init(&view->next_number, VIEW_FIRST_NUMBER);
     int r = source_open(&options->source, &view->source, error);

@@ -36,9 +36,8 @@ struct frozen_table {
         struct generation *generation;
         time_t used;                /* by CLOCK_MONOTONIC */
     } kept[MOST_SNAPSHOTS + 1];     /* the one used last comes first */
-    const char *folder;                                                 /* where it shows */
-    void (*dropped)(void *context, const char *folder, const char *id); /* see view_on_dropped */
-    void *dropped_context;
+    struct view *view;
+    const char *folder; /* where it shows */
 };
 
 /* References that a table has given up, to be given back without any lock: that may free them. */
@@ -78,6 +77,8 @@ struct view {
     uint64_t healing;    /* … or zips did, that were tried at this number of source_healing */
     void (*advanced)(void *context); /* see view_on_advanced */
     void *advanced_context;
+    void (*dropped)(void *context, uint64_t parent, const char *name); /* see view_on_dropped */
+    void *dropped_context;
 
     struct watcher {
         pthread_mutex_t lock; /* guards the rest */
@@ -90,7 +91,8 @@ struct view {
     } watcher;
 };
 
-void frozen_table_init(struct frozen_table *table, const char *folder, size_t always, size_t most);
+void frozen_table_init(struct frozen_table *table, struct view *view, const char *folder,
+                       size_t always, size_t most);
 
 /* Drop what is kept. No generation of it may live on. */
 void frozen_table_clear(struct frozen_table *table);
@@ -128,6 +130,9 @@ int view_commit(struct view *view, const char *id, const _Atomic bool *interrupt
 /* The live view as it is now, frozen. Errors as view_find, and -ENOSPC. */
 int view_snapshot(struct view *view, const _Atomic bool *interrupted,
                   struct generation **ret_generation, struct error *error);
+
+/* Tell (view_on_dropped) which names of folder `last` are not in `next`, top ones only. */
+void view_tell_vanished(struct view *view, const struct entry *last, const struct entry *next);
 
 /* Can something that was left out of this tree (with problems=skip) be had now? */
 bool view_heals(struct entry *entry, const struct origin *origin);

@@ -5,9 +5,11 @@
 #include <string.h>
 #include <time.h>
 
-void frozen_table_init(struct frozen_table *table, const char *folder, size_t always, size_t most)
+void frozen_table_init(struct frozen_table *table, struct view *view, const char *folder,
+                       size_t always, size_t most)
 {
     pthread_mutex_init(&table->lock, NULL);
+    table->view = view;
     table->folder = folder;
     table->always = always;
     table->most = most;
@@ -23,14 +25,16 @@ void frozen_table_clear(struct frozen_table *table)
 
 void frozen_release(struct frozen_table *table, struct frozen_gone *gone)
 {
+    const struct view *view = table->view;
     char id[COMMIT_ID_SIZE];
 
     for (size_t i = 0; i < gone->count; i++) {
-        bool tell = gone->items[i].tell && table->dropped;
+        bool tell = gone->items[i].tell && view->dropped;
         memcpy(id, gone->items[i].generation->id, sizeof(id));
         generation_unref(gone->items[i].generation);
         if (tell)
-            table->dropped(table->dropped_context, table->folder, id);
+            view->dropped(view->dropped_context, view_number_of(table->view, "", table->folder),
+                          id);
     }
     gone->count = 0;
 }

@@ -72,15 +72,13 @@ static void tell_waiters(void *context)
     waiting_advanced(&filesystem->waiting);
 }
 
-static void reap(void *context, const char *folder, const char *id)
+static void reap(void *context, uint64_t parent, const char *name)
 {
     struct filesystem *filesystem = context;
-    struct view_name parent;
-
-    view_folder(filesystem->view, folder, &parent);
     cleanup_lock(&filesystem->lock);
+
     if (filesystem->reaper)
-        reaper_add(filesystem->reaper, parent.number, id);
+        reaper_add(filesystem->reaper, parent, name);
 }
 
 void filesystem_begin(struct filesystem *filesystem, struct fuse_session *session)

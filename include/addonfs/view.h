@@ -146,12 +146,13 @@ int view_watch_begin(struct view *view, struct error *error);
 void view_watch_end(struct view *view);
 
 /*
- * Tell when a frozen tree is kept no more by the view: `folder` and `id` name it. Whoever has
- * cached that name may let it go. Called from any thread, with no lock of the view held. To be set
- * before the first request.
+ * Tell of names that whoever has cached them may let go: a frozen tree is kept no more by the view;
+ * a name has gone from the live tree (with all below it). `parent` is the number of the folder that
+ * it is or was in. Called from any thread, with no lock of the view held. To be set before the
+ * first request.
  */
 void view_on_dropped(struct view *view,
-                     void (*dropped)(void *context, const char *folder, const char *id),
+                     void (*dropped)(void *context, uint64_t parent, const char *name),
                      void *context);
 
 /*

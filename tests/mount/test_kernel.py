@@ -4,12 +4,13 @@ import contextlib
 import hashlib
 import mmap
 import os
+import shutil
 import signal
 import subprocess
 
 import pytest
 
-from mounting import TIMEOUT, client_zip, digest, mounted, package, status
+from mounting import TIMEOUT, client_zip, digest, mounted, package, status, until
 
 
 @contextlib.contextmanager
@@ -96,6 +97,23 @@ def test_live_names_are_asked_for_each_time(mount, repo):
         reader = subprocess.Popen(["cat", package(mount) / "version.py"], stdout=subprocess.PIPE)
         (repo.path / "openpype/version.py").write_text('__version__ = "3.15.12"  # edited\n')
     assert reader.communicate(timeout=TIMEOUT)[0] == b'__version__ = "3.15.12"  # edited\n'
+
+
+def test_what_has_gone_from_the_live_tree_is_not_remembered(repo, mount):
+    def remembered():
+        return int(os.getxattr(mount, "user.addonfs.inodes"))
+
+    def show(version, folder):
+        repo.write({"openpype/version.py": f'__version__ = "{version}"\n', f"server_addon/server/{folder}/x.py": ""})
+        subprocess.run(["find", package(mount, version), "-ls"], check=True, capture_output=True)
+
+    show("1.0.0", "a")
+    before = remembered()
+    for number in range(1, 30):
+        shutil.rmtree(repo.path / "server_addon/server" / ("b" if number % 2 == 0 else "a"))
+        show(f"1.0.{number}", "a" if number % 2 == 0 else "b")
+        show(f"1.0.{number}", "a" if number % 2 == 0 else "b")
+    until(lambda: remembered() <= before + 2)
 
 
 def heaps(pid):
