@@ -133,8 +133,7 @@ void cache_reader_end(struct cache_reader *reader)
     if (!reader)
         return;
     struct cache *cache = reader->cache;
-    bool good =
-        cache_database_commit(reader->database) == SQLITE_OK && atomic_load(&cache->usable);
+    bool good = cache_database_commit(reader->database) == SQLITE_OK && atomic_load(&cache->usable);
     if (good)
         cache_database_rest(reader->database);
     if (!good || !keep_idle(cache, reader))

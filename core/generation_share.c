@@ -72,8 +72,8 @@ enum { COMPARED_LIMIT = 16 << 20 }; /* bytes that are read to know whether they 
 /*
  * A file's mode, owner or number of names has changed and with it its ctime, but neither its bytes
  * nor its own mtime: it is another inode, which has the attributes, with the same time, or rsync
- * would send it again. (An mtime that was set anew is shown.) Bytes that were written and whose mtime
- * was set back look just the same: so they are read, unless they are known.
+ * would send it again. (An mtime that was set anew is shown.) Bytes that were written and whose
+ * mtime was set back look just the same: so they are read, unless they are known.
  */
 static bool is_same_content(const struct share *share, const struct entry *last,
                             const struct entry *next)

@@ -139,8 +139,8 @@ int source_times(struct source *source, struct cache *cache, const char *const *
 
     if (git_oid_fromstr(&commit, source->commit) < 0)
         return error_set(error, -EIO, "%s: a worktree has no history", source_path(source));
-    return history_times(source->repository->history, cache, &commit, paths, count, ret_times, check,
-                         context, error);
+    return history_times(source->repository->history, cache, &commit, paths, count, ret_times,
+                         check, context, error);
 }
 
 /* Remember that something about the file has changed of which nothing was told. */

@@ -138,11 +138,6 @@ bool file_has_settled(const struct file *file)
     return file->identity.inode == 0 || file_stamp_is_old(file->identity.change);
 }
 
-static bool same_time(struct timespec a, struct timespec b)
-{
-    return a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec;
-}
-
 bool file_equal(const struct file *a, const struct file *b)
 {
     static const unsigned char no_object[sizeof(a->identity.object)];
@@ -159,7 +154,8 @@ bool file_equal(const struct file *a, const struct file *b)
         return memcmp(left->object, right->object, sizeof(no_object)) == 0 &&
                content_id_equal(&left->attributes, &right->attributes);
     return left->device == right->device && left->inode == right->inode && a->size == b->size &&
-           same_time(a->mtime, b->mtime) && same_time(left->change, right->change) &&
+           file_stamp_is_same(a->mtime, b->mtime) &&
+           file_stamp_is_same(left->change, right->change) &&
            ((left->trusted && right->trusted && !left->rewritten && !right->rewritten) ||
             (a->id_known && b->id_known && content_id_equal(&a->id, &b->id)));
 }

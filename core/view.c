@@ -147,7 +147,7 @@ int view_open_body(struct view *view, struct body *body, const _Atomic bool *int
     return body_open(body, &origin, error);
 }
 
-uint64_t view_number(struct view *view)
+uint64_t view_new_number(struct view *view)
 {
     return atomic_fetch_add(&view->next_number, 1);
 }
@@ -169,8 +169,7 @@ bool view_has_cache(const struct view *view)
 
 /* Ask every file and zip below `entry`, and add what is wrong with it. */
 static int examine(struct view *view, struct entry *entry, const char *path,
-                   const _Atomic bool *interrupted, struct problems *problems,
-                   struct error *error)
+                   const _Atomic bool *interrupted, struct problems *problems, struct error *error)
 {
     cleanup_body struct body *body = NULL;
     cleanup_problems struct problems own = {0};

@@ -71,8 +71,7 @@ static int find_or_build(struct view *view, const char *id, const struct origin 
     if (r < 0)
         return r;
     /* What could not be computed may be next time: an object that was fetched, say. */
-    *ret_generation =
-        built->unhealthy ? built : frozen_put(&view->commits, built, healed, gone);
+    *ret_generation = built->unhealthy ? built : frozen_put(&view->commits, built, healed, gone);
     return *ret_generation ? 0 : error_errno(error, -ENOMEM, "commits/%s", id);
 }
 
@@ -105,8 +104,7 @@ int view_commit(struct view *view, const char *id, const _Atomic bool *interrupt
 
 /* The lock is held: who waited for another to freeze the same has nothing left to do. */
 static int freeze(struct view *view, struct generation *live, const struct origin *origin,
-                  struct generation **ret_generation, struct frozen_gone *gone,
-                  struct error *error)
+                  struct generation **ret_generation, struct frozen_gone *gone, struct error *error)
 {
     struct generation *frozen = NULL;
 

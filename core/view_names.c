@@ -26,7 +26,7 @@ uint64_t view_number_of(struct view *view, const char *folder, const char *name)
     if (number || !path)
         return number ? *number : 0;
     if (view->numbers.count >= NUMBERS_LIMIT)
-        return view_number(view);
+        return view_new_number(view);
     number = malloc(sizeof(*number));
     if (!number || map_put(&view->numbers, path, number) < 0) {
         free(number);

@@ -34,8 +34,8 @@ struct frozen_table {
     size_t count;
     struct frozen_kept {
         struct generation *generation;
-        time_t used;                /* by CLOCK_MONOTONIC */
-    } kept[MOST_SNAPSHOTS + 1];     /* the one used last comes first */
+        time_t used;            /* by CLOCK_MONOTONIC */
+    } kept[MOST_SNAPSHOTS + 1]; /* the one used last comes first */
     struct view *view;
     const char *folder; /* where it shows */
 };
@@ -123,7 +123,8 @@ int frozen_list(struct frozen_table *table, struct view_names *names);
 int view_names_add(struct view_names *names, const char *name, enum view_kind kind,
                    uint64_t number);
 
-/* The tree of the commit (40 digits), built if need be. -ENOENT: it is gone; errors as view_find. */
+/* The tree of the commit (40 digits), built if need be. -ENOENT: it is gone; errors as view_find.
+ */
 int view_commit(struct view *view, const char *id, const _Atomic bool *interrupted,
                 struct generation **ret_generation, struct error *error);
 

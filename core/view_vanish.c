@@ -2,8 +2,9 @@
 #include "view_parts.h"
 
 /*
- * The kernel remembers names until memory is short, and what they led to has to live as long. Nobody
- * asks for a name again that has gone: the folder of the last version, say, with its archive.
+ * The kernel remembers names until memory is short, and what they led to has to live as long.
+ * Nobody asks for a name again that has gone: the folder of the last version, say, with its
+ * archive.
  */
 void view_tell_vanished(struct view *view, const struct entry *last, const struct entry *next)
 {

@@ -44,6 +44,8 @@ struct filesystem {
 #define NAMESPACE_ATTRIBUTE "user.addonfs.pid_namespace"
 /* Asking for this one lets whoever waits for changes go, so that the mount is not busy. */
 #define RELEASE_ATTRIBUTE "user.addonfs.release"
+/* Milliseconds within which those have to close their files. */
+#define RELEASE_PATIENCE 3000
 /* How many inodes the kernel remembers, in decimal digits. */
 #define INODES_ATTRIBUTE "user.addonfs.inodes"
 
@@ -71,8 +73,8 @@ struct found {
 };
 
 /*
- * What `name` leads to in `parent` now. -ENOENT (name_timeout tells how long that stays so), -ESTALE,
- * -EIO, -ENOMEM. -EINTR: `*interrupted` has become true before long work was done.
+ * What `name` leads to in `parent` now. -ENOENT (name_timeout tells how long that stays so),
+ * -ESTALE, -EIO, -ENOMEM. -EINTR: `*interrupted` has become true before long work was done.
  */
 int filesystem_lookup(struct filesystem *filesystem, const struct inode *parent, const char *name,
                       const _Atomic bool *interrupted, struct found *found);

@@ -32,7 +32,7 @@ static const double COMMIT_TIMEOUT = 1;
 
 static int new_text(struct filesystem *filesystem, char **text, struct inode **ret_inode)
 {
-    cleanup_inode struct inode *inode = inode_new(INODE_TEXT, view_number(filesystem->view));
+    cleanup_inode struct inode *inode = inode_new(INODE_TEXT, view_new_number(filesystem->view));
     /* It names files, which may stand in folders that only their owner may list. */
     struct source_owner owner = {0400, geteuid(), getegid()};
     struct timespec now;
@@ -231,8 +231,7 @@ static int ask_link(struct filesystem *filesystem, const struct inode *inode,
                     const _Atomic bool *interrupted, struct view_name *ret_name)
 {
     struct error error = {0};
-    int r =
-        view_find(filesystem->view, inode->path, inode->text, interrupted, ret_name, &error);
+    int r = view_find(filesystem->view, inode->path, inode->text, interrupted, ret_name, &error);
 
     if (r == 0 && ret_name->kind != VIEW_LINK) {
         view_name_clear(ret_name);
@@ -297,7 +296,7 @@ static int find_name(struct filesystem *filesystem, const char *folder, const ch
         return find_names(filesystem, folder, name, &named, found);
     case VIEW_FROZEN:
         r = find_frozen_folder(filesystem, named.frozen, named.frozen->root, found);
-        found->name_timeout = named.frozen->unhealthy             ? 0
+        found->name_timeout = named.frozen->unhealthy            ? 0
                               : strcmp(folder, "snapshots") == 0 ? SNAPSHOT_TIMEOUT
                                                                  : COMMIT_TIMEOUT;
         return r;
@@ -316,7 +315,9 @@ static int find_in_root(struct filesystem *filesystem, const struct inode *root,
                             : -ENOMEM;
     }
     int r = find_live(filesystem, root, name, interrupted, found);
-    return r == -ENOENT && filesystem_shows_all(filesystem) ? find_name(filesystem, "", name, interrupted, found) : r;
+    return r == -ENOENT && filesystem_shows_all(filesystem)
+               ? find_name(filesystem, "", name, interrupted, found)
+               : r;
 }
 
 static int find_in_control(struct filesystem *filesystem, const char *name,
@@ -330,9 +331,9 @@ static int find_in_control(struct filesystem *filesystem, const char *name,
     } else if (strcmp(name, status_name) == 0) {
         r = lookup_status(filesystem, interrupted, &found->inode);
     }
-    return r < 0
-               ? r
-               : filesystem_status(filesystem, found->inode, NULL, &found->status, &found->status_lasts);
+    return r < 0 ? r
+                 : filesystem_status(filesystem, found->inode, NULL, &found->status,
+                                     &found->status_lasts);
 }
 
 int filesystem_lookup(struct filesystem *filesystem, const struct inode *parent, const char *name,

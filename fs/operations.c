@@ -407,7 +407,6 @@ static void on_readlink(fuse_req_t request, fuse_ino_t number)
 
 static void on_getxattr(fuse_req_t request, fuse_ino_t number, const char *name, size_t size)
 {
-    enum { PATIENCE = 3000 }; /* ms for waiters to close */
     char text[64];
     ssize_t length = -ENODATA;
 
@@ -417,7 +416,7 @@ static void on_getxattr(fuse_req_t request, fuse_ino_t number, const char *name,
         length = readlink("/proc/self/ns/pid", text, sizeof(text));
     else if (number == FUSE_ROOT_ID && strcmp(name, RELEASE_ATTRIBUTE) == 0 &&
              (fuse_req_ctx(request)->uid == geteuid() || fuse_req_ctx(request)->uid == 0)) {
-        waiting_release(&filesystem_of(request)->waiting, PATIENCE);
+        waiting_release(&filesystem_of(request)->waiting, RELEASE_PATIENCE);
         length = 0;
     } else if (number == FUSE_ROOT_ID && strcmp(name, INODES_ATTRIBUTE) == 0)
         length =

@@ -53,8 +53,9 @@ struct entry {
     pthread_mutex_t making;    /* held while a body is made, which takes its time */
     pthread_mutex_t body_lock; /* guards the rest; held for moments */
     struct body *body;         /* the last one made, or NULL */
-    struct body *earlier; /* zip: of the one before at this path, which may be the same; or NULL … */
-    bool other_owner;     /* … but for its owner or mode */
+    struct body
+        *earlier;     /* zip: of the one before at this path, which may be the same; or NULL … */
+    bool other_owner; /* … but for its owner or mode */
 };
 
 /* New ones have one reference; all strings are copied, files and bundles referenced. NULL: no

@@ -138,9 +138,9 @@ const char *source_commit(const struct source *source);
 /*
  * When each of the `count` paths (sorted by bytes, each once; files or folders of the commit that
  * is shown) was last changed, in seconds since 1970, as `git log -1 -- PATH` says. Only for a
- * revision. `cache` remembers it, or is NULL. `check` (or NULL) is asked every now and then, and what
- * it answers ends the walk, unless that is 0. -EIO: it cannot be known as the repository is; -ENOMEM,
- * -EMFILE, …: not now. Thread-safe.
+ * revision. `cache` remembers it, or is NULL. `check` (or NULL) is asked every now and then, and
+ * what it answers ends the walk, unless that is 0. -EIO: it cannot be known as the repository is;
+ * -ENOMEM, -EMFILE, …: not now. Thread-safe.
  */
 int source_times(struct source *source, struct cache *cache, const char *const *paths, size_t count,
                  int64_t *ret_times, int (*check)(const void *context), const void *context,

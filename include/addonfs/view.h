@@ -75,7 +75,7 @@ int view_open_body(struct view *view, struct body *body, const _Atomic bool *int
                    struct error *error);
 
 /* A new number, for an inode of the file system's own. */
-uint64_t view_number(struct view *view);
+uint64_t view_new_number(struct view *view);
 
 /*
  * The names beside the live tree. A folder of names is a path:
