@@ -418,7 +418,7 @@ static int run_in_halves(const struct daemon *daemon, struct error *error)
  */
 static void keep_little_memory(void)
 {
-    enum { ARENAS = 2, LARGE = 1 << 18 };
+    enum { ARENAS = 2, LARGE = 1 << 20 };
 
     (void)mallopt(M_ARENA_MAX, ARENAS);
     (void)mallopt(M_MMAP_THRESHOLD, LARGE);

@@ -40,7 +40,7 @@ static void edit(const struct fixture *fixture, struct view *view, int number, c
     snprintf(text, sizeof(text), "number = %d\n", number);
     fixture_write(fixture, "openpype/lib/tools.py", text);
     assert_int_equal(find(view, "snapshots", "current", &current), 0);
-    strcpy(id, current.target);
+    assert_int_equal(snprintf(id, 41, "%s", current.target), 40);
 }
 
 static bool is_there(struct view *view, const char *id)
