@@ -147,23 +147,37 @@ static int set(const struct origin *origin, struct entry *entry, const struct pa
     return r;
 }
 
+static int check(const void *context)
+{
+    return origin_check(context);
+}
+
 int package_set_times(const struct origin *origin, struct package *package, struct error *error)
 {
     __attribute__((cleanup(paths_clear))) struct paths paths = {0};
     struct error why = {0};
 
     int r = collect(origin, package->folder, &paths);
+    if (r < 0)
+        return error_errno(error, r, "%s", package->addon);
     sort(&paths);
-    paths.times = r == 0 ? calloc(paths.count + 1, sizeof(*paths.times)) : NULL;
+    paths.times = calloc(paths.count + 1, sizeof(*paths.times));
     if (!paths.times)
         return error_errno(error, -ENOMEM, "%s", package->addon);
-    r = source_times(origin->source, origin->cache, paths.items, paths.count, paths.times, &why);
-    if (r == 0)
-        return set(origin, package->folder, &paths) < 0
-                   ? error_errno(error, -ENOMEM, "%s", package->addon)
-                   : 0;
-    if (r != -ENOMEM)
-        r = problems_add(&package->problems, source_path(origin->source), why.text, true,
-                         package->addon);
+    r = source_times(origin->source, origin->cache, paths.items, paths.count, paths.times, check,
+                     origin, &why);
+    if (r == 0) {
+        r = set(origin, package->folder, &paths);
+        return r < 0 ? error_errno(error, r, "%s", package->addon) : 0;
+    }
+    /* What is of the moment must not become a time for ever. */
+    if (error_is_transient(r)) {
+        if (error)
+            *error = why;
+        return r;
+    }
+    package->retry = true;
+    r = problems_add(&package->problems, source_path(origin->source), why.text, true,
+                     package->addon);
     return r < 0 ? error_errno(error, r, "%s", package->addon) : 0;
 }

@@ -13,8 +13,9 @@
 /*
  * Set the times of all entries below `package->folder` that are new (have no number); the source is
  * in the look that they were built in. A history that cannot be read is a warning: then the time is
- * that of the commit, which is later than it need be, but never one that another content had.
- * -ENOMEM.
+ * that of the commit, which is later than it need be, but never one that another content had, and
+ * the package is to be tried again. -ENOMEM, -EMFILE, …: not now; -EINTR, -ECANCELED
+ * (origin_check).
  */
 int package_set_times(const struct origin *origin, struct package *package, struct error *error);
 

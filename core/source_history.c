@@ -61,6 +61,8 @@ struct walk {
     bool *is_same;  /* scratch, for each path */
     bool truncated; /* an object was missing: what was found is not for others */
     const git_oid *commit;
+    int (*check)(const void *context); /* see history_times */
+    const void *context;
     struct error *error;
 };
 
@@ -548,7 +550,9 @@ static int walk_all(struct walk *walk, size_t count)
         r = group_add(first, i);
     while (r == 0 && walk->count > 0) {
         struct group *group = take_newest(walk);
-        r = step(walk, group);
+        r = walk->check ? walk->check(walk->context) : 0;
+        if (r == 0)
+            r = step(walk, group);
         group_free(group);
     }
     return r;
@@ -563,13 +567,13 @@ static int read_shallow(struct history *history)
     FILE *file = fopen(history->shallow_path, "re");
 
     if (!file && errno != ENOENT)
-        return error_is_transient(-errno) ? -errno : -EAGAIN;
+        return error_is_transient(-errno) ? -errno : -EIO;
     if (file) {
         ssize_t n = getdelim(&text, &size, '\0', file);
         bool failed = ferror(file) != 0;
         fclose(file);
         if (failed)
-            return -EAGAIN;
+            return -EIO;
         if (n < 0) {
             free(text);
             text = NULL;
@@ -586,7 +590,8 @@ static int read_shallow(struct history *history)
 }
 
 int history_times(struct history *history, struct cache *cache, const git_oid *commit,
-                  const char *const *paths, size_t count, int64_t *ret_times, struct error *error)
+                  const char *const *paths, size_t count, int64_t *ret_times,
+                  int (*check)(const void *context), const void *context, struct error *error)
 {
     cleanup_lock(&history->lock);
     struct walk walk = {
@@ -595,6 +600,8 @@ int history_times(struct history *history, struct cache *cache, const git_oid *c
         .paths = paths,
         .times = ret_times,
         .commit = commit,
+        .check = check,
+        .context = context,
         .error = error,
     };
     struct content_id before = history->shallow_id;
@@ -616,7 +623,7 @@ int history_times(struct history *history, struct cache *cache, const git_oid *c
         group_free(take_newest(&walk));
     free(walk.heap);
     free(walk.is_same);
-    return r == -ENOMEM || r == -ENAMETOOLONG
+    return r == -ENOMEM || r == -ENAMETOOLONG || r == -EINTR || r == -ECANCELED
                ? error_errno(error, r, "the history of commit %s", git_oid_tostr_s(commit))
                : r;
 }

@@ -227,6 +227,7 @@ int repository_borrow(struct repository *repository, struct reader **ret_reader)
         struct reader *reader = repository->idle;
         if (reader) {
             repository->idle = reader->next;
+            repository->idle_count--;
             *ret_reader = reader;
             return 0;
         }
@@ -242,12 +243,18 @@ int repository_borrow(struct repository *repository, struct reader **ret_reader)
 
 void repository_give_back(struct repository *repository, struct reader *reader)
 {
-    cleanup_lock(&repository->lock);
-
     if (!reader)
         return;
-    reader->next = repository->idle;
-    repository->idle = reader;
+    {
+        cleanup_lock(&repository->lock);
+        if (repository->idle_count < sysconf(_SC_NPROCESSORS_ONLN)) {
+            reader->next = repository->idle;
+            repository->idle = reader;
+            repository->idle_count++;
+            reader = NULL;
+        }
+    }
+    reader_free(reader);
 }
 
 /* --- Refs --------------------------------------------------------------------------------------

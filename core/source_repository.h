@@ -27,7 +27,8 @@ struct repository {
     git_repository *handle; /* for refs */
     bool refs_failed;       /* what the handle remembers of refs may be wrong */
     struct reader *reader;  /* for the objects that they name: its `plain` is the handle */
-    struct reader *idle;
+    struct reader *idle;    /* as many as there are cores, at most */
+    long idle_count;
 };
 
 /*
