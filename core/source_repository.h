@@ -11,6 +11,7 @@
 
 #include "source_history.h"
 #include "source_objects.h"
+#include "source_version_memory.h"
 
 #include <addonfs/error.h>
 #include <stdbool.h>
@@ -23,6 +24,7 @@ struct repository {
     char *common_dir;
     struct objects *objects;
     struct history *history;
+    struct version_memory *versions;
     pthread_mutex_t lock;   /* guards the rest */
     git_repository *handle; /* for refs */
     bool refs_failed;       /* what the handle remembers of refs may be wrong */
