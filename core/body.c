@@ -254,14 +254,16 @@ int body_open(struct body *body, const struct origin *origin, struct error *erro
         return error_set(error, body->code, "%s", body->failure);
     if (body->bundle)
         return secure(body, origin, error);
-    cleanup_lock(&body->lock);
-    if (!body->content) {
-        int r = capture(body, origin, error);
-        if (r < 0)
-            return r;
-    }
-    body->opens++;
-    return 0;
+    /* Another may be taking the bytes of a large file: nobody waits for that who is being killed.
+     */
+    int r = origin_lock(origin, &body->lock);
+    if (r < 0)
+        return error_errno(error, r, "%s", body->file->path);
+    if (!body->content)
+        r = capture(body, origin, error);
+    body->opens += r == 0;
+    pthread_mutex_unlock(&body->lock);
+    return r;
 }
 
 void body_close(struct body *body)

@@ -69,8 +69,10 @@ static struct cache_reader *idle_reader(struct cache *cache)
     cleanup_lock(&cache->lock);
     struct cache_reader *reader = cache->idle;
 
-    if (reader)
+    if (reader) {
         cache->idle = reader->next;
+        cache->idle_count--;
+    }
     return reader;
 }
 
@@ -113,18 +115,29 @@ struct cache_reader *cache_reader_begin(struct cache *cache)
     return NULL;
 }
 
+/* More than one a core would only take memory: there were many readers at once. */
+static bool keep_idle(struct cache *cache, struct cache_reader *reader)
+{
+    cleanup_lock(&cache->lock);
+
+    if (cache->idle_count >= sysconf(_SC_NPROCESSORS_ONLN))
+        return false;
+    reader->next = cache->idle;
+    cache->idle = reader;
+    cache->idle_count++;
+    return true;
+}
+
 void cache_reader_end(struct cache_reader *reader)
 {
     if (!reader)
         return;
     struct cache *cache = reader->cache;
-    if (cache_database_commit(reader->database) != SQLITE_OK || !atomic_load(&cache->usable)) {
+    bool good = cache_database_commit(reader->database) == SQLITE_OK && atomic_load(&cache->usable);
+    if (good)
+        cache_database_rest(reader->database);
+    if (!good || !keep_idle(cache, reader))
         reader_free(reader);
-        return;
-    }
-    cleanup_lock(&cache->lock);
-    reader->next = cache->idle;
-    cache->idle = reader;
 }
 
 /* Did reading find what it looked for? A damaged row is a miss, and goes. */

@@ -237,6 +237,11 @@ void cache_database_close(struct cache_database *database)
     free(database);
 }
 
+void cache_database_rest(struct cache_database *database)
+{
+    (void)sqlite3_db_release_memory(database->handle);
+}
+
 const char *cache_database_message(const struct cache_database *database)
 {
     return database && database->handle ? sqlite3_errmsg(database->handle) : "no memory";

@@ -33,6 +33,9 @@ const char *cache_database_message(const struct cache_database *database);
  */
 bool cache_database_is_damaged(int result);
 
+/* Give back what it keeps of the file's pages. */
+void cache_database_rest(struct cache_database *database);
+
 int cache_database_begin_reading(struct cache_database *database);
 int cache_database_begin_writing(struct cache_database *database);
 int cache_database_commit(struct cache_database *database);

@@ -49,7 +49,8 @@ struct cache {
     struct job **last;
     bool writing;
     bool ending;
-    struct cache_reader *idle;
+    struct cache_reader *idle; /* as many as there are cores, at most */
+    long idle_count;
     char *fault;
 };
 

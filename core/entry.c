@@ -334,28 +334,31 @@ static int make_body(struct entry *entry, const struct origin *origin, uint64_t 
     return *ret_body ? 0 : error_errno(error, -ENOMEM, "%s", entry->name);
 }
 
-/* Take the new body, unless it says or holds the same as one that there was; answer the one taken.
+/*
+ * Take the new body, unless it says or holds the same as one that there was; answer the one taken.
+ * What the entry holds no more is for the caller to unref without the lock: a zip's
+ * body takes its time.
  */
-static struct body *take_body(struct entry *entry, struct body *made)
+static struct body *take_body(struct entry *entry, struct body *made, struct body *gone[static 2])
 {
     cleanup_lock(&entry->body_lock);
     struct body *earlier = entry->earlier;
 
     if (entry->body && body_failure(entry->body) && body_failure(made) &&
         strcmp(body_failure(made), body_failure(entry->body)) == 0) {
-        body_unref(made);
+        gone[0] = made;
         return body_ref(entry->body);
     }
     if (earlier && !body_failure(made)) {
         entry->earlier = NULL;
-        if (body_renew(earlier, made)) {
-            body_unref(made);
-            made = earlier;
-        } else {
-            body_unref(earlier);
-        }
+        bool same = body_renew(earlier, made);
+        /* An inode keeps its attributes, the kernel holds on to them: others are another inode. */
+        if (same && entry->other_owner)
+            body_set_mtime(made, body_mtime(earlier));
+        gone[0] = same && !entry->other_owner ? made : earlier;
+        made = same && !entry->other_owner ? earlier : made;
     }
-    body_unref(entry->body);
+    gone[1] = entry->body;
     entry->body = made;
     return body_ref(made);
 }
@@ -376,6 +379,7 @@ static struct body *lasting_body(struct entry *entry)
 int entry_body(struct entry *entry, const struct origin *origin, _Atomic uint64_t *next_number,
                struct body **ret_body, struct error *error)
 {
+    struct body *gone[2] = {NULL, NULL};
     struct body *body = lasting_body(entry);
 
     if (body) {
@@ -394,8 +398,10 @@ int entry_body(struct entry *entry, const struct origin *origin, _Atomic uint64_
         if (r < 0)
             return r;
         body_set_mtime(body, entry->mtime);
-        body = take_body(entry, body);
+        body = take_body(entry, body, gone);
     }
+    body_unref(gone[0]);
+    body_unref(gone[1]);
     *ret_body = body;
     return 0;
 }
@@ -410,8 +416,11 @@ uint64_t entry_number(struct entry *entry)
 void entry_succeed(struct entry *next, struct entry *last)
 {
     cleanup_lock(&last->body_lock);
-    struct body *earlier = last->body && !body_failure(last->body) ? last->body : last->earlier;
+    bool has_own = last->body && !body_failure(last->body);
+    struct body *earlier = has_own ? last->body : last->earlier;
 
     if (earlier)
         next->earlier = body_ref(earlier);
+    next->other_owner = (!has_own && last->other_owner) || last->owner.mode != next->owner.mode ||
+                        last->owner.uid != next->owner.uid || last->owner.gid != next->owner.gid;
 }

@@ -154,6 +154,13 @@ const char *error_reason(const char *text, const char *path)
     return starts ? text + length + 2 : text;
 }
 
+bool error_names(const char *text, const char *path)
+{
+    size_t length = strlen(path);
+
+    return length == 0 || (strncmp(text, path, length) == 0 && text[length] == ':');
+}
+
 bool error_is_transient(int code)
 {
     switch (code) {

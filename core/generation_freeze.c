@@ -166,3 +166,18 @@ int generation_freeze(const struct generation *generation, const struct origin *
     *ret_frozen = steal_pointer(&frozen);
     return 0;
 }
+
+static bool is_same_for_all(const struct entry *one, const struct entry *other)
+{
+    bool same = one->count == other->count && one->owner.mode == other->owner.mode &&
+                one->owner.uid == other->owner.uid && one->owner.gid == other->owner.gid;
+
+    for (size_t i = 0; same && one != other && i < one->count; i++)
+        same = is_same_for_all(one->children[i], other->children[i]);
+    return same;
+}
+
+bool generation_is_same_for_all(const struct generation *one, const struct generation *other)
+{
+    return is_same_for_all(one->root, other->root);
+}

@@ -42,7 +42,7 @@ static bool is_later(struct timespec a, struct timespec b)
  * when it has become too large, but then remembers up to when: a name that comes is moved on behind
  * that.
  */
-enum { VANISHED_LIMIT = 50000 };
+enum { VANISHED_LIMIT = 10000 }; /* of some 200 bytes each */
 
 static const char everything[] = ""; /* the key of what was forgotten */
 
@@ -65,6 +65,37 @@ static void set_file_time(const struct shown *before, struct entry *next)
         next->mtime.tv_sec = before->last + 1;
     next->shown = before ? *before : (struct shown){next->mtime.tv_sec, next->mtime.tv_sec};
     widen(&next->shown, next->mtime.tv_sec);
+}
+
+enum { COMPARED_LIMIT = 16 << 20 }; /* bytes that are read to know whether they are the same */
+
+/*
+ * A file's mode, owner or number of names has changed and with it its ctime, but neither its bytes
+ * nor its own mtime: it is another inode, which has the attributes, with the same time, or rsync
+ * would send it again. (An mtime that was set anew is shown.) Bytes that were written and whose
+ * mtime was set back look just the same: so they are read, unless they are known.
+ */
+static bool is_same_content(const struct share *share, const struct entry *last,
+                            const struct entry *next)
+{
+    cleanup_content struct content *content = NULL;
+    struct content_id one;
+    struct content_id two;
+
+    if (last->kind != ENTRY_FILE || next->kind != ENTRY_FILE || !last->file || !next->file ||
+        source_commit(share->origin->source))
+        return false;
+    struct file *file = next->file;
+    if (last->file->size != file->size || last->file->mtime.tv_sec != file->mtime.tv_sec ||
+        last->file->mtime.tv_nsec != file->mtime.tv_nsec || !file_known_id(last->file, &one))
+        return false;
+    if (!file_known_id(file, &two)) {
+        if (file->size > COMPARED_LIMIT ||
+            source_read(file, share->origin->spool, 0, &content, NULL) < 0)
+            return false;
+        two = content->id;
+    }
+    return content_id_equal(&one, &two);
 }
 
 /* Remember with what `path` was shown. */
@@ -103,9 +134,11 @@ static void forget_all(struct map *vanished)
     remember(vanished, everything, &all);
 }
 
-/* Remember all files of a tree that has gone. */
+/* Remember all files of a tree that has gone; of a folder that failed, those that it had before. */
 static void vanish(struct map *vanished, const struct entry *gone, const char *path)
 {
+    if (gone->before)
+        vanish(vanished, gone->before, path);
     for (size_t i = 0; i < gone->count; i++) {
         cleanup_free char *below = path_join(path, gone->children[i]->name);
         if (below)
@@ -183,12 +216,16 @@ static void set_time(const struct share *share, const struct entry *last, struct
     bool both_folders = last && last->kind == ENTRY_FOLDER && next->kind == ENTRY_FOLDER;
     struct shown before;
 
-    if (next->kind == ENTRY_FOLDER)
+    if (next->kind == ENTRY_FOLDER) {
         set_folder_time(both_folders ? last : NULL, next);
-    else if (last && last->kind != ENTRY_FOLDER)
+    } else if (last && is_same_content(share, last, next)) {
+        next->mtime = last->mtime;
+        next->shown = last->shown;
+    } else if (last && last->kind != ENTRY_FOLDER) {
         set_file_time(&last->shown, next);
-    else
+    } else {
         set_file_time(shown_before(share, path, &before), next);
+    }
 }
 
 static struct entry *share_entry(const struct share *share, struct entry *last, struct entry *next,
@@ -223,9 +260,7 @@ static struct entry *share_entry(const struct share *share, struct entry *last, 
         next->before = entry_ref(healthy);
     else if (both_folders)
         vanish_children(share, healthy, next, path);
-    /* An inode keeps its attributes, the kernel holds on to them: another mode is another inode. */
-    if (last && last->kind == ENTRY_ZIP && next->kind == ENTRY_ZIP &&
-        same_owner(&last->owner, &next->owner))
+    if (last && last->kind == ENTRY_ZIP && next->kind == ENTRY_ZIP)
         entry_succeed(next, last);
     set_time(share, last, next, path);
     /* A folder keeps its number as long as there is one at its path. */

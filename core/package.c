@@ -92,7 +92,8 @@ static int fill(struct builder *builder, struct error *error)
         r = drop_unreadable(origin, package, package->folder, affects, &builder->walk.why, error);
     }
     if (r == 0 && source_commit(origin->source))
-        r = package_set_times(origin, package->folder, package->addon, &package->problems, error);
+        r = package_set_times(origin, package->folder, package->addon, &package->problems,
+                              &package->retry, error);
     return r;
 }
 
@@ -267,7 +268,8 @@ int package_upload(const struct origin *origin, struct package *package, enum re
     if (r < 0 || (!zip->path && !(zip->path = strdup(package->addon))))
         return error_errno(error, -ENOMEM, "%s", package->addon);
     if (source_commit(origin->source))
-        r = package_set_times(origin, zip, package->addon, &package->problems, error);
+        r = package_set_times(origin, zip, package->addon, &package->problems, &package->retry,
+                              error);
     if (r < 0)
         return r;
     *ret_upload = steal_pointer(&zip);

@@ -164,23 +164,37 @@ static int set(const struct origin *origin, struct entry *entry, const struct pa
     return r;
 }
 
+static int check(const void *context)
+{
+    return origin_check(context);
+}
+
 int package_set_times(const struct origin *origin, struct entry *root, const char *affects,
-                      struct problems *problems, struct error *error)
+                      struct problems *problems, bool *ret_retry, struct error *error)
 {
     __attribute__((cleanup(paths_clear))) struct paths paths = {0};
     struct error why = {0};
 
     int r = collect(origin, root, &paths);
+    if (r < 0)
+        return error_errno(error, r, "%s", affects);
     sort(&paths);
-    paths.times = r == 0 ? calloc(paths.count + 1, sizeof(*paths.times)) : NULL;
+    paths.times = calloc(paths.count + 1, sizeof(*paths.times));
     if (!paths.times)
-        return error_errno(error, r < 0 ? r : -ENOMEM, "%s", affects);
-    r = source_times(origin->source, origin->cache, paths.items, paths.count, paths.times, &why);
+        return error_errno(error, -ENOMEM, "%s", affects);
+    r = source_times(origin->source, origin->cache, paths.items, paths.count, paths.times, check,
+                     origin, &why);
     if (r == 0) {
         r = set(origin, root, &paths);
         return r < 0 ? error_errno(error, r, "%s", affects) : 0;
     }
-    if (r != -ENOMEM)
-        r = problems_add(problems, source_path(origin->source), why.text, true, affects);
+    /* What is of the moment must not become a time for ever. */
+    if (error_is_transient(r)) {
+        if (error)
+            *error = why;
+        return r;
+    }
+    *ret_retry = true;
+    r = problems_add(problems, source_path(origin->source), why.text, true, affects);
     return r < 0 ? error_errno(error, r, "%s", affects) : 0;
 }

@@ -13,10 +13,11 @@
 /*
  * Set the times of all entries at and below `root` that are new (have no number); the source is in
  * the look that they were built in, or of the commit that they are of. A history that cannot be
- * read is a warning of what `affects` names: then the time is that of the commit, which is later
- * than it need be, but never one that another content had. -ENOMEM, -EMFILE, …: not now.
+ * read is a warning of what `affects` names, and sets `*ret_retry`: then the time is that of the
+ * commit, which is later than it need be, but never one that another content had. -ENOMEM, -EMFILE,
+ * …: not now; -EINTR, -ECANCELED (origin_check).
  */
 int package_set_times(const struct origin *origin, struct entry *root, const char *affects,
-                      struct problems *problems, struct error *error);
+                      struct problems *problems, bool *ret_retry, struct error *error);
 
 #endif

@@ -61,6 +61,12 @@ int pylit_decode(const void *source, size_t size, const char *path, char **ret_t
                  struct error *error);
 
 /*
+ * Where in `source`, which was decoded without an error, the byte at `offset` of its text comes
+ * from; `offset` is where a token starts or ends.
+ */
+size_t pylit_source_offset(const void *source, size_t size, size_t offset);
+
+/*
  * Append the value of a string token to `value`, of which `*used` bytes are used and which has room
  * for all of the token's bytes. -EINVAL: bytes, formatted, or with an escape that has no value in
  * UTF-8;

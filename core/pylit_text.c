@@ -166,6 +166,24 @@ int pylit_decode(const void *source, size_t size, const char *path, char **ret_t
     return 0;
 }
 
+size_t pylit_source_offset(const void *source, size_t size, size_t offset)
+{
+    const uint8_t *bytes = source;
+    bool marked = size >= 3 && memcmp(bytes, "\xef\xbb\xbf", 3) == 0;
+    size_t at = marked ? 3 : 0;
+    enum encoding encoding;
+
+    (void)find_encoding(bytes + at, size - at, "", &encoding, NULL);
+    for (size_t decoded = 0; decoded < offset && at < size; decoded++) {
+        if (bytes[at] == '\r' && at + 1 < size && bytes[at + 1] == '\n')
+            at++;
+        else if (bytes[at] >= 0x80 && encoding == ENCODING_LATIN1)
+            decoded++;
+        at++;
+    }
+    return at;
+}
+
 static int digit_of(char c)
 {
     if (c >= '0' && c <= '9')

@@ -430,3 +430,14 @@ int refs_commit(struct source *source, const char *id, struct ref *ret_ref, stru
     return r < 0 ? reader_failure(repository->reader, r, id, error)
                  : take_commit(repository->reader, object, id, ret_ref, error);
 }
+
+bool refs_has_commit(struct source *source, const char *id)
+{
+    struct repository *repository = source->repository;
+    git_oid oid;
+    git_oid found;
+    cleanup_lock(&repository->lock);
+
+    return git_oid_fromstr(&oid, id) == 0 &&
+           stores_find(&repository->reader->stores, &oid, GIT_OID_HEXSZ, &found) != -ENOENT;
+}

@@ -132,14 +132,15 @@ void source_wait_close(struct source_wait *wait)
 }
 
 int source_times(struct source *source, struct cache *cache, const char *const *paths, size_t count,
-                 int64_t *ret_times, struct error *error)
+                 int64_t *ret_times, int (*check)(const void *context), const void *context,
+                 struct error *error)
 {
     git_oid commit;
 
     if (git_oid_fromstr(&commit, source->commit) < 0)
         return error_set(error, -EIO, "%s: a worktree has no history", source_path(source));
     return history_times(source->repository->history, cache, &commit, paths, count, ret_times,
-                         error);
+                         check, context, error);
 }
 
 /* Remember that something about the file has changed of which nothing was told. */
@@ -224,9 +225,14 @@ uint64_t source_healing(struct source *source)
     struct timespec now;
 
     if (source->revision)
-        return objects_healing(source->repository->objects);
+        return source_objects_healing(source);
     clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
     return (uint64_t)now.tv_sec;
+}
+
+uint64_t source_objects_healing(const struct source *source)
+{
+    return objects_healing(source->repository->objects);
 }
 
 bool source_is_lfs_pointer(const void *bytes, uint64_t size)

@@ -95,6 +95,11 @@ static void mark_suspects(struct source *source)
     map_clear(&source->suspects, NULL);
 }
 
+bool source_is_watched(const struct source *source)
+{
+    return source->backend->forget != NULL && !source->poll;
+}
+
 int source_refresh(struct source *source, bool *ret_changed, struct error *error)
 {
     struct check_all all = {.source = source, .error = error};
@@ -115,8 +120,8 @@ int source_refresh(struct source *source, bool *ret_changed, struct error *error
      * A new commit makes every folder worth building from again, even where nothing differs.
      * Comparing is then left to whoever asks for the folder.
      */
-    bool is_watched = source->backend->forget != NULL && !source->poll;
-    if (!source->renewed && !was_broken && (!is_watched || source->pending || source->unsure > 0))
+    bool nothing_told = source_is_watched(source) && !source->pending && source->unsure == 0;
+    if (!source->renewed && !was_broken && !nothing_told)
         twalk_r(source->folders, check_node, &all);
     source->pending = source->pending && all.result < 0;
     *ret_changed = all.changed || source->renewed || was_broken || source->unreported;

@@ -20,7 +20,10 @@
  * on them has only the one number to compare.
  */
 
-enum { ATTEMPTS = 4 }; /* to read an object that is there */
+enum {
+    ATTEMPTS = 4,         /* to read an object that is there */
+    CHECKED_LIMIT = 4096, /* indexes that are known to be good; `git gc` makes others */
+};
 
 struct objects {
     char *folder;
@@ -240,6 +243,8 @@ static void set_checked(struct objects *objects, const char *path, const struct 
         return;
     *copy = *status;
     free(map_remove(&objects->checked, path));
+    if (objects->checked.count >= CHECKED_LIMIT)
+        map_clear(&objects->checked, free);
     if (map_put(&objects->checked, path, copy) < 0)
         free(copy);
 }

@@ -89,16 +89,28 @@ void file_note_read(struct file *file, const struct content_id *id)
         atomic_store(&file->mixed, true);
 }
 
-bool file_has_shown(const struct file *file, const struct content_id *id)
+bool file_known_id(const struct file *file, struct content_id *ret_id)
 {
     const struct content_id *known = atomic_load(&file->read_id);
     const struct member *member = atomic_load(&file->member);
 
     if (file->id_known)
-        return content_id_equal(&file->id, id);
-    return (known || member) && !atomic_load(&file->mixed) &&
-           (!known || content_id_equal(known, id)) &&
-           (!member || content_id_equal(&member->id, id));
+        known = &file->id;
+    else if (atomic_load(&file->mixed) ||
+             (known && member && !content_id_equal(known, &member->id)))
+        return false;
+    else if (!known && member)
+        known = &member->id;
+    if (known)
+        *ret_id = *known;
+    return known != NULL;
+}
+
+bool file_has_shown(const struct file *file, const struct content_id *id)
+{
+    struct content_id known;
+
+    return file_known_id(file, &known) && content_id_equal(&known, id);
 }
 
 void file_replace_member(struct file *file, struct member *old, struct member *member)
@@ -152,11 +164,6 @@ bool file_has_settled(const struct file *file)
     return file->identity.inode == 0 || file_stamp_is_old(file->identity.change);
 }
 
-static bool same_time(struct timespec a, struct timespec b)
-{
-    return a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec;
-}
-
 bool file_equal(const struct file *a, const struct file *b)
 {
     static const unsigned char no_object[sizeof(a->identity.object)];
@@ -176,7 +183,8 @@ bool file_equal(const struct file *a, const struct file *b)
         return memcmp(left->object, right->object, sizeof(no_object)) == 0 &&
                content_id_equal(&left->attributes, &right->attributes);
     return left->device == right->device && left->inode == right->inode && a->size == b->size &&
-           same_time(a->mtime, b->mtime) && same_time(left->change, right->change) &&
+           file_stamp_is_same(a->mtime, b->mtime) &&
+           file_stamp_is_same(left->change, right->change) &&
            ((left->trusted && right->trusted && !left->rewritten && !right->rewritten) ||
             (a->id_known && b->id_known && content_id_equal(&a->id, &b->id)));
 }

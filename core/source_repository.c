@@ -175,6 +175,9 @@ int repository_open(const char *path, struct repository **ret_repository, struct
     set_up_libgit2();
     atomic_init(&repository->references, 1);
     pthread_mutex_init(&repository->lock, NULL);
+    repository->versions = version_memory_new();
+    if (!repository->versions)
+        return error_errno(error, -ENOMEM, "%s", path);
     repository->path = realpath(path, NULL);
     if (!repository->path)
         return error_errno(error, -errno, "%s", path);
@@ -208,6 +211,7 @@ void repository_unref(struct repository *repository)
         reader_free(reader);
     }
     history_free(repository->history);
+    version_memory_free(repository->versions);
     if (!repository->reader)
         git_repository_free(repository->handle);
     reader_free(repository->reader);
@@ -227,6 +231,7 @@ int repository_borrow(struct repository *repository, struct reader **ret_reader)
         struct reader *reader = repository->idle;
         if (reader) {
             repository->idle = reader->next;
+            repository->idle_count--;
             *ret_reader = reader;
             return 0;
         }
@@ -242,12 +247,18 @@ int repository_borrow(struct repository *repository, struct reader **ret_reader)
 
 void repository_give_back(struct repository *repository, struct reader *reader)
 {
-    cleanup_lock(&repository->lock);
-
     if (!reader)
         return;
-    reader->next = repository->idle;
-    repository->idle = reader;
+    {
+        cleanup_lock(&repository->lock);
+        if (repository->idle_count < sysconf(_SC_NPROCESSORS_ONLN)) {
+            reader->next = repository->idle;
+            repository->idle = reader;
+            repository->idle_count++;
+            reader = NULL;
+        }
+    }
+    reader_free(reader);
 }
 
 /* --- Refs --------------------------------------------------------------------------------------

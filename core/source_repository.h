@@ -11,6 +11,7 @@
 
 #include "source_history.h"
 #include "source_objects.h"
+#include "source_version_memory.h"
 
 #include <addonfs/error.h>
 #include <stdbool.h>
@@ -23,11 +24,13 @@ struct repository {
     char *common_dir;
     struct objects *objects;
     struct history *history;
+    struct version_memory *versions;
     pthread_mutex_t lock;   /* guards the rest */
     git_repository *handle; /* for refs */
     bool refs_failed;       /* what the handle remembers of refs may be wrong */
     struct reader *reader;  /* for the objects that they name: its `plain` is the handle */
-    struct reader *idle;
+    struct reader *idle;    /* as many as there are cores, at most */
+    long idle_count;
 };
 
 /*

@@ -100,14 +100,14 @@ static bool add_versions(cJSON *object, const struct status_mount *mount)
            add_text(versions, "libdeflate", deflate_library_version());
 }
 
-int status_json(struct view *view, const struct status_mount *mount, char **ret_text,
-                struct error *error)
+int status_json(struct view *view, const struct status_mount *mount,
+                const _Atomic bool *interrupted, char **ret_text, struct error *error)
 {
     __attribute__((cleanup(problem_list_clear))) struct problem_list list = {0};
     cleanup_generation struct generation *generation = NULL;
     const struct source *source = view_source(view);
 
-    int r = view_problems(view, &generation, &list.problems, error);
+    int r = view_problems(view, interrupted, &generation, &list.problems, error);
     if (r < 0)
         return r;
     cleanup_json cJSON *object = cJSON_CreateObject();

@@ -9,18 +9,26 @@
  */
 enum { ATTEMPTS = 64 };
 
+/*
+ * A look that builds compares one folder after the other, and what is written meanwhile gets into
+ * some and not into others. So after it has built it asks once more whether anything has happened
+ * since it began, and builds again if so: what it ends with was all there at one moment. Under a
+ * writer who never rests it takes what there is after so many times.
+ */
+enum { CONSISTENT_ATTEMPTS = 8 };
+
 /* Serials count on from the present, so that those of two mounts differ. */
 static uint64_t first_serial(const struct view *view)
 {
     return (uint64_t)view->opened.tv_sec * 1000000 + (uint64_t)view->opened.tv_nsec / 1000;
 }
 
-static bool heals(const struct entry *entry, const struct origin *origin)
+bool view_heals(struct entry *entry, const struct origin *origin)
 {
     bool found = entry->kind == ENTRY_ZIP && !entry->failure && bundle_heals(entry->bundle, origin);
 
     for (size_t i = 0; i < entry->count && !found; i++)
-        found = heals(entry->children[i], origin);
+        found = view_heals(entry->children[i], origin);
     return found;
 }
 
@@ -33,7 +41,7 @@ static bool heals_now(struct view *view)
     if (healing == view->healing)
         return false;
     view->healing = healing;
-    return view->incomplete || heals(view->current->root, &view->origin);
+    return view->incomplete || view_heals(view->current->root, &view->origin);
 }
 
 /* One attempt; the lock is held. `*ret_gone`: the generation that was, for the caller to unref. */
@@ -68,25 +76,55 @@ static int look(struct view *view, struct generation **ret_gone, struct error *e
     return 0;
 }
 
+/* Until what is current was all there at one moment. */
+static int look_until_consistent(struct view *view, struct generation **ret_gone,
+                                 struct error *error)
+{
+    int r = -ESTALE;
+
+    for (int i = 0, built = 0; i < ATTEMPTS && built < CONSISTENT_ATTEMPTS; i++) {
+        const struct generation *before = view->current;
+        struct generation *gone = NULL;
+        r = look(view, &gone, error);
+        if (r < 0 && r != -ESTALE)
+            return r;
+        bool has_built = view->current != before;
+        /* Of those that were built here nobody has seen any but the last. */
+        if (*ret_gone)
+            generation_unref(gone);
+        else
+            *ret_gone = gone;
+        if (r == 0 && (!has_built || !source_is_watched(view->source)))
+            return 0;
+        built += has_built;
+    }
+    return r;
+}
+
 int view_look(struct view *view, struct generation **ret_generation, struct error *error)
 {
     struct generation *gone = NULL;
     uint64_t before;
     uint64_t after;
-    int r = -ESTALE;
+    int r;
     {
         cleanup_lock(&view->lock);
         before = after = view->current ? view->current->serial : 0;
-        for (int i = 0; r == -ESTALE && i < ATTEMPTS; i++)
-            r = look(view, &gone, error);
-        if (r == 0) {
+        r = look_until_consistent(view, &gone, error);
+        if (r == 0)
             *ret_generation = generation_ref(view->current);
+        if (view->current)
             after = view->current->serial;
-        }
     }
+    if (r == 0 && gone && before != after && view->dropped)
+        view_tell_vanished(view, gone->root, (*ret_generation)->root);
     /* Without the lock: freeing an archive takes its time. */
     generation_unref(gone);
-    if (before != after && view->advanced)
+    if (before == after)
+        return r;
+    frozen_expire(&view->commits);
+    frozen_expire(&view->snapshots);
+    if (view->advanced)
         view->advanced(view->advanced_context);
     return r;
 }
@@ -109,7 +147,7 @@ int view_open_body(struct view *view, struct body *body, const _Atomic bool *int
     return body_open(body, &origin, error);
 }
 
-uint64_t view_number(struct view *view)
+uint64_t view_new_number(struct view *view)
 {
     return atomic_fetch_add(&view->next_number, 1);
 }
@@ -131,9 +169,10 @@ bool view_has_cache(const struct view *view)
 
 /* Ask every file and zip below `entry`, and add what is wrong with it. */
 static int examine(struct view *view, struct entry *entry, const char *path,
-                   struct problems *problems, struct error *error)
+                   const _Atomic bool *interrupted, struct problems *problems, struct error *error)
 {
     cleanup_body struct body *body = NULL;
+    cleanup_problems struct problems own = {0};
 
     for (size_t i = 0; i < entry->count; i++) {
         cleanup_free char *below = NULL;
@@ -141,7 +180,7 @@ static int examine(struct view *view, struct entry *entry, const char *path,
             below = NULL;
             return error_errno(error, -ENOMEM, "%s", path);
         }
-        int r = examine(view, entry->children[i], below, problems, error);
+        int r = examine(view, entry->children[i], below, interrupted, problems, error);
         if (r < 0)
             return r;
     }
@@ -151,18 +190,20 @@ static int examine(struct view *view, struct entry *entry, const char *path,
                    : 0;
     if (entry->kind == ENTRY_FOLDER)
         return 0;
-    int r = view_body(view, entry, NULL, &body, error);
-    size_t known = problems->count;
+    int r = view_body(view, entry, interrupted, &body, error);
     if (r == 0 && entry->kind == ENTRY_ZIP)
-        r = bundle_problems(entry->bundle, &view->origin, path, problems);
+        r = bundle_problems(entry->bundle, &view->origin, path, &own);
     /* A file, or a zip that fails for another reason than a member (no room, say). */
-    if (r == 0 && body_failure(body) && problems->count == known)
-        r = problems_add(problems, entry->path, error_reason(body_failure(body), entry->path),
-                         false, path);
+    if (r == 0 && body_failure(body) && own.count == 0)
+        r = problems_add(&own, entry->path, error_reason(body_failure(body), entry->path), false,
+                         path);
+    if (r == 0)
+        r = problems_add_all(problems, &own);
     return r == -ENOMEM ? error_errno(error, r, "%s", path) : r;
 }
 
-int view_problems(struct view *view, struct generation **ret_generation, struct problems *problems,
+int view_problems(struct view *view, const _Atomic bool *interrupted,
+                  struct generation **ret_generation, struct problems *problems,
                   struct error *error)
 {
     int r = -ESTALE;
@@ -174,7 +215,7 @@ int view_problems(struct view *view, struct generation **ret_generation, struct 
         r = view_look(view, &generation, error);
         if (r < 0)
             return r;
-        r = examine(view, generation->root, "", &known.problems, error);
+        r = examine(view, generation->root, "", interrupted, &known.problems, error);
         if (r == 0)
             r = problems_add_all(&known.problems, &generation->problems);
         const char *warning;
@@ -194,9 +235,9 @@ static int refuse_failed(const struct generation *generation, struct error *erro
         const struct problem *problem = &generation->problems.items[i];
         if (problem->warning)
             continue;
-        if (strncmp(problem->reason, problem->path, strlen(problem->path)) == 0)
-            return error_set(error, -EINVAL, "%s", problem->reason);
-        return error_set(error, -EINVAL, "%s: %s", problem->path, problem->reason);
+        return error_set(error, -EINVAL, "%s%s%s",
+                         error_names(problem->reason, problem->path) ? "" : problem->path,
+                         error_names(problem->reason, problem->path) ? "" : ": ", problem->reason);
     }
     return 0;
 }
@@ -208,11 +249,11 @@ void view_on_advanced(struct view *view, void (*advanced)(void *context), void *
 }
 
 void view_on_dropped(struct view *view,
-                     void (*dropped)(void *context, const char *folder, const char *id),
+                     void (*dropped)(void *context, uint64_t parent, const char *name),
                      void *context)
 {
-    view->commits.dropped = view->snapshots.dropped = dropped;
-    view->commits.dropped_context = view->snapshots.dropped_context = context;
+    view->dropped = dropped;
+    view->dropped_context = context;
 }
 
 /*
@@ -244,7 +285,7 @@ static void *prepare(void *argument)
     struct problems problems = {0};
     uint64_t left = SECURED_AHEAD;
 
-    if (view_problems(view, &generation, &problems, NULL) == 0)
+    if (view_problems(view, NULL, &generation, &problems, NULL) == 0)
         secure_ahead(view, generation->root, &left);
     problems_clear(&problems);
     return NULL;
@@ -306,8 +347,9 @@ int view_open(const struct view_options *options, struct view **ret_view, struct
     view_watcher_init(view);
     pthread_mutex_init(&view->names_lock, NULL);
     pthread_mutex_init(&view->commit_lock, NULL);
-    frozen_table_init(&view->commits, "commits", KEPT_COMMITS);
-    frozen_table_init(&view->snapshots, "snapshots", KEPT_SNAPSHOTS);
+    pthread_mutex_init(&view->snapshot_lock, NULL);
+    frozen_table_init(&view->commits, view, "commits", KEPT_COMMITS, MOST_COMMITS);
+    frozen_table_init(&view->snapshots, view, "snapshots", KEPT_SNAPSHOTS, MOST_SNAPSHOTS);
     clock_gettime(CLOCK_REALTIME, &view->opened);
     atomic_init(&view->next_number, VIEW_FIRST_NUMBER);
     int r = source_open(&options->source, &view->source, error);
@@ -348,6 +390,7 @@ void view_close(struct view *view)
     cache_close(view->cache);
     members_free(view->members);
     spool_free(view->spool);
+    pthread_mutex_destroy(&view->snapshot_lock);
     pthread_mutex_destroy(&view->commit_lock);
     pthread_mutex_destroy(&view->lock);
     free(view);

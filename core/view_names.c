@@ -11,13 +11,12 @@ enum { TOP_COUNT = sizeof(top_names) / sizeof(top_names[0]) };
 
 static const char current_name[] = "current";
 
-/* Commits whose ids are remembered for the listing; looking one up never depends on that. */
-enum { SEEN_LIMIT = 100000 };
+/* Names whose numbers are remembered; those that come later have another one each time. */
+enum { NUMBERS_LIMIT = 20000 };
 
 /* --- Numbers ------------------------------------------------------------------------------------
  */
 
-/* The number of the name, the same as long as the view lives. 0 without memory. */
 uint64_t view_number_of(struct view *view, const char *folder, const char *name)
 {
     cleanup_free char *path = path_join(folder, name);
@@ -26,6 +25,8 @@ uint64_t view_number_of(struct view *view, const char *folder, const char *name)
 
     if (number || !path)
         return number ? *number : 0;
+    if (view->numbers.count >= NUMBERS_LIMIT)
+        return view_new_number(view);
     number = malloc(sizeof(*number));
     if (!number || map_put(&view->numbers, path, number) < 0) {
         free(number);
@@ -35,21 +36,9 @@ uint64_t view_number_of(struct view *view, const char *folder, const char *name)
     return *number;
 }
 
-/* --- Commits that were looked up ----------------------------------------------------------------
- */
-
-static void see_commit(struct view *view, const char *id)
-{
-    cleanup_lock(&view->names_lock);
-
-    if (view->seen_commits.count < SEEN_LIMIT)
-        (void)map_put(&view->seen_commits, id, view);
-}
-
 void view_forget_names(struct view *view)
 {
     map_clear(&view->numbers, free);
-    map_clear(&view->seen_commits, NULL);
     pthread_mutex_destroy(&view->names_lock);
 }
 
@@ -166,8 +155,8 @@ static int find_ref(struct view *view, enum refs_kind kind, const char *folder, 
                          : answer_ref(view, folder, name, &ref, ret_name, error);
 }
 
-static int find_commit(struct view *view, const char *name, struct view_name *ret_name,
-                       struct error *error)
+static int find_commit(struct view *view, const char *name, const _Atomic bool *interrupted,
+                       struct view_name *ret_name, struct error *error)
 {
     struct generation *frozen = NULL;
     struct ref ref;
@@ -177,27 +166,28 @@ static int find_commit(struct view *view, const char *name, struct view_name *re
         return r;
     if (strcmp(name, ref.commit) != 0)
         return answer_link(view, "commits", name, strdup(ref.commit), ref.time, ret_name, error);
-    r = view_commit(view, ref.commit, &frozen, error);
+    r = view_commit(view, ref.commit, interrupted, &frozen, error);
     if (r < 0)
         return r;
-    see_commit(view, ref.commit);
     answer_frozen(frozen, ret_name);
     return 0;
 }
 
-static int find_snapshot(struct view *view, const char *name, struct view_name *ret_name,
-                         struct error *error)
+static int find_snapshot(struct view *view, const char *name, const _Atomic bool *interrupted,
+                         struct view_name *ret_name, struct error *error)
 {
-    struct generation *frozen = NULL;
+    struct frozen_gone gone = {0};
+    struct generation *frozen;
 
     if (strcmp(name, current_name) == 0) {
         cleanup_generation struct generation *now = NULL;
-        int r = view_snapshot(view, &now, error);
+        int r = view_snapshot(view, interrupted, &now, error);
         return r < 0 ? r
                      : answer_link(view, "snapshots", name, strdup(now->id),
                                    now->root->mtime.tv_sec, ret_name, error);
     }
-    frozen = frozen_table_find(&view->snapshots, name);
+    frozen = frozen_use(&view->snapshots, name, &gone);
+    frozen_release(&view->snapshots, &gone);
     if (!frozen)
         return error_errno(error, -ENOENT, "snapshots/%s", name);
     answer_frozen(frozen, ret_name);
@@ -214,8 +204,8 @@ static const char *below(const char *folder, const char *top)
     return folder[length] == '/' ? folder + length + 1 : folder + length;
 }
 
-int view_find(struct view *view, const char *folder, const char *name, struct view_name *ret_name,
-              struct error *error)
+int view_find(struct view *view, const char *folder, const char *name,
+              const _Atomic bool *interrupted, struct view_name *ret_name, struct error *error)
 {
     const char *rest;
 
@@ -226,9 +216,9 @@ int view_find(struct view *view, const char *folder, const char *name, struct vi
     if ((rest = below(folder, "tags")))
         return find_ref(view, REFS_TAGS, folder, rest, name, ret_name, error);
     if (strcmp(folder, "commits") == 0)
-        return find_commit(view, name, ret_name, error);
+        return find_commit(view, name, interrupted, ret_name, error);
     if (strcmp(folder, "snapshots") == 0)
-        return find_snapshot(view, name, ret_name, error);
+        return find_snapshot(view, name, interrupted, ret_name, error);
     return error_errno(error, -ENOENT, "%s/%s", folder, name);
 }
 
@@ -243,20 +233,27 @@ void view_names_clear(struct view_names *names)
     *names = (struct view_names){0};
 }
 
-static int add(struct view *view, const char *folder, struct view_names *names, const char *name,
-               enum view_kind kind)
+int view_names_add(struct view_names *names, const char *name, enum view_kind kind, uint64_t number)
 {
-    uint64_t number = view_number_of(view, folder, name);
     struct view_listed *items = reallocarray(names->items, names->count + 1, sizeof(*names->items));
 
     if (!items)
         return -ENOMEM;
     names->items = items;
-    char *copy = number ? strdup(name) : NULL;
+    char *copy = strdup(name);
     if (!copy)
         return -ENOMEM;
     items[names->count++] = (struct view_listed){copy, kind, number};
     return 0;
+}
+
+/* A link or a folder. */
+static int add(struct view *view, const char *folder, struct view_names *names, const char *name,
+               enum view_kind kind)
+{
+    uint64_t number = view_number_of(view, folder, name);
+
+    return number ? view_names_add(names, name, kind, number) : -ENOMEM;
 }
 
 static int list_top(struct view *view, struct view_names *names)
@@ -287,34 +284,34 @@ static int list_refs(struct view *view, enum refs_kind kind, const char *folder,
     return r;
 }
 
+/* HEAD, and those that are in use or have been lately. */
 static int list_commits(struct view *view, struct view_names *names)
 {
-    cleanup_ref_names struct ref_names ids = {0};
+    cleanup_view_names struct view_names known = {0};
     struct ref head;
     bool has_head = refs_head(view->source, &head, NULL) == 0;
-    int r;
-    {
-        cleanup_lock(&view->names_lock);
-        r = map_each(&view->seen_commits, view_collect_id, &ids);
-    }
-    for (size_t i = 0; r == 0 && i < ids.count; i++) {
-        int order = has_head ? strcmp(head.commit, ids.items[i].name) : 1;
+    int r = frozen_list(&view->commits, &known);
+
+    for (size_t i = 0; r == 0 && i < known.count; i++) {
+        const struct view_listed *commit = &known.items[i];
+        int order = has_head ? strcmp(head.commit, commit->name) : 1;
         if (order < 0)
-            r = add(view, "commits", names, head.commit, VIEW_FROZEN);
+            r = view_names_add(names, head.commit, VIEW_FROZEN, 0);
         has_head = has_head && order > 0;
-        if (r == 0)
-            r = add(view, "commits", names, ids.items[i].name, VIEW_FROZEN);
+        if (r < 0)
+            break;
+        if (order == 0 || refs_has_commit(view->source, commit->name))
+            r = view_names_add(names, commit->name, VIEW_FROZEN, commit->number);
+        else
+            frozen_take_out(&view->commits, commit->name);
     }
-    return r == 0 && has_head ? add(view, "commits", names, head.commit, VIEW_FROZEN) : r;
+    return r == 0 && has_head ? view_names_add(names, head.commit, VIEW_FROZEN, 0) : r;
 }
 
 static int list_snapshots(struct view *view, struct view_names *names)
 {
-    cleanup_ref_names struct ref_names ids = {0};
-    int r = frozen_table_list(&view->snapshots, &ids);
+    int r = frozen_list(&view->snapshots, names);
 
-    for (size_t i = 0; r == 0 && i < ids.count; i++)
-        r = add(view, "snapshots", names, ids.items[i].name, VIEW_FROZEN);
     return r < 0 ? r : add(view, "snapshots", names, current_name, VIEW_LINK);
 }
 

@@ -38,10 +38,11 @@ void filesystem_free(struct filesystem *filesystem)
     if (!filesystem)
         return;
     handle_list_clear(&filesystem->handles);
-    waiting_end(&filesystem->waiting);
     inode_unref(filesystem->status);
     inode_table_free(filesystem->inodes);
+    /* Until its threads have ended they may tell those who wait. */
     view_close(filesystem->view);
+    waiting_end(&filesystem->waiting);
     problems_clear(&filesystem->reported);
     pthread_mutex_destroy(&filesystem->lock);
     free(filesystem);
@@ -71,20 +72,21 @@ static void tell_waiters(void *context)
     waiting_advanced(&filesystem->waiting);
 }
 
-static void reap(void *context, const char *folder, const char *id)
+static void reap(void *context, uint64_t parent, const char *name)
 {
     struct filesystem *filesystem = context;
-    struct view_name parent;
-
-    view_folder(filesystem->view, folder, &parent);
     cleanup_lock(&filesystem->lock);
+
     if (filesystem->reaper)
-        reaper_add(filesystem->reaper, parent.number, id);
+        reaper_add(filesystem->reaper, parent, name);
 }
 
 void filesystem_begin(struct filesystem *filesystem, struct fuse_session *session)
 {
-    filesystem->reaper = reaper_new(session);
+    {
+        cleanup_lock(&filesystem->lock);
+        filesystem->reaper = reaper_new(session);
+    }
     view_on_advanced(filesystem->view, tell_waiters, filesystem);
     view_on_dropped(filesystem->view, reap, filesystem);
     filesystem_report_warnings(filesystem);

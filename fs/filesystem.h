@@ -31,7 +31,8 @@ struct filesystem {
 
     pthread_mutex_t lock;     /* guards what follows */
     struct inode *status;     /* the last text of status.json */
-    struct problems reported; /* what has been logged */
+    struct problems reported; /* what has been logged … */
+    time_t reporting_since;   /* … since then, by CLOCK_MONOTONIC */
     struct reaper *reaper;    /* set while it serves; see reaper.h */
 };
 
@@ -43,6 +44,8 @@ struct filesystem {
 #define NAMESPACE_ATTRIBUTE "user.addonfs.pid_namespace"
 /* Asking for this one lets whoever waits for changes go, so that the mount is not busy. */
 #define RELEASE_ATTRIBUTE "user.addonfs.release"
+/* Milliseconds within which those have to close their files. */
+#define RELEASE_PATIENCE 3000
 /* How many inodes the kernel remembers, in decimal digits. */
 #define INODES_ATTRIBUTE "user.addonfs.inodes"
 
@@ -58,24 +61,28 @@ void filesystem_free(struct filesystem *filesystem);
 void filesystem_begin(struct filesystem *filesystem, struct fuse_session *session);
 void filesystem_end(struct filesystem *filesystem);
 
+/* Seconds: what never changes may be kept for as long as the kernel likes. */
+#define FOREVER 1e9
+
 /* What a lookup has found. */
 struct found {
     struct inode *inode; /* a reference; NULL: nothing */
     struct stat status;
-    bool name_lasts;   /* the name leads there (or nowhere) for ever */
-    bool status_lasts; /* the attributes stay so */
+    double name_timeout; /* seconds for which the name leads there (or nowhere) */
+    bool status_lasts;   /* the attributes stay so */
 };
 
 /*
- * What `name` leads to in `parent` now. -ENOENT (name_lasts tells whether that stays so), -ESTALE,
- * -EIO, -ENOMEM. -EINTR: `*interrupted` has become true before long work was done.
+ * What `name` leads to in `parent` now. -ENOENT (name_timeout tells how long that stays so),
+ * -ESTALE, -EIO, -ENOMEM. -EINTR: `*interrupted` has become true before long work was done.
  */
 int filesystem_lookup(struct filesystem *filesystem, const struct inode *parent, const char *name,
                       const _Atomic bool *interrupted, struct found *found);
 
-/* Attributes as of now, and whether they stay so. Errors as filesystem_folder. */
+/* Attributes as of now, and whether they stay so. Errors as filesystem_folder; -EINTR as above, of
+ * a link. */
 int filesystem_status(struct filesystem *filesystem, const struct inode *inode,
-                      struct stat *ret_status, bool *ret_lasts);
+                      const _Atomic bool *interrupted, struct stat *ret_status, bool *ret_lasts);
 
 /* Look, and find the entry that a live folder is now. -ESTALE: it has vanished; -EIO: not
  * computable. */
@@ -89,9 +96,9 @@ bool filesystem_shows_all(const struct filesystem *filesystem);
 int filesystem_open(struct filesystem *filesystem, const struct inode *inode,
                     const _Atomic bool *interrupted);
 
-/* Where a link leads now; the caller frees it. -EINVAL: no link; -ESTALE: it has gone. */
+/* Where a link leads now; the caller frees it. -EINVAL: no link; -ESTALE: it has gone; -EINTR. */
 int filesystem_readlink(struct filesystem *filesystem, const struct inode *inode,
-                        char **ret_target);
+                        const _Atomic bool *interrupted, char **ret_target);
 
 /* The inode of a number that the kernel knows, with a reference, or NULL. */
 struct inode *filesystem_inode(struct filesystem *filesystem, uint64_t number);

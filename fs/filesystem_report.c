@@ -4,30 +4,41 @@
 #include <string.h>
 
 enum {
-    /* Problems that are logged once each; a source with more has been reported well enough. */
+    /* Problems that are logged once each; a source with more has been reported well enough … */
     REPORT_LIMIT = 1000,
+    /* … for so many seconds: then what is still wrong, or is so again, is told again. */
+    REPORT_PERIOD = 3600,
 };
 
-/* Log a problem, once. */
+/* Is it news? */
+static bool remember(struct filesystem *filesystem, const char *path, const char *reason,
+                     bool warning)
+{
+    struct timespec now;
+    cleanup_lock(&filesystem->lock);
+
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+    if (now.tv_sec - filesystem->reporting_since >= REPORT_PERIOD) {
+        problems_clear(&filesystem->reported);
+        filesystem->reporting_since = now.tv_sec;
+    }
+    size_t known = filesystem->reported.count;
+    return known < REPORT_LIMIT &&
+           problems_add(&filesystem->reported, path, reason, warning, NULL) == 0 &&
+           filesystem->reported.count > known;
+}
+
 void filesystem_report(struct filesystem *filesystem, const char *path, const char *reason,
                        bool warning)
 {
-    cleanup_lock(&filesystem->lock);
-    size_t known = filesystem->reported.count;
-
-    if (known >= REPORT_LIMIT ||
-        problems_add(&filesystem->reported, path, reason, warning, NULL) < 0 ||
-        filesystem->reported.count == known)
+    if (!remember(filesystem, path, reason, warning))
         return;
-    size_t length = strlen(path);
-    /* Some reasons start with the path and a line number. */
-    if (strncmp(reason, path, length) == 0)
-        log_line(warning ? LOG_WARNING : LOG_ERR, "%s", reason);
-    else
-        log_line(warning ? LOG_WARNING : LOG_ERR, "%s: %s", path, reason);
+    /* Without the lock: it may have to wait for whoever takes the log. */
+    bool named = error_names(reason, path);
+    log_line(warning ? LOG_WARNING : LOG_ERR, "%s%s%s", named ? "" : path, named ? "" : ": ",
+             reason);
 }
 
-/* What the view has to say may come at any time. */
 void filesystem_report_warnings(struct filesystem *filesystem)
 {
     const char *warning;

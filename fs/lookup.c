@@ -22,9 +22,17 @@ enum {
     PATIENCE = 10,
 };
 
+/*
+ * Below its root a frozen tree never changes. The root's name is asked for again, because whoever
+ * goes by path is noticed by nothing else: a snapshot is kept while it is used, and could not be
+ * made again; a commit could, but who works in its root would lose the path.
+ */
+static const double SNAPSHOT_TIMEOUT = 0;
+static const double COMMIT_TIMEOUT = 1;
+
 static int new_text(struct filesystem *filesystem, char **text, struct inode **ret_inode)
 {
-    cleanup_inode struct inode *inode = inode_new(INODE_TEXT, view_number(filesystem->view));
+    cleanup_inode struct inode *inode = inode_new(INODE_TEXT, view_new_number(filesystem->view));
     /* It names files, which may stand in folders that only their owner may list. */
     struct source_owner owner = {0400, geteuid(), getegid()};
     struct timespec now;
@@ -40,14 +48,17 @@ static int new_text(struct filesystem *filesystem, char **text, struct inode **r
     return 0;
 }
 
-static int lookup_status(struct filesystem *filesystem, struct inode **ret_inode)
+static int lookup_status(struct filesystem *filesystem, const _Atomic bool *interrupted,
+                         struct inode **ret_inode)
 {
     struct status_mount mount = {getpid(), filesystem->mountpoint, ADDONFS_VERSION,
                                  fuse_pkgversion()};
     cleanup_free char *text = NULL;
     struct error error = {0};
 
-    int r = status_json(filesystem->view, &mount, &text, &error);
+    int r = status_json(filesystem->view, &mount, interrupted, &text, &error);
+    if (r == -EINTR)
+        return r;
     if (r < 0) {
         log_line(LOG_ERR, "%s", error.text);
         return r == -ESTALE ? -EIO : r;
@@ -94,7 +105,8 @@ static int find_frozen_folder(struct filesystem *filesystem, struct generation *
     filesystem_folder_attributes(filesystem, entry->number, entry, &inode->status);
     found->inode = inode;
     found->status = inode->status;
-    found->name_lasts = found->status_lasts = !entry->failure;
+    found->status_lasts = !entry->failure;
+    found->name_timeout = found->status_lasts ? FOREVER : 0;
     return 0;
 }
 
@@ -118,7 +130,7 @@ static int find_body(struct filesystem *filesystem, struct entry *entry,
                           body_mtime(body));
     filesystem_set_size(&inode->status, body_failure(body) ? UNREADABLE_SIZE : body_size(body));
     found->inode = inode;
-    return filesystem_status(filesystem, inode, &found->status, &found->status_lasts);
+    return filesystem_status(filesystem, inode, NULL, &found->status, &found->status_lasts);
 }
 
 static int cannot_list(struct filesystem *filesystem, const struct entry *folder)
@@ -181,13 +193,13 @@ static int find_frozen(struct filesystem *filesystem, const struct inode *parent
         return cannot_list(filesystem, folder);
     struct entry *entry = entry_child(folder, name);
     if (!entry) {
-        found->name_lasts = true;
+        found->name_timeout = FOREVER;
         return -ENOENT;
     }
     if (entry->kind == ENTRY_FOLDER)
         return find_frozen_folder(filesystem, parent->generation, entry, found);
     int r = find_body(filesystem, entry, interrupted, found);
-    found->name_lasts = r == 0 && found->status_lasts;
+    found->name_timeout = r == 0 && found->status_lasts ? FOREVER : 0;
     return r == -ESTALE ? -EIO : r;
 }
 
@@ -216,24 +228,25 @@ static int find_link(struct filesystem *filesystem, const char *folder, const ch
 
 /* The link as it is now. */
 static int ask_link(struct filesystem *filesystem, const struct inode *inode,
-                    struct view_name *ret_name)
+                    const _Atomic bool *interrupted, struct view_name *ret_name)
 {
     struct error error = {0};
-    int r = view_find(filesystem->view, inode->path, inode->text, ret_name, &error);
+    int r = view_find(filesystem->view, inode->path, inode->text, interrupted, ret_name, &error);
 
     if (r == 0 && ret_name->kind != VIEW_LINK) {
         view_name_clear(ret_name);
         r = -ENOENT;
     }
-    if (r < 0 && r != -ENOENT)
+    if (r < 0 && r != -ENOENT && r != -EINTR)
         log_line(LOG_ERR, "%s", error.text);
     return r == -ENOENT ? -ESTALE : r;
 }
 
-int filesystem_readlink(struct filesystem *filesystem, const struct inode *inode, char **ret_target)
+int filesystem_readlink(struct filesystem *filesystem, const struct inode *inode,
+                        const _Atomic bool *interrupted, char **ret_target)
 {
     cleanup_view_name struct view_name name = {.target = NULL};
-    int r = inode->kind == INODE_LINK ? ask_link(filesystem, inode, &name) : -EINVAL;
+    int r = inode->kind == INODE_LINK ? ask_link(filesystem, inode, interrupted, &name) : -EINVAL;
 
     if (r == 0)
         *ret_target = steal_pointer(&name.target);
@@ -264,13 +277,13 @@ static int find_names(struct filesystem *filesystem, const char *folder, const c
 }
 
 static int find_name(struct filesystem *filesystem, const char *folder, const char *name,
-                     struct found *found)
+                     const _Atomic bool *interrupted, struct found *found)
 {
     cleanup_view_name struct view_name named = {.target = NULL};
     struct error error = {0};
 
-    int r = view_find(filesystem->view, folder, name, &named, &error);
-    if (r == -ENOENT)
+    int r = view_find(filesystem->view, folder, name, interrupted, &named, &error);
+    if (r == -ENOENT || r == -EINTR)
         return r;
     if (r < 0) {
         log_line(LOG_ERR, "%s", error.text);
@@ -283,7 +296,9 @@ static int find_name(struct filesystem *filesystem, const char *folder, const ch
         return find_names(filesystem, folder, name, &named, found);
     case VIEW_FROZEN:
         r = find_frozen_folder(filesystem, named.frozen, named.frozen->root, found);
-        found->name_lasts = !named.frozen->unhealthy;
+        found->name_timeout = named.frozen->unhealthy            ? 0
+                              : strcmp(folder, "snapshots") == 0 ? SNAPSHOT_TIMEOUT
+                                                                 : COMMIT_TIMEOUT;
         return r;
     }
     return -EIO;
@@ -295,16 +310,18 @@ static int find_in_root(struct filesystem *filesystem, const struct inode *root,
 {
     if (strcmp(name, control_name) == 0) {
         found->inode = filesystem_inode(filesystem, CONTROL_NUMBER);
-        return found->inode ? filesystem_status(filesystem, found->inode, &found->status,
+        return found->inode ? filesystem_status(filesystem, found->inode, NULL, &found->status,
                                                 &found->status_lasts)
                             : -ENOMEM;
     }
     int r = find_live(filesystem, root, name, interrupted, found);
-    return r == -ENOENT && filesystem_shows_all(filesystem) ? find_name(filesystem, "", name, found)
-                                                            : r;
+    return r == -ENOENT && filesystem_shows_all(filesystem)
+               ? find_name(filesystem, "", name, interrupted, found)
+               : r;
 }
 
-static int find_in_control(struct filesystem *filesystem, const char *name, struct found *found)
+static int find_in_control(struct filesystem *filesystem, const char *name,
+                           const _Atomic bool *interrupted, struct found *found)
 {
     int r = -ENOENT;
 
@@ -312,11 +329,11 @@ static int find_in_control(struct filesystem *filesystem, const char *name, stru
         found->inode = filesystem_inode(filesystem, GENERATION_NUMBER);
         r = found->inode ? 0 : -ENOMEM;
     } else if (strcmp(name, status_name) == 0) {
-        r = lookup_status(filesystem, &found->inode);
+        r = lookup_status(filesystem, interrupted, &found->inode);
     }
-    return r < 0
-               ? r
-               : filesystem_status(filesystem, found->inode, &found->status, &found->status_lasts);
+    return r < 0 ? r
+                 : filesystem_status(filesystem, found->inode, NULL, &found->status,
+                                     &found->status_lasts);
 }
 
 int filesystem_lookup(struct filesystem *filesystem, const struct inode *parent, const char *name,
@@ -325,7 +342,7 @@ int filesystem_lookup(struct filesystem *filesystem, const struct inode *parent,
     filesystem_report_warnings(filesystem);
     switch (parent->kind) {
     case INODE_CONTROL:
-        return find_in_control(filesystem, name, found);
+        return find_in_control(filesystem, name, interrupted, found);
     case INODE_FOLDER:
         return parent->number == FUSE_ROOT_ID
                    ? find_in_root(filesystem, parent, name, interrupted, found)
@@ -333,14 +350,14 @@ int filesystem_lookup(struct filesystem *filesystem, const struct inode *parent,
     case INODE_FROZEN:
         return find_frozen(filesystem, parent, name, interrupted, found);
     case INODE_NAMES:
-        return find_name(filesystem, parent->path, name, found);
+        return find_name(filesystem, parent->path, name, interrupted, found);
     default:
         return -ENOTDIR;
     }
 }
 
 int filesystem_status(struct filesystem *filesystem, const struct inode *inode,
-                      struct stat *ret_status, bool *ret_lasts)
+                      const _Atomic bool *interrupted, struct stat *ret_status, bool *ret_lasts)
 {
     cleanup_generation struct generation *generation = NULL;
     struct entry *entry = NULL;
@@ -375,7 +392,7 @@ int filesystem_status(struct filesystem *filesystem, const struct inode *inode,
         return 0;
     case INODE_LINK: {
         cleanup_view_name struct view_name name = {.target = NULL};
-        int r = ask_link(filesystem, inode, &name);
+        int r = ask_link(filesystem, inode, interrupted, &name);
         if (r < 0)
             return r;
         *ret_lasts = false;

@@ -9,9 +9,6 @@
 #include <stdio.h>
 #include <string.h>
 
-/* What never changes may be kept for as long as the kernel likes. */
-static const double FOREVER = 1e9;
-
 static struct filesystem *filesystem_of(fuse_req_t request)
 {
     return fuse_req_userdata(request);
@@ -44,8 +41,8 @@ static void on_lookup(fuse_req_t request, fuse_ino_t parent_number, const char *
     interrupt_end(request);
     cleanup_inode struct inode *inode = found.inode;
     /* A live name is asked for on every use, an absent one too. */
-    reply.entry_timeout = found.name_lasts ? FOREVER : 0;
-    if (r == -ENOENT && found.name_lasts) {
+    reply.entry_timeout = found.name_timeout;
+    if (r == -ENOENT && found.name_timeout > 0) {
         fuse_reply_entry(request, &reply);
         return;
     }
@@ -81,10 +78,17 @@ static void on_getattr(fuse_req_t request, fuse_ino_t number, struct fuse_file_i
     struct filesystem *filesystem = filesystem_of(request);
     cleanup_inode struct inode *inode = filesystem_inode(filesystem, number);
     struct stat status;
+    _Atomic bool interrupted = false;
+    bool is_link = inode && inode->kind == INODE_LINK;
     bool forever = false;
 
     (void)info;
-    int r = inode ? filesystem_status(filesystem, inode, &status, &forever) : -ESTALE;
+    /* Only where a link leads may take long to know. */
+    if (is_link)
+        interrupt_begin(request, &interrupted);
+    int r = inode ? filesystem_status(filesystem, inode, &interrupted, &status, &forever) : -ESTALE;
+    if (is_link)
+        interrupt_end(request);
     if (r < 0)
         reply_error(request, r);
     else
@@ -234,7 +238,7 @@ static bool listed(const struct filesystem *filesystem, const struct handle *han
     if (index < handle->names.count) {
         const struct view_listed *name = &handle->names.items[index];
         *ret_name = name->name;
-        ret_status->st_ino = name->number;
+        ret_status->st_ino = name->number ? name->number : NUMBER_UNKNOWN;
         ret_status->st_mode = types[name->kind];
         return true;
     }
@@ -390,8 +394,11 @@ static void on_readlink(fuse_req_t request, fuse_ino_t number)
     struct filesystem *filesystem = filesystem_of(request);
     cleanup_inode struct inode *inode = filesystem_inode(filesystem, number);
     cleanup_free char *target = NULL;
+    _Atomic bool interrupted = false;
 
-    int r = inode ? filesystem_readlink(filesystem, inode, &target) : -ESTALE;
+    interrupt_begin(request, &interrupted);
+    int r = inode ? filesystem_readlink(filesystem, inode, &interrupted, &target) : -ESTALE;
+    interrupt_end(request);
     if (r < 0)
         reply_error(request, r);
     else
@@ -400,7 +407,6 @@ static void on_readlink(fuse_req_t request, fuse_ino_t number)
 
 static void on_getxattr(fuse_req_t request, fuse_ino_t number, const char *name, size_t size)
 {
-    enum { PATIENCE = 3000 }; /* ms for waiters to close */
     char text[64];
     ssize_t length = -ENODATA;
 
@@ -410,7 +416,7 @@ static void on_getxattr(fuse_req_t request, fuse_ino_t number, const char *name,
         length = readlink("/proc/self/ns/pid", text, sizeof(text));
     else if (number == FUSE_ROOT_ID && strcmp(name, RELEASE_ATTRIBUTE) == 0 &&
              (fuse_req_ctx(request)->uid == geteuid() || fuse_req_ctx(request)->uid == 0)) {
-        waiting_release(&filesystem_of(request)->waiting, PATIENCE);
+        waiting_release(&filesystem_of(request)->waiting, RELEASE_PATIENCE);
         length = 0;
     } else if (number == FUSE_ROOT_ID && strcmp(name, INODES_ATTRIBUTE) == 0)
         length =

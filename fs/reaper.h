@@ -1,10 +1,13 @@
 /*
- * reaper: lets the kernel forget names that the view keeps no more.
+ * reaper: lets the kernel forget names that lead nowhere any more, or that the view keeps no more.
  *
- * The kernel caches frozen trees for ever, and as long as it does, we have to. So when a snapshot
- * is no longer among those that are kept, its name is taken out of the kernel's cache; whoever
- * still uses it goes on doing so. This only frees memory sooner: nothing is wrong if it does not
- * happen.
+ * The kernel remembers names until memory is short, and as long as it does, we have to keep what
+ * they lead to: an archive of thousands of members, say. So a name that has gone from the live
+ * tree, and that of a frozen tree which nobody has looked up for minutes, is taken out of the
+ * kernel's cache. Whoever has something open below it, or works there, goes on doing so. This only
+ * frees memory sooner, with one exception: a process that works in the root of such a frozen tree
+ * for longer than that has no path any more (getcwd(2) answers ENOENT) until the name is looked up
+ * again.
  *
  * Asking the kernel may have to wait for a request that we are to answer (fuse_lowlevel.h,
  * fuse_lowlevel_notify_inval_entry). So it is done by a thread of its own, which holds no lock, and

@@ -12,6 +12,17 @@ enum { AGAIN = 10 }; /* ms between two calls of signals.end */
 static const int ending[] = {SIGTERM, SIGINT,  SIGHUP,    SIGQUIT, SIGALRM,   SIGUSR1,
                              SIGPOLL, SIGPROF, SIGVTALRM, SIGPWR,  SIGSTKFLT, SIGXCPU};
 
+enum { NAMED = sizeof(ending) / sizeof(ending[0]) };
+
+/* Number `index` of them, those for real time (but for glibc's own) behind the others; 0 behind the
+ * last. */
+static int ending_at(int index)
+{
+    int number = index < NAMED ? ending[index] : SIGRTMIN + index - NAMED;
+
+    return number <= SIGRTMAX ? number : 0;
+}
+
 static void do_nothing(int number)
 {
     (void)number;
@@ -23,11 +34,12 @@ void signals_hold(bool all)
     struct sigaction ignored = {.sa_handler = SIG_IGN};
     struct sigaction before;
     sigset_t held;
+    int number;
 
     sigemptyset(&held);
-    for (size_t i = 0; i < sizeof(ending) / sizeof(ending[0]); i++) {
-        if (all || (sigaction(ending[i], NULL, &before) == 0 && before.sa_handler != SIG_IGN))
-            sigaddset(&held, ending[i]);
+    for (int i = 0; (number = ending_at(i)); i++) {
+        if (all || (sigaction(number, NULL, &before) == 0 && before.sa_handler != SIG_IGN))
+            sigaddset(&held, number);
     }
     pthread_sigmask(SIG_BLOCK, &held, NULL);
     sigaction(SIGNALS_WAKE, &nothing, NULL);
@@ -41,13 +53,14 @@ int signals_open(void)
 {
     sigset_t blocked;
     sigset_t awaited;
+    int number;
 
     /* Others that whoever started us has blocked are none of ours. */
     sigemptyset(&awaited);
     pthread_sigmask(SIG_BLOCK, NULL, &blocked);
-    for (size_t i = 0; i < sizeof(ending) / sizeof(ending[0]); i++) {
-        if (sigismember(&blocked, ending[i]))
-            sigaddset(&awaited, ending[i]);
+    for (int i = 0; (number = ending_at(i)); i++) {
+        if (sigismember(&blocked, number))
+            sigaddset(&awaited, number);
     }
     int fd = signalfd(-1, &awaited, SFD_CLOEXEC | SFD_NONBLOCK);
     return fd < 0 ? -errno : fd;

@@ -17,9 +17,11 @@
 #include <sys/xattr.h>
 
 enum {
-    ANSWER_PATIENCE = 5000, /* ms: a daemon that does not say who it is by then hangs */
-    END_PATIENCE = 60000,   /* ms for what it still has to write */
-    MOMENT = 1000,          /* ms in which most have ended */
+    /* ms: a daemon that does not say who it is by then hangs. More than it waits for waiters to
+     * close, see RELEASE_PATIENCE. */
+    ANSWER_PATIENCE = 2 * RELEASE_PATIENCE,
+    END_PATIENCE = 60000, /* ms for what it still has to write */
+    MOMENT = 1000,        /* ms in which most have ended */
 };
 
 static bool get_text(const char *mountpoint, const char *attribute, char *text, size_t size)
@@ -159,7 +161,10 @@ static int find(const char *given, struct target *target, struct error *error)
     char *slash = strrchr(target->path, '/');
     *slash = '\0';
     target->above = open(*target->path ? target->path : "/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    int code = target->above < 0 ? -errno : 0;
     *slash = '/';
+    if (code < 0)
+        return error_errno(error, code, "%s: cannot open the folder above", given);
     snprintf(target->at, sizeof(target->at), "/proc/self/fd/%d%s", target->above, slash);
     cleanup_fd int top = open(target->at, O_PATH | O_NOFOLLOW | O_CLOEXEC);
     if (top < 0 || mountinfo_id_of(top, &id) < 0 || id != target->mount.id)
@@ -196,7 +201,7 @@ static bool has_ended(int daemon, int milliseconds)
     do
         r = poll(&event, 1, milliseconds);
     while (r < 0 && errno == EINTR);
-    return r != 0;
+    return r > 0;
 }
 
 /* Is it still mounted for processes that see other mounts than we do? */

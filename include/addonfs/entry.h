@@ -51,9 +51,11 @@ struct entry {
     struct entry *tree;    /* zip: what it was made of, a folder; or NULL */
 
     pthread_mutex_t making;    /* held while a body is made, which takes its time */
-    pthread_mutex_t body_lock; /* guards the next two; held for moments */
+    pthread_mutex_t body_lock; /* guards the rest; held for moments */
     struct body *body;         /* the last one made, or NULL */
-    struct body *earlier; /* zip: of the one before at this path, which may be the same; or NULL */
+    struct body
+        *earlier;     /* zip: of the one before at this path, which may be the same; or NULL … */
+    bool other_owner; /* … but for its owner or mode */
 };
 
 /* New ones have one reference; all strings are copied, files and bundles referenced. NULL: no
@@ -115,8 +117,9 @@ int entry_body(struct entry *entry, const struct origin *origin, _Atomic uint64_
 uint64_t entry_number(struct entry *entry);
 
 /*
- * Let `next`, a zip that takes the place of `last`, be the same file if it has the same bytes.
- * Waits for nobody: of a `last` that is being made, nothing is known yet.
+ * Let `next`, a zip that takes the place of `last`, be the same file if it has the same bytes; with
+ * another owner or mode be another one, of the same time. Waits for nobody: of a `last` that is
+ * being made, nothing is known yet.
  */
 void entry_succeed(struct entry *next, struct entry *last);
 

@@ -56,6 +56,9 @@ size_t error_utf8_prefix(const void *bytes, size_t size);
  */
 const char *error_reason(const char *text, const char *path);
 
+/* Does `text` say which path it is about: does it start with "path:"? With no path ("") it does. */
+bool error_names(const char *text, const char *path);
+
 /*
  * Is this a failure of the moment (memory, descriptors, disk space, an interrupted or outdated
  * look) and not a property of the content? Such a failure is never remembered.

@@ -84,6 +84,9 @@ void file_note_read(struct file *file, const struct content_id *id);
  */
 bool file_has_shown(const struct file *file, const struct content_id *id);
 
+/* The id of all that was ever read of it. False: nothing was, or not always the same. */
+bool file_known_id(const struct file *file, struct content_id *ret_id);
+
 /* Is what will be read of it from now on tied to its key? Not while its time stamps are young. */
 bool file_has_settled(const struct file *file);
 

@@ -39,6 +39,7 @@ struct generation {
     struct problems problems; /* those known without reading content */
     bool unhealthy;           /* a folder of it could not be computed */
     bool retry;               /* something was left out that may be there at the next look */
+    uint64_t healing;         /* a commit's: the last source_objects_healing it was tried at */
     char id[41];              /* frozen: what it is called, 40 hexadecimal digits; else "" */
     bool unreadable;          /* frozen: something in it cannot be read */
     char frozen_as[41];       /* live: the id of its frozen copy, once there is one; the view's */
@@ -70,6 +71,12 @@ int generation_freeze(const struct generation *generation, const struct origin *
 
 struct generation *generation_ref(struct generation *generation);
 void generation_unref(struct generation *generation);
+
+/*
+ * Two frozen ones of the same id: do they have the same owners and modes, so that nobody can tell
+ * which is which?
+ */
+bool generation_is_same_for_all(const struct generation *one, const struct generation *other);
 
 /* A reference, unless the last one has just gone. */
 bool generation_try_ref(struct generation *generation);

@@ -34,5 +34,6 @@ int problems_add_all(struct problems *problems, const struct problems *more);
 
 /* Forget them all. */
 void problems_clear(struct problems *problems);
+#define cleanup_problems __attribute__((cleanup(problems_clear)))
 
 #endif

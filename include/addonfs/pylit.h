@@ -31,4 +31,24 @@
 int pylit_string(const void *source, size_t size, const char *path, const char *variable,
                  char **ret_value, struct error *error);
 
+/*
+ * The same of a name that may be left out: 0 and `*ret_value` = NULL if it is never bound, or bound
+ * to None in the end.
+ */
+int pylit_optional_string(const void *source, size_t size, const char *path, const char *variable,
+                          char **ret_value, struct error *error);
+
+/*
+ * The file with another value: `*ret_text`, of `*ret_size` bytes and a NUL behind them that does
+ * not count, is the caller's to free. pylit_string of it answers `value`, which is written in
+ * double quotes in place of the whole expression that pylit_string reads, its parentheses and what
+ * stands between them included. Every other byte is as it was: byte order mark, line ends,
+ * comments, other bindings of the name. In `a = b = "x"` both get the value, as there is one
+ * expression.
+ *
+ * `value` holds only [0-9A-Za-z.+_-], or is empty; otherwise -EINVAL. Other errors as pylit_string.
+ */
+int pylit_replace_string(const void *source, size_t size, const char *path, const char *variable,
+                         const char *value, char **ret_text, size_t *ret_size, struct error *error);
+
 #endif

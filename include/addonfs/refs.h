@@ -62,4 +62,10 @@ int refs_head(struct source *source, struct ref *ret_ref, struct error *error);
  */
 int refs_commit(struct source *source, const char *id, struct ref *ret_ref, struct error *error);
 
+/*
+ * Can it be that the commit of this whole id is in the repository? Looked for on the disk: the
+ * others may answer from memory what Git has thrown away since.
+ */
+bool refs_has_commit(struct source *source, const char *id);
+
 #endif

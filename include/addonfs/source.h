@@ -138,10 +138,13 @@ const char *source_commit(const struct source *source);
 /*
  * When each of the `count` paths (sorted by bytes, each once; files or folders of the commit that
  * is shown) was last changed, in seconds since 1970, as `git log -1 -- PATH` says. Only for a
- * revision. `cache` remembers it, or is NULL. -EIO, -ENOMEM. Thread-safe.
+ * revision. `cache` remembers it, or is NULL. `check` (or NULL) is asked every now and then, and
+ * what it answers ends the walk, unless that is 0. -EIO: it cannot be known as the repository is;
+ * -ENOMEM, -EMFILE, …: not now. Thread-safe.
  */
 int source_times(struct source *source, struct cache *cache, const char *const *paths, size_t count,
-                 int64_t *ret_times, struct error *error);
+                 int64_t *ret_times, int (*check)(const void *context), const void *context,
+                 struct error *error);
 
 /*
  * Begin a look. `*ret_changed`: something that was asked for is no longer as it was. An error means
@@ -149,6 +152,9 @@ int source_times(struct source *source, struct cache *cache, const char *const *
  * it too.
  */
 int source_refresh(struct source *source, bool *ret_changed, struct error *error);
+
+/* Are changes told, so that a refresh in which nothing has happened costs next to nothing? */
+bool source_is_watched(const struct source *source);
 
 /*
  * Something to sleep on: `fd` becomes readable (poll(2)) when what was asked for may have changed
@@ -232,6 +238,9 @@ int source_measure(struct file *file, struct spool *spool, uint64_t *ret_size, s
  * it. Thread-safe.
  */
 uint64_t source_healing(struct source *source);
+
+/* The same of the repository's objects, whatever the source shows. */
+uint64_t source_objects_healing(const struct source *source);
 
 /* The version of libgit2. */
 const char *source_library_version(void);

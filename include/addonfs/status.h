@@ -27,9 +27,9 @@ struct status_mount {
 
 /*
  * The text, with a final newline, NUL-terminated and the caller's to free. Completes the scan
- * first: every problem there is now is in it. Errors as view_look.
+ * first: every problem there is now is in it. `interrupted` and errors as view_problems.
  */
-int status_json(struct view *view, const struct status_mount *mount, char **ret_text,
-                struct error *error);
+int status_json(struct view *view, const struct status_mount *mount,
+                const _Atomic bool *interrupted, char **ret_text, struct error *error);
 
 #endif

@@ -74,18 +74,22 @@ int view_body(struct view *view, struct entry *entry, const _Atomic bool *interr
 int view_open_body(struct view *view, struct body *body, const _Atomic bool *interrupted,
                    struct error *error);
 
-/* A number for an inode of the file system's own. */
-uint64_t view_number(struct view *view);
+/* A new number, for an inode of the file system's own. */
+uint64_t view_new_number(struct view *view);
 
 /*
  * The names beside the live tree. A folder of names is a path:
  *
- *     ""                  HEAD, branches, tags, commits, snapshots (and what a generation's root
- * holds) "branches", "tags"  refs; below them ("branches/feature") those with slashes "commits"
- * trees of commits: every commit can be found, listed are HEAD and those that were looked up
- *     "snapshots"         frozen copies of the live tree, and a link `current` to that of now
+ * - "": HEAD, branches, tags, commits, snapshots (and what a generation's root holds)
+ * - "branches", "tags": refs; below them ("branches/feature") those with slashes
+ * - "commits": trees of commits; every commit can be found, listed are HEAD and those that are in
+ *   use or were looked up lately
+ * - "snapshots": frozen copies of the live tree, and a link `current` to that of now, which is made
+ *   when it is asked for
  *
- * Links and ref folders may change at any time. A frozen tree never does, unless it is unhealthy.
+ * Links and ref folders may change at any time. What is in a frozen tree never does. Its name may
+ * lead to another one later, or nowhere: a commit that Git has thrown away; a snapshot that nobody
+ * has looked up for minutes, or of which only owners or modes are others now.
  */
 enum view_kind {
     VIEW_FOLDER, /* of names */
@@ -106,13 +110,16 @@ struct view_names {
     struct view_listed {
         char *name;
         enum view_kind kind;
-        uint64_t number;
+        uint64_t number; /* 0: not known before it is looked up */
     } * items;
 };
 
-/* Find a name. -ENOENT; -EIO: it is there, but cannot be had; others as view_look. */
-int view_find(struct view *view, const char *folder, const char *name, struct view_name *ret_name,
-              struct error *error);
+/*
+ * Find a name. -ENOENT; -EIO: it is there, but cannot be had; -EINTR: `*interrupted` (or NULL) has
+ * become true meanwhile; others as view_look.
+ */
+int view_find(struct view *view, const char *folder, const char *name,
+              const _Atomic bool *interrupted, struct view_name *ret_name, struct error *error);
 void view_name_clear(struct view_name *name);
 #define cleanup_view_name __attribute__((cleanup(view_name_clear)))
 
@@ -120,6 +127,7 @@ void view_name_clear(struct view_name *name);
 int view_list(struct view *view, const char *folder, struct view_names *ret_names,
               struct error *error);
 void view_names_clear(struct view_names *names);
+#define cleanup_view_names __attribute__((cleanup(view_names_clear)))
 
 /* Attributes of a folder of names that is known to have been there. */
 void view_folder(struct view *view, const char *folder, struct view_name *ret_name);
@@ -138,19 +146,21 @@ int view_watch_begin(struct view *view, struct error *error);
 void view_watch_end(struct view *view);
 
 /*
- * Tell when a frozen tree is kept no more by the view: `folder` and `id` name it. Whoever has
- * cached that name may let it go. Called from any thread, with no lock of the view held. To be set
- * before the first request.
+ * Tell of names that whoever has cached them may let go: a frozen tree is kept no more by the view;
+ * a name has gone from the live tree (with all below it). `parent` is the number of the folder that
+ * it is or was in. Called from any thread, with no lock of the view held. To be set before the
+ * first request.
  */
 void view_on_dropped(struct view *view,
-                     void (*dropped)(void *context, const char *folder, const char *id),
+                     void (*dropped)(void *context, uint64_t parent, const char *name),
                      void *context);
 
 /*
  * Everything that is wrong now: looks, composes every zip, and adds up. `*ret_generation` is the
- * state that was examined.
+ * state that was examined. `interrupted` and errors as view_body.
  */
-int view_problems(struct view *view, struct generation **ret_generation, struct problems *problems,
+int view_problems(struct view *view, const _Atomic bool *interrupted,
+                  struct generation **ret_generation, struct problems *problems,
                   struct error *error);
 
 /* What its store of members has done. */

@@ -11,7 +11,7 @@ import zipfile
 import pytest
 
 import oracle
-from mounting import ADDONFS, TIMEOUT, client_zip, daemon_pid, mounted, package, run
+from mounting import ADDONFS, TIMEOUT, client_zip, daemon_pid, mounted, package, run, until
 from repository import ENVIRONMENT
 
 TOOLS = "openpype/lib/tools.py"
@@ -203,25 +203,60 @@ def test_a_snapshot_holds_one_state_whatever_happens(repo, folder, mount):
     assert os.path.samefile(tree, mount / "snapshots" / tree.name)
 
 
-def test_the_last_snapshots_stay_and_older_ones_go_unless_they_are_used(repo, mount):
+def test_snapshots_that_are_used_stay_and_of_others_the_last(repo, mount):
+    """By a descriptor, or by path with nothing open in between."""
     held = (mount / "snapshots/current").resolve()
     fd = os.open(held, os.O_RDONLY | os.O_DIRECTORY)
     before = member(held)
+    (repo.path / TOOLS).write_text("by path\n")
+    used = (mount / "snapshots/current").resolve()
     ids = []
-    for number in range(40):
+    for number in range(160):
         (repo.path / TOOLS).write_text(f"{number}\n")
         ids.append(os.readlink(mount / "snapshots/current"))
         os.stat(mount / "snapshots" / ids[-1] / "package")
+        assert os.path.getsize(client_zip(used)) > 0
     try:
         for number, name in list(enumerate(ids))[-16:]:
             assert member(mount / "snapshots" / name) == b"%d\n" % number
+        assert member(used) == b"by path\n"
         # What nobody uses goes when the kernel has let it go.
-        while len(os.listdir(mount / "snapshots")) > 16 + 2:
-            os.stat(mount / "package")
+        until(lambda: len(os.listdir(mount / "snapshots")) <= 128 + 2)
+        assert absent(mount / "snapshots" / ids[0])
         assert os.listdir(f"/proc/self/fd/{fd}/package") == ["openpype"]
         assert member(mount / "snapshots" / held.name) == before
     finally:
         os.close(fd)
+
+
+def test_whoever_works_in_the_root_of_a_commit_keeps_the_path(repo, mount):
+    first, *others = commits(repo, 15)
+    # A shell's builtin asks the kernel, not its memory.
+    shell = subprocess.Popen(["sh", "-c", "read line; exec /bin/pwd -P"], cwd=mount / "commits" / first,
+                             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    for commit in others:
+        assert member(mount / "commits" / commit)
+    assert shell.communicate("\n", timeout=TIMEOUT)[0].strip() == str(mount / "commits" / first)
+
+
+def test_a_snapshot_is_as_private_as_its_files_are_now(repo, mount):
+    path = repo.path / "server_addon/server/__init__.py"
+    for mode in (0o644, 0o600, 0o644):
+        path.chmod(mode)
+        tree = (mount / "snapshots/current").resolve()
+        for place in (tree, mount):
+            assert os.stat(package(place) / "__init__.py").st_mode & 0o777 == mode & 0o444
+        assert sorted(os.listdir(mount / "snapshots")) == [tree.name, "current"]
+
+
+def test_a_commit_that_git_has_thrown_away_is_listed_no_more(repo, mount):
+    kept, lost = commits(repo, 2)
+    os.stat(mount / "commits" / lost / "package")
+    repo.git("reset", "-q", "--hard", kept)
+    repo.git("reflog", "expire", "--expire=now", "--all")
+    repo.git("gc", "-q", "--prune=now")
+    subprocess.run(["find", mount], check=True, capture_output=True)
+    assert os.listdir(mount / "commits") == [kept]
 
 
 def test_what_cannot_be_read_is_so_in_a_snapshot(repo, mount):

@@ -4,12 +4,13 @@ import contextlib
 import hashlib
 import mmap
 import os
+import shutil
 import signal
 import subprocess
 
 import pytest
 
-from mounting import TIMEOUT, client_zip, digest, mounted, package, status
+from mounting import TIMEOUT, client_zip, digest, mounted, package, status, until
 
 
 @contextlib.contextmanager
@@ -96,3 +97,43 @@ def test_live_names_are_asked_for_each_time(mount, repo):
         reader = subprocess.Popen(["cat", package(mount) / "version.py"], stdout=subprocess.PIPE)
         (repo.path / "openpype/version.py").write_text('__version__ = "3.15.12"  # edited\n')
     assert reader.communicate(timeout=TIMEOUT)[0] == b'__version__ = "3.15.12"  # edited\n'
+
+
+def test_what_has_gone_from_the_live_tree_is_not_remembered(repo, mount):
+    def remembered():
+        return int(os.getxattr(mount, "user.addonfs.inodes"))
+
+    def show(version, folder):
+        repo.write({"openpype/version.py": f'__version__ = "{version}"\n', f"server_addon/server/{folder}/x.py": ""})
+        subprocess.run(["find", package(mount, version), "-ls"], check=True, capture_output=True)
+
+    show("1.0.0", "a")
+    before = remembered()
+    for number in range(1, 30):
+        shutil.rmtree(repo.path / "server_addon/server" / ("b" if number % 2 == 0 else "a"))
+        show(f"1.0.{number}", "a" if number % 2 == 0 else "b")
+        show(f"1.0.{number}", "a" if number % 2 == 0 else "b")
+    until(lambda: remembered() <= before + 2)
+
+
+def heaps(pid):
+    """How many heaps glibc has beside the first: 64 MiB each, at a multiple of that, used at the front."""
+    size = 64 << 20
+    found, start = 0, None
+    with open(f"/proc/{pid}/maps") as lines:
+        for line in lines:
+            first, last = (int(address, 16) for address in line.split()[0].split("-"))
+            rights = line.split()[1]
+            found += rights == "---p" and start is not None and last == start + size
+            start = first if rights == "rw-p" and first % size == 0 else None
+    return found
+
+
+def test_many_threads_share_few_heaps(large, mount):
+    paths = [client_zip(mount), package(mount) / "large.bin"] * 8
+    for path in paths[:2]:
+        path.stat()
+    processes = [subprocess.Popen(["dd", f"if={path}", "of=/dev/null", "bs=1M", "iflag=direct"],
+                                  stderr=subprocess.DEVNULL) for path in paths]
+    assert [process.wait(TIMEOUT) for process in processes] == [0] * len(processes)
+    assert heaps(status(mount)["pid"]) <= 2

@@ -14,8 +14,8 @@ from mounting import (ADDONFS, TIMEOUT, await_end, clean, client_zip, daemon_pid
 from users import USER, as_user, own
 
 ENDS = [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGALRM,
-        signal.SIGUSR1, signal.SIGPWR]
-NAMES = [end.name for end in ENDS]
+        signal.SIGUSR1, signal.SIGPWR, signal.SIGRTMIN, signal.SIGRTMIN + 5, signal.SIGRTMAX]
+NAMES = [str(getattr(end, "name", end)) for end in ENDS]
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from mounting import client_zip, mounted, package
+from mounting import client_zip, mounted, package, settle
 from repository import Repository
 
 TOOLS = "openpype/lib/tools.py"
@@ -140,6 +140,47 @@ def test_what_has_the_same_bytes_keeps_its_time(repo, mount):
     assert seen() == before
     (repo.path / TOOLS).write_text("other")
     assert seen() != before
+
+
+@pytest.mark.parametrize("settled", [False, True])
+def test_other_attributes_of_the_same_bytes_are_another_inode_with_the_same_time(repo, folder, fuse, settled):
+    sources = {"client.zip": repo.path / TOOLS, "__init__.py": repo.path / "server_addon/server/__init__.py"}
+    for path in sources.values():
+        os.utime(path, (1600000000,) * 2)
+    with mounted(repo.path, folder / "mnt") as mnt:
+        def seen():
+            if settled:
+                settle(repo.path)
+            found = {}
+            for name in sources:
+                path = client_zip(mnt) if name == "client.zip" else package(mnt) / name
+                assert path.read_bytes()
+                status = os.stat(path)
+                found[name] = (status.st_mtime_ns, status.st_ino, status.st_mode & 0o777)
+            return found
+
+        # A time that was shown once does not come back: the worst case for what follows.
+        sources["__init__.py"].write_text("newer")
+        seen()
+        sources["__init__.py"].write_text("older")
+        os.utime(sources["__init__.py"], (1600000000,) * 2)
+        before = seen()
+        for mode in (0o600, 0o644):
+            for path in sources.values():
+                os.chmod(path, mode)
+            after = seen()
+            for name in sources:
+                assert after[name][0] == before[name][0]
+                assert after[name][1] != before[name][1]
+                assert after[name][2] == mode & 0o444
+            before = after
+        os.link(sources["__init__.py"], folder / "another name")
+        assert {name: found[0] for name, found in seen().items()} == \
+            {name: found[0] for name, found in before.items()}
+        # The same size and mtime, but other bytes: that is another time.
+        sources["__init__.py"].write_text("OLDER")
+        os.utime(sources["__init__.py"], (1600000000,) * 2)
+        assert seen()["__init__.py"][0] > before["__init__.py"][0]
 
 
 def commit_times(repo, commit, path):

@@ -64,7 +64,7 @@ static int ask(git_repository *repository, struct history *history, struct cache
     }
     int64_t *times = calloc(list.count + 1, sizeof(*times));
     int r = history_times(history, cache, &id, (const char *const *)list.paths, list.count, times,
-                          &error);
+                          NULL, NULL, &error);
     if (r < 0)
         fprintf(stderr, "%s\n", error.text);
     for (size_t i = 0; r == 0 && i < list.count; i++)

@@ -129,6 +129,19 @@ static void a_zip_with_a_fault_is_an_unreadable_body(void **state)
     assert_int_equal(body_open(body, &fixture->origin, NULL), -EIO);
 }
 
+static void who_is_killed_does_not_wait_for_the_bytes(void **state)
+{
+    const struct fixture *fixture = *state;
+    cleanup_body struct body *body = body_at(fixture, "openpype/version.py");
+    struct origin origin = fixture->origin;
+    _Atomic bool interrupted = true;
+
+    origin.interrupted = &interrupted;
+    assert_int_equal(body_open(body, &origin, NULL), -EINTR);
+    assert_int_equal(body_open(body, &fixture->origin, NULL), 0);
+    body_close(body);
+}
+
 int main(void)
 {
 #define TEST(test) cmocka_unit_test_setup_teardown(test, fixture_setup, fixture_teardown)
@@ -139,6 +152,7 @@ int main(void)
         TEST(an_unreadable_body_cannot_be_opened),
         TEST(a_zip_needs_the_source_no_more_once_it_is_a_body),
         TEST(a_zip_with_a_fault_is_an_unreadable_body),
+        TEST(who_is_killed_does_not_wait_for_the_bytes),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -114,6 +114,16 @@ static void a_reason_is_told_from_the_path_before_it(void **state)
     assert_string_equal(error_reason("", "a/b"), "");
 }
 
+static void what_only_begins_like_a_path_does_not_name_it(void **state)
+{
+    (void)state;
+    assert_true(error_names("a/b: no such file", "a/b"));
+    assert_true(error_names("a/b:3: not a literal", "a/b"));
+    assert_false(error_names("a FIFO", "a"));
+    assert_false(error_names("", "a"));
+    assert_true(error_names("whatever it is", ""));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -123,6 +133,7 @@ int main(void)
         cmocka_unit_test(a_path_of_any_length_fits_or_is_cut),
         cmocka_unit_test(utf8_is_told_from_what_is_not),
         cmocka_unit_test(a_reason_is_told_from_the_path_before_it),
+        cmocka_unit_test(what_only_begins_like_a_path_does_not_name_it),
         cmocka_unit_test(failures_of_the_moment_are_not_of_the_content),
     };
 

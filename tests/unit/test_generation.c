@@ -2,6 +2,8 @@
 
 #include <addonfs/generation.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -9,6 +11,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include <cmocka.h>
 
@@ -122,6 +125,42 @@ static void a_path_that_was_away_has_another_time(void **state)
     map_clear(&vanished, free);
 }
 
+/* A file of the server's folder, with a time that is the same for all. */
+static void write_old(const struct fixture *fixture, const char *path, const char *text)
+{
+    const struct timespec times[2] = {{.tv_sec = 1600000000}, {.tv_sec = 1600000000}};
+    char absolute[PATH_MAX];
+
+    fixture_write(fixture, path, text);
+    snprintf(absolute, sizeof(absolute), "%s/%s", fixture->root, path);
+    assert_int_equal(utimensat(AT_FDCWD, absolute, times, 0), 0);
+}
+
+static void a_folder_that_failed_and_went_is_remembered_as_it_was_before(void **state)
+{
+    const struct fixture *fixture = *state;
+    const char *path = "package/openpype/3.15.12/sub/x.py";
+    struct map vanished = {0};
+
+    write_old(fixture, "server_addon/server/sub/x.py", "aaaa");
+    struct generation *last = build(fixture, NULL, &vanished);
+    assert_int_equal(fixture_entry(last, path)->mtime.tv_sec, 1600000000);
+    fixture_remove(fixture, "server_addon/server/sub");
+    fixture_link(fixture, "server_addon/server/sub", ".");
+    struct generation *failed = build(fixture, last, &vanished);
+    assert_non_null(fixture_entry(failed, "package/openpype/3.15.12/sub")->failure);
+    fixture_remove(fixture, "server_addon/server/sub");
+    struct generation *without = build(fixture, failed, &vanished);
+    write_old(fixture, "server_addon/server/sub/x.py", "bbbb");
+    struct generation *again = build(fixture, without, &vanished);
+    assert_true(fixture_entry(again, path)->mtime.tv_sec > 1600000000);
+    generation_unref(last);
+    generation_unref(failed);
+    generation_unref(without);
+    generation_unref(again);
+    map_clear(&vanished, free);
+}
+
 static void a_reference_is_had_only_while_there_is_one(void **state)
 {
     cleanup_generation struct generation *live = build(*state, NULL, NULL);
@@ -141,6 +180,7 @@ int main(void)
         TEST(the_id_tells_the_content_and_nothing_else),
         TEST(what_cannot_be_read_is_told),
         TEST(a_path_that_was_away_has_another_time),
+        TEST(a_folder_that_failed_and_went_is_remembered_as_it_was_before),
         TEST(a_reference_is_had_only_while_there_is_one),
     };
 

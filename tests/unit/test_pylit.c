@@ -36,6 +36,49 @@ static void leaves_the_result_alone_on_failure(void **state)
     assert_string_equal(error.text, "v.py:1: x is not a string literal");
 }
 
+static void tells_a_name_that_is_left_out(void **state)
+{
+    char *value = (char *)(uintptr_t) "untouched";
+    struct error error = {0};
+
+    (void)state;
+    assert_int_equal(pylit_optional_string("x = f()", 7, "p.py", "x", &value, &error), -EINVAL);
+    assert_string_equal(value, "untouched");
+    assert_int_equal(pylit_optional_string("x = 'y'", 7, "p.py", "y", &value, &error), 0);
+    assert_null(value);
+    assert_int_equal(pylit_optional_string("x = None", 8, "p.py", "x", &value, &error), 0);
+    assert_null(value);
+    assert_int_equal(pylit_optional_string("x = 'y'", 7, "p.py", "x", &value, &error), 0);
+    assert_string_equal(value, "y");
+    free(value);
+}
+
+static void writes_another_value(void **state)
+{
+    static const char text[] = "\xef\xbb\xbfx = ('1'\r\n '2') # x\r\n";
+    static const char expected[] = "\xef\xbb\xbfx = \"1.3-dev.4+g_5\" # x\r\n";
+    cleanup_free char *result = NULL;
+    char *none = (char *)(uintptr_t) "untouched";
+    struct error error = {0};
+    size_t size = 7;
+
+    (void)state;
+    assert_int_equal(
+        pylit_replace_string(text, sizeof(text) - 1, "v.py", "x", "1 2", &none, &size, &error),
+        -EINVAL);
+    assert_string_equal(error.text, "v.py: \"1 2\" cannot be written as x: letters, digits and . + "
+                                    "_ - only");
+    assert_int_equal(pylit_replace_string("x = 1", 5, "v.py", "y", "2", &none, &size, &error),
+                     -ENOENT);
+    assert_string_equal(none, "untouched");
+    assert_int_equal(size, 7);
+    assert_int_equal(pylit_replace_string(text, sizeof(text) - 1, "v.py", "x", "1.3-dev.4+g_5",
+                                          &result, &size, &error),
+                     0);
+    assert_int_equal(size, sizeof(expected) - 1);
+    assert_string_equal(result, expected);
+}
+
 /* Every beginning of a text that uses all there is, in a buffer of exactly its size. */
 static void never_reads_behind_the_end(void **state)
 {
@@ -46,6 +89,7 @@ static void never_reads_behind_the_end(void **state)
         "1\ndef f(a, *b):\n  return\nfrom a import (b as c, d)\nfor i, (j, k) in x: pass\nwith a "
         "as b, c as d: pass\nmatch x:\n  case 1: pass\nx += 1e+5\ndel x\n";
     struct error error = {0};
+    size_t used = 0;
 
     (void)state;
     for (size_t size = 0; size < sizeof(text); size++) {
@@ -54,6 +98,10 @@ static void never_reads_behind_the_end(void **state)
         assert_non_null(exact);
         memcpy(exact, text, size);
         (void)pylit_string(exact, size, "v.py", "x", &value, &error);
+        free(value);
+        value = NULL;
+        if (pylit_replace_string(exact, size, "v.py", "x", "1", &value, &used, &error) == 0)
+            assert_int_equal(value[used], 0);
         free(value);
         free(exact);
     }
@@ -90,6 +138,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(reads_a_literal),
         cmocka_unit_test(leaves_the_result_alone_on_failure),
+        cmocka_unit_test(tells_a_name_that_is_left_out),
+        cmocka_unit_test(writes_another_value),
         cmocka_unit_test(never_reads_behind_the_end),
         cmocka_unit_test(takes_a_million_lines_in_its_stride),
     };

@@ -1,6 +1,8 @@
 """pylit against Python itself: what it answers is what running the file would bind."""
 
+import ast
 import os
+import re
 import subprocess
 import tempfile
 import warnings
@@ -19,23 +21,41 @@ def program():
         pytest.skip("pylit_cli (environment variable ADDONFS_PYLIT_CLI)")
 
 
-def ask(*sources):
-    """For each source: the value, or (errno, message)."""
+def lines_of(sources, *options):
+    """What pylit_cli says of each source: (kind, rest of the line)."""
     with tempfile.TemporaryDirectory() as folder:
         paths = []
         for number, source in enumerate(sources):
             paths.append(os.path.join(folder, str(number)))
             with open(paths[-1], "wb") as file:
                 file.write(source if isinstance(source, bytes) else source.encode())
-        lines = subprocess.run([PROGRAM, NAME, *paths], check=True, capture_output=True,
+        lines = subprocess.run([PROGRAM, *options, NAME, *paths], check=True, capture_output=True,
                                timeout=60).stdout.decode().splitlines()
-    answers = []
-    for line in lines:
-        kind, rest = line.split(" ", 1) if " " in line else (line, "")
-        answers.append(bytes.fromhex(rest).decode() if kind == "OK"
-                       else (int(rest.split(" ", 1)[0]), rest.split(" ", 1)[1]))
-    assert len(answers) == len(sources)
-    return answers
+    assert len(lines) == len(sources)
+    return [line.split(" ", 1) if " " in line else (line, "") for line in lines]
+
+
+def failure(rest):
+    code, message = rest.split(" ", 1)
+    return int(code), message
+
+
+def ask(*sources):
+    """For each source: the value, or (errno, message)."""
+    return [bytes.fromhex(rest).decode() if kind == "OK" else failure(rest)
+            for kind, rest in lines_of(sources)]
+
+
+def ask_optional(*sources):
+    """The same of a name that may be left out: None."""
+    return [None if kind == "NONE" else bytes.fromhex(rest).decode() if kind == "OK"
+            else failure(rest) for kind, rest in lines_of(sources, "--optional")]
+
+
+def replace(value, *sources):
+    """For each source: the bytes with another value, or (errno, message)."""
+    return [bytes.fromhex(rest) if kind == "OK" else failure(rest)
+            for kind, rest in lines_of(sources, f"--replace={value}")]
 
 
 def run(source):
@@ -270,3 +290,146 @@ def test_no_file_gives_a_value_that_python_would_not(files):
 def test_the_marks_of_a_merge_conflict_are_errors(mark):
     (answer,) = ask(f'{NAME} = "1"\n{mark}\n{NAME} = "2"\n')
     assert isinstance(answer, tuple) and "file.py:2: no statement begins" in answer[1]
+
+
+# --- Names that may be left out ------------------------------------------------------------------
+
+@pytest.mark.parametrize("source, expected", [
+    ("", None), ("x = 1", None), ("__version__: str", None), ("__version__ = None", None),
+    ("__version__: str = ((None))", None), ("a = __version__ = None", None),
+    ("__version__ = 'x'\n__version__ = None", None), ("__version__ = None\n__version__ = 'x'", "x"),
+    ("__version__ = f()\n__version__ = None", None), ("__version__ = ''", ""),
+    ("def f():\n  __version__ = 'x'", None), ("x.__version__ = 1", None),
+    ("if a:\n  pass\n__version__ = \\\n None  # done", None),
+])
+def test_a_name_may_be_left_out_or_none(source, expected):
+    assert ask_optional(source) == [expected]
+    assert run(source) == expected or expected is None
+
+
+@pytest.mark.parametrize("source", [s for s in REFUSED if s != "__version__ = None"] + [
+    "if a:\n  __version__ = None", "__version__ = None or 'x'", "__version__ = None,",
+    "__version__ = None\ndel __version__", "__version__ = None\n__version__ += 'x'",
+    "__version__ = None if a else 'x'", "__version__ = None()", "__version__ = None.x"])
+def test_what_may_be_left_out_is_refused_no_less(source):
+    (code, message), = ask_optional(source)
+    assert code == 22 and message.startswith("file.py:")
+    assert ask(source) == [(code, message)]
+
+
+# --- Another value -------------------------------------------------------------------------------
+
+VALUE = "3.15.13-dev.4+g546187e.d1a2b3c4d"
+MASK = "what was replaced"
+
+
+def binding(tree):
+    """The last statement of the module that binds the name to a constant."""
+    found = None
+    for node in tree.body:
+        targets = (node.targets if isinstance(node, ast.Assign) else
+                   [node.target] if isinstance(node, ast.AnnAssign) and node.value else [])
+        if any(isinstance(t, ast.Name) and t.id == NAME for t in targets):
+            found = node
+    return found
+
+
+def parse(source, mode="exec"):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return ast.parse(source, mode=mode)
+
+
+def encoding_of(source):
+    found = re.match(rb"(?:[^\n\r]*[\r\n]+)?#.*?coding[:=]\s*([-\w.]+)", source)
+    return found.group(1).decode() if found else "utf-8-sig"
+
+
+def check_replaced(before, after, value=VALUE):
+    """Only the value of the binding that counts is another one, and every byte around it is there."""
+    old, new = parse(before), parse(after)
+    was = binding(old).value
+    assert isinstance(was.value, str) and binding(new).value.value == value
+    text, was.value = was.value, MASK
+    was.kind = binding(new).value.kind  # the u of u"…"
+    binding(new).value.value = MASK
+    assert ast.dump(old) == ast.dump(new), (before, after)
+    # Some place is left at which the bytes were put, for an expression that is just the old value.
+    quoted = f'"{value}"'.encode()
+    removed = []
+    for at in range(min(len(before), len(after))):
+        if after.startswith(quoted, at):
+            rest = after[at + len(quoted):]
+            if before.endswith(rest) and len(before) - len(rest) > at:
+                removed.append(before[at:len(before) - len(rest)])
+        if after[at] != before[at]:
+            break
+    expressions = [part.decode(encoding_of(before)) for part in removed]
+    assert any(part == part.strip() and ast.literal_eval(parse(f"(\n{part}\n)", "eval")) == text
+               for part in expressions), (before, after)
+
+
+@pytest.mark.parametrize("source", ACCEPTED)
+def test_a_literal_is_replaced(source):
+    after, = replace(VALUE, source)
+    if 'd["k"]' not in source:  # Python 3.11 does not know PEP 701
+        check_replaced(source.encode(), after)
+    assert ask(after) == [VALUE]
+    assert run(after) == VALUE or run(source.encode()) is None
+    assert replace(VALUE, after) == [after]
+
+
+@pytest.mark.parametrize("before, after", [
+    ("__version__ = '1'", '__version__ = "2"'),
+    ("\ufeffé = 1\r\n__version__:str=u'1' 'x' # é\r\n# end", '\ufeffé = 1\r\n__version__:str="2" # é\r\n# end'),
+    ("__version__ = (  # why\n 'a'\n 'b' # c\n)  # d\n", '__version__ = "2"  # d\n'),
+    ("__version__ = '1'\n__version__ = '1'\n", "__version__ = '1'\n__version__ = \"2\"\n"),
+    ("a = __version__ = b = '''\n1'''; c = 2", 'a = __version__ = b = "2"; c = 2'),
+    ("__version__ = \\\r\n 'a'\\\r\n 'b' \\\r\n\r\nx = 1", '__version__ = \\\r\n "2" \\\r\n\r\nx = 1'),
+    ("if x:\n\t__version__ = 'a'\r__version__ = 'b'\rdef f():\r  __version__ = 'c'",
+     "if x:\n\t__version__ = 'a'\r__version__ = \"2\"\rdef f():\r  __version__ = 'c'"),
+])
+def test_the_bytes_around_it_stay(before, after):
+    assert replace("2", before) == [after.encode()]
+
+
+@pytest.mark.parametrize("source", [*REFUSED, "", "x = 1", "__version__: str"])
+def test_what_is_not_read_is_not_replaced(source):
+    assert replace(VALUE, source) == ask(source)
+
+
+@pytest.mark.parametrize("value", ['"', "a b", "a\n", "\\", "é", "1.0'", "#", "{x}"])
+def test_a_value_that_would_need_an_escape_is_refused(value):
+    (code, message), = replace(value, f"{NAME} = 'x'")
+    assert code == 22 and "cannot be written" in message
+
+
+# How a file is written: (cookie, encoding).
+ENCODINGS = st.sampled_from([("", "utf-8"), ("", "utf-8-sig"), ("# coding: utf-8\n", "utf-8-sig"),
+                             ("# é\n# -*- coding: latin-1 -*-\n# é\xff\n", "latin-1"),
+                             ("#!python\n# coding=iso-8859-1\n", "latin-1")])
+
+
+@PRACTICE
+@given(st.lists(st.tuples(st.lists(st.one_of(NOISE, BINDING, CHANCES), max_size=4),
+                          BINDING, st.lists(st.one_of(NOISE, CHANCES), max_size=3), ENCODINGS,
+                          st.sampled_from(["\n", "\r\n", "\r"])), min_size=30, max_size=30))
+def test_a_file_with_another_value_differs_in_that_alone(files):
+    sources = []
+    for before, value, after, (cookie, encoding), end in files:
+        text = cookie + "\n".join([*before, value, *after])
+        sources.append(text.replace("\n", end).encode(encoding, "replace"))
+    replaced = replace(VALUE, *sources)
+    for source, answer, result in zip(sources, ask(*sources), replaced):
+        if not isinstance(answer, str):
+            assert result == answer
+            continue
+        try:
+            parse(source)
+        except (SyntaxError, ValueError):
+            continue  # what Python refuses altogether is not ours to judge
+        check_replaced(source, result)
+        if run(source) is not None:
+            assert run(result) == VALUE
+    good = [result for result in replaced if isinstance(result, bytes)]
+    assert ask(*good) == [VALUE] * len(good)

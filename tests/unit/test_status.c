@@ -18,7 +18,7 @@ static cJSON *status(struct view *view)
     cleanup_free char *text = NULL;
     struct error error = {0};
 
-    if (status_json(view, &mount, &text, &error) < 0)
+    if (status_json(view, &mount, NULL, &text, &error) < 0)
         fail_msg("%s", error.text);
     assert_int_equal(text[strlen(text) - 1], '\n');
     cJSON *object = cJSON_Parse(text);

@@ -150,7 +150,7 @@ static void all_problems_are_found_on_demand(void **state)
     fixture_link(fixture, "server_addon/server/link", "nowhere");
     cleanup_view struct view *view = fixture_view(fixture, NULL);
     cleanup_generation struct generation *generation = NULL;
-    assert_int_equal(view_problems(view, &generation, &problems, NULL), 0);
+    assert_int_equal(view_problems(view, NULL, &generation, &problems, NULL), 0);
     assert_int_equal(problems.count, 2);
     problems_clear(&problems);
 }
