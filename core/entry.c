@@ -40,6 +40,7 @@ void entry_unref(struct entry *entry)
     free(entry->children);
     entry_unref(entry->before);
     entry_unref(entry->tree);
+    entry_unref(atomic_load(&entry->filled));
     bundle_unref(entry->bundle);
     body_unref(entry->body);
     body_unref(entry->earlier);
@@ -99,6 +100,34 @@ struct entry *entry_new_failed(enum entry_kind kind, const char *name, const cha
     entry->path = strdup(path);
     entry->failure = strdup(failure);
     return entry->path && entry->failure ? steal_pointer(&entry) : NULL;
+}
+
+struct entry *entry_new_lazy(const char *name, struct entry *tree)
+{
+    cleanup_entry struct entry *entry = entry_new_folder(name, tree->owner);
+
+    if (!entry || (tree->path && !(entry->path = strdup(tree->path))))
+        return NULL;
+    entry->tree = entry_ref(tree);
+    entry->lazy = true;
+    return steal_pointer(&entry);
+}
+
+struct entry *entry_filled(struct entry *entry)
+{
+    struct entry *filled = entry->lazy ? atomic_load(&entry->filled) : NULL;
+
+    return filled ? filled : entry;
+}
+
+int entry_fail(struct entry *folder, const char *path, const char *failure)
+{
+    if (folder->failure)
+        return 0;
+    if (!folder->path && !(folder->path = strdup(path)))
+        return -ENOMEM;
+    folder->failure = strdup(failure);
+    return folder->failure ? 0 : -ENOMEM;
 }
 
 /* Where `name` is among the children, or where it would be. */
@@ -266,6 +295,53 @@ int entry_insert(struct entry *folder, struct entry *child_given)
     return conflict(slot, child);
 }
 
+/* A file or folder of the tree as it stands elsewhere. */
+static struct entry *copy_child(struct entry *child, struct entry *last)
+{
+    struct entry *copy = NULL;
+
+    if (child->failure) {
+        copy = entry_new_failed(child->kind, child->name, child->path, child->failure);
+    } else if (child->kind == ENTRY_FOLDER) {
+        if (last && last->tree == child)
+            return entry_ref(last);
+        copy = entry_new_folder(child->name, child->owner);
+        if (copy && ((child->path && !(copy->path = strdup(child->path))) ||
+                     entry_copy_tree(copy, child, last) < 0)) {
+            entry_unref(copy);
+            copy = NULL;
+        }
+    } else if (child->file) {
+        copy = entry_new_file(child->name, child->file);
+    }
+    if (copy) {
+        copy->owner = child->owner;
+        copy->mtime = child->mtime;
+    }
+    return copy;
+}
+
+int entry_copy_tree(struct entry *folder, struct entry *tree, struct entry *last)
+{
+    if (last && last->kind != ENTRY_FOLDER)
+        last = NULL;
+    if (tree->failure && entry_fail(folder, tree->path, tree->failure) < 0)
+        return -ENOMEM;
+    folder->children = calloc(tree->count > 0 ? tree->count : 1, sizeof(struct entry *));
+    if (!folder->children)
+        return -ENOMEM;
+    folder->capacity = tree->count > 0 ? tree->count : 1;
+    for (; folder->count < tree->count; folder->count++) {
+        struct entry *child = tree->children[folder->count];
+        struct entry *copy = copy_child(child, last ? entry_child(last, child->name) : NULL);
+        if (!copy)
+            return -ENOMEM;
+        folder->children[folder->count] = copy;
+    }
+    folder->tree = entry_ref(tree);
+    return 0;
+}
+
 int entry_make_folders(struct entry *folder, const char *path, struct source_owner owner,
                        struct entry **ret_folder)
 {
@@ -311,11 +387,13 @@ int entry_find(struct entry *root, const char *path, struct entry **ret_entry)
         struct entry *below = entry_child(entry, name);
         if (!below)
             return entry->failure ? -EIO : -ENOENT;
-        entry = below;
+        entry = entry_filled(below);
+        if (entry->lazy)
+            break;
         path += length + strspn(path + length, "/");
     }
     *ret_entry = entry;
-    return 0;
+    return entry->lazy ? -EINPROGRESS : 0;
 }
 
 static int make_body(struct entry *entry, const struct origin *origin, uint64_t number,

@@ -16,6 +16,10 @@ void package_free(struct package *package)
     problems_clear(&package->problems);
     free(package->addon);
     free(package->version);
+    for (size_t i = 0; i < package->source_count; i++)
+        free(package->sources[i]);
+    free(package->sources);
+    free(package->version_path);
     free(package->client);
     free(package->failure_path);
     free(package->failure);
@@ -65,11 +69,25 @@ static int drop_unreadable(const struct origin *origin, struct package *package,
 /* --- The whole ----------------------------------------------------------------------------------
  */
 
+int package_fail(struct package *package, const char *path, const char *failure)
+{
+    char *failure_path = strdup(path);
+    char *reason = strdup(error_reason(failure, path));
+
+    free(package->failure_path);
+    free(package->failure);
+    package->failure_path = failure_path;
+    package->failure = reason;
+    free(package->version);
+    package->version = NULL;
+    entry_unref(package->folder);
+    package->folder = NULL;
+    return failure_path && reason ? 0 : -ENOMEM;
+}
+
 static int fail(struct package *package, const char *path, const char *why, struct error *error)
 {
-    package->failure_path = strdup(path);
-    package->failure = strdup(error_reason(why, path));
-    return package->failure_path && package->failure ? 0 : error_errno(error, -ENOMEM, "%s", path);
+    return package_fail(package, path, why) < 0 ? error_errno(error, -ENOMEM, "%s", path) : 0;
 }
 
 /* Make the package's folder, whose version is known. */
@@ -91,7 +109,7 @@ static int fill(struct builder *builder, struct error *error)
         }
         r = drop_unreadable(origin, package, package->folder, affects, &builder->walk.why, error);
     }
-    if (r == 0 && source_commit(origin->source))
+    if (r == 0 && source_commit(origin->source) && !builder->options->no_times)
         r = package_set_times(origin, package->folder, package->addon, &package->problems,
                               &package->retry, error);
     return r;
@@ -110,7 +128,7 @@ static int take(struct names *names, const char *variable, char **ret_text, stru
 /* Find out what the addon is called; what cannot be had fails the package. 1: it is all known. */
 static int name(struct builder *builder, struct error *error)
 {
-    const struct origin *origin = builder->walk.origin;
+    const char *version = builder->options->version;
     struct package *package = builder->walk.package;
     struct names *names = &builder->names;
     struct error *why = &builder->walk.why;
@@ -122,8 +140,10 @@ static int name(struct builder *builder, struct error *error)
         r = names_read_variables(names, why);
     if (r == 0)
         r = names_read_version(names, why);
-    if (r == 0 && origin->version)
-        r = names_set_version(names, origin->version, &builder->walk.edited, why);
+    if (r == 0 && names->version_path && !(package->version_path = strdup(names->version_path)))
+        r = -ENOMEM;
+    if (r == 0 && version)
+        r = names_set_version(names, version, &builder->walk.edited, why);
     if (r == 0)
         r = take(names, "version", &package->version, why);
     if (r == 0)
@@ -145,13 +165,15 @@ static int find_client(struct builder *builder, struct error *error)
     return client ? names_expand(&builder->names, client, &package->client, error) : 0;
 }
 
-int package_build(const struct origin *origin, const struct recipe_match *match, struct entry *last,
+int package_build(const struct origin *origin, const struct package_options *options,
+                  const struct recipe_match *match, struct entry *last,
                   struct package **ret_package, struct error *error)
 {
     cleanup_package struct package *package = calloc(1, sizeof(*package));
     struct builder builder = {
         .walk = {.origin = origin, .package = package},
         .names = {.origin = origin, .match = match},
+        .options = options,
         .last = last,
     };
     struct error why = {0};
@@ -164,10 +186,6 @@ int package_build(const struct origin *origin, const struct recipe_match *match,
         if (r == 0)
             r = find_client(&builder, &why);
         if (r < 0 && builder.walk.excess) {
-            free(package->version);
-            package->version = NULL;
-            entry_unref(package->folder);
-            package->folder = NULL;
             r = fail(package, builder.walk.excess, why.text, error);
         } else if (r < 0 && error) {
             *error = why;

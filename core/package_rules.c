@@ -261,6 +261,20 @@ static int pour(struct entry *root, struct entry *entry, const char *source, str
     return r < 0 ? error_errno(error, r, "%s", source) : 0;
 }
 
+/* 1, or -ENOMEM. */
+static int note_source(struct package *package, const char *path, struct error *error)
+{
+    char **sources =
+        reallocarray(package->sources, package->source_count + 1, sizeof(*package->sources));
+
+    if (sources)
+        package->sources = sources;
+    if (!sources || !(sources[package->source_count] = strdup(path)))
+        return error_errno(error, -ENOMEM, "%s", path);
+    package->source_count++;
+    return 1;
+}
+
 static int apply_rule(struct builder *builder, const struct recipe_rule *rule, struct error *error)
 {
     __attribute__((cleanup(applied_clear))) struct applied applied = {0};
@@ -270,6 +284,8 @@ static int apply_rule(struct builder *builder, const struct recipe_rule *rule, s
     struct zipped *zip = NULL;
 
     int r = expand(builder, rule, &applied, error);
+    if (r > 0 && applied.source)
+        r = note_source(package, applied.source, error);
     if (r <= 0)
         return r;
     if (applied.zip && !(zip = zip_at(builder, &applied)))
@@ -325,7 +341,7 @@ int builder_apply_rules(struct builder *builder, struct error *error)
     int r = 0;
 
     for (size_t i = 0; r == 0 && i < addon->rule_count; i++) {
-        if (!addon->rules[i].license || !builder->walk.origin->no_license)
+        if (!addon->rules[i].license || !builder->options->no_license)
             r = apply_rule(builder, &addon->rules[i], error);
     }
     for (size_t i = 0; r == 0 && i < builder->zip_count; i++)

@@ -19,6 +19,7 @@ struct zipped {
 struct builder {
     struct walk walk;
     struct names names;
+    const struct package_options *options;
     struct entry *last; /* the folder of the package before, or NULL */
     size_t zip_count;
     struct zipped *zips;

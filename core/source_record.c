@@ -176,7 +176,7 @@ bool file_equal(const struct file *a, const struct file *b)
         return false;
     if (a->text || b->text)
         return a->text && b->text && content_id_equal(&a->id, &b->id) &&
-               same_time(a->mtime, b->mtime);
+               file_stamp_is_same(a->mtime, b->mtime);
     const struct file_identity *left = &a->identity;
     const struct file_identity *right = &b->identity;
     if (memcmp(left->object, no_object, sizeof(no_object)) != 0)

@@ -29,8 +29,6 @@ struct origin {
     struct cache *cache;             /* or NULL */
     int level;                       /* of compression */
     bool skip_problems;              /* leave out what cannot be read, knowingly */
-    bool no_license;                 /* leave out the rules for a license */
-    const char *version;             /* every package's, in place of the declared one; or NULL */
     const _Atomic bool *stop;        /* long work ends early when this becomes true; or NULL */
     const _Atomic bool *interrupted; /* the same for one who has asked for it; or NULL */
 };
@@ -43,9 +41,10 @@ int origin_lock(const struct origin *origin, pthread_mutex_t *lock);
 
 struct bundle_member {
     const char *name;  /* in the archive; in the bundle's pool of names */
-    struct file *file; /* or NULL, then … */
-    char *path;        /* … this is what is at fault in the source, … */
-    char *failure;     /* … and why */
+    struct file *file;     /* or NULL, then … */
+    struct bundle *bundle; /* … a zip, which is stored; or NULL, then … */
+    char *path;            /* … this is what is at fault in the source, … */
+    char *failure;         /* … and why */
     bool executable;
 };
 
@@ -62,9 +61,6 @@ struct bundle *bundle_ref(struct bundle *bundle);
 void bundle_unref(struct bundle *bundle);
 
 void bundle_members_free(struct bundle_member *members, size_t count);
-
-/* What a member comes from in the source. */
-const char *bundle_member_path(const struct bundle_member *member);
 
 size_t bundle_count(const struct bundle *bundle);
 

@@ -35,6 +35,7 @@ enum zip_method {
 struct zip_member {
     const char *name;         /* member name, '/' between components; valid UTF-8, not empty */
     const void *stream;       /* the caller's: handed to zip_stream_read, never looked at */
+    const struct zip *archive; /* instead of a stream: the content is this archive, stored */
     uint64_t size;            /* bytes of the content */
     uint64_t compressed_size; /* bytes of the stream; equals size when stored */
     uint32_t crc32;           /* of the content (APPNOTE 4.4.7) */
@@ -45,8 +46,8 @@ struct zip_member {
 struct zip;
 
 /*
- * Lay an archive out. Copies the members' fields; names and streams are kept as pointers and must
- * stay valid as long as the archive. -EINVAL: a name is empty, longer than 65,535 bytes, not
+ * Lay an archive out. Copies the members' fields; names, streams and archives are kept as pointers
+ * and must stay valid as long as the archive. -EINVAL: a name is empty, longer than 65,535 bytes, not
  * UTF-8, starts with '/', ends with '/', has an empty, "." or ".." component (also when '\' is
  * taken for a separator, as Windows does), is out of strictly ascending byte order or is there
  * twice, or a stored member's sizes differ; the error names it. -EFBIG: the archive would pass
@@ -75,6 +76,13 @@ typedef int (*zip_stream_read)(void *context, const void *stream, uint64_t offse
  */
 ssize_t zip_read(const struct zip *zip, uint64_t offset, void *bytes, size_t size,
                  zip_stream_read read_stream, void *context);
+
+/*
+ * The CRC-32 of the whole archive, put together from those of its parts: no stream is read.
+ * `stream_crc32` answers that of a stream's bytes (not of its content) and may be called for each.
+ * What is stored has that of its content.
+ */
+uint32_t zip_crc32(const struct zip *zip, uint32_t (*stream_crc32)(const void *stream));
 
 /* Is `name` fit to be a member (see zip_new)? Otherwise `*ret_reason` says why not: a constant. */
 bool zip_name_ok(const char *name, const char **ret_reason);
