@@ -21,7 +21,7 @@ import zipfile
 from dataclasses import dataclass, field
 
 from oracle_layouts import CLIENT_ZIP, Package, Unknown, package_a, packages  # noqa: F401
-from oracle_source import Broken, Tree, Unreadable, literal, read_version  # noqa: F401
+from oracle_source import UNSET, Broken, Tree, Unreadable, literal, read_version  # noqa: F401
 
 
 def read_zip(data, modes=False):
@@ -143,23 +143,34 @@ def look(folder):
     return found
 
 
+PARTS = ("package", "upload", "client")
+
+
 class Comparison:
     """Of all that a root shows with what the oracle says of a source."""
 
-    def __init__(self, source, root, layout=None, license=True, prefixed=False):
+    def __init__(self, source, root, layout=None, license=True, prefixed=False, parts=PARTS):
         self.root = os.fsencode(root)
         self.prefixed = prefixed
+        self.parts = parts
         self.files = self.members = 0
         self.found = []
         try:
-            self.layout, self.packages = packages(source, layout, license)
+            self.layout, self.addons = packages(source, layout, license)
         except Unknown:
-            self.layout, self.packages = None, []
-        self.fails = self.layout is None or any(p.fails for p in self.packages)
+            self.layout, self.addons = None, []
+        self.fails = self.layout is None or any(p.fails for p in self.addons)
         self.run()
 
     def say(self, *what):
         self.found.append(": ".join(w if isinstance(w, str) else os.fsdecode(w) for w in what))
+
+    def attempt(self, where, check, *arguments):
+        """An error that nobody expects is a difference too, and not the end."""
+        try:
+            check(*arguments)
+        except OSError as error:
+            self.say(where, str(error))
 
     def place(self, *parts):
         return os.path.join(self.root, *parts)
@@ -199,21 +210,23 @@ class Comparison:
             if not fails_with_eio(os.listdir, self.place(b"package")):
                 self.say("package", "of no known layout, and listed")
         else:
-            self.listing(b"package", {p.name for p in self.packages if p.name},
-                         any(p.name is None for p in self.packages))
-            for name in sorted({p.name for p in self.packages if p.name}):
-                self.addon(name)
-            self.uploads()
-            self.clients()
+            for part in self.parts:
+                self.attempt(part, {"package": self.packages, "upload": self.uploads, "client": self.clients}[part])
         status = self.place(b".addonfs/status.json")
         if os.path.exists(status):
             errors = [p for p in json.loads(read_bytes(status))["problems"] if p["severity"] == "error"]
             if bool(errors) != self.fails:
                 self.say("status.json", f"{len(errors)} errors: {errors[:3]}")
 
+    def packages(self):
+        names = {p.name for p in self.addons if p.name}
+        self.listing(b"package", names, any(p.name is None for p in self.addons))
+        for name in sorted(names):
+            self.attempt(name, self.addon, name)
+
     def addon(self, name):
         where = b"package/" + name
-        group = [p for p in self.packages if p.name == name]
+        group = [p for p in self.addons if p.name == name]
         if any(p.broken and not p.clash for p in group):
             if not fails_with_eio(os.listdir, self.place(where)):
                 self.say(where, "broken, and listed")
@@ -228,7 +241,7 @@ class Comparison:
             self.listing(where, {p.version for p in group}, False)
         for package in group:
             if not package.broken:
-                self.version(package)
+                self.attempt(where, self.version, package)
 
     def version(self, package):
         where = b"package/%s/%s" % (package.name, package.version)
@@ -255,37 +268,40 @@ class Comparison:
             self.say(where, f"{type(error).__name__} {error}")
 
     def uploads(self):
-        if not os.path.isdir(self.place(b"upload")):
-            self.say("upload", "missing")
-            return
-        healthy = [p for p in self.packages if not p.broken]
-        self.listing(b"upload", {p.upload_name for p in healthy}, len(healthy) < len(self.packages))
+        healthy = [p for p in self.addons if not p.broken]
+        self.listing(b"upload", {p.upload_name for p in healthy}, len(healthy) < len(self.addons))
         for package in healthy:
-            where = b"upload/" + package.upload_name
-            if package.upload_fails:
-                if not fails_with_eio(read_bytes, self.place(where)):
-                    self.say(where, "can be read although its package cannot")
-                continue
-            client_zip = package.has_client and read_bytes(self.place(
-                b"package", package.name, package.version, CLIENT_ZIP))
-            self.archive(where, package.upload(client_zip, self.prefixed), read_bytes(self.place(where)))
+            self.attempt("upload", self.upload, package)
+
+    def upload(self, package):
+        where = b"upload/" + package.upload_name
+        if package.upload_fails:
+            if not fails_with_eio(read_bytes, self.place(where)):
+                self.say(where, "can be read although its package cannot")
+            return
+        client_zip = package.has_client and read_bytes(self.place(
+            b"package", package.name, package.version, CLIENT_ZIP))
+        self.archive(where, package.upload(client_zip, self.prefixed), read_bytes(self.place(where)))
 
     def clients(self):
-        if not os.path.isdir(self.place(b"client")):
-            self.say("client", "missing")
-            return
-        healthy = [p for p in self.packages if not p.broken]
+        healthy = [p for p in self.addons if not p.broken]
         self.listing(b"client", {p.client_name for p in healthy if p.has_client},
-                     len(healthy) < len(self.packages))
+                     len(healthy) < len(self.addons))
         for package in healthy:
-            if not package.has_client:
-                continue
-            where = b"client/" + package.client_name
-            if package.client_missing or CLIENT_ZIP in package.unreadable:
-                continue
-            found = look(self.place(where))
-            self.same(where, package.members, found.files)
-            self.same_set(where, "unreadable", {n for n in package.bad_members}, found.unreadable)
+            if package.has_client:
+                self.attempt("client", self.client, package)
+
+    def client(self, package):
+        where = b"client/" + package.client_name
+        if package.client_missing:
+            if not self.closed(where):
+                self.say(where, "is shown although nobody knows what it holds")
+            return
+        found = look(self.place(where))
+        self.same(where, package.members, found.files)
+        self.same_set(where, "unreadable", set(package.bad_members), found.unreadable)
+        for path in found.writable:
+            self.say(where, path, "may be written")
 
 
 def compare_root(source, root, **more):
