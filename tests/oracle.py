@@ -20,7 +20,7 @@ import sys
 import zipfile
 from dataclasses import dataclass, field
 
-from oracle_layouts import CLIENT_ZIP, Package, Unknown, package_a, packages  # noqa: F401
+from oracle_layouts import CLIENT_ZIP, Package, Unknown, detect, package_a, packages  # noqa: F401
 from oracle_source import UNSET, Broken, Tree, Unreadable, literal, read_version  # noqa: F401
 
 
@@ -210,15 +210,16 @@ class Comparison:
             if not fails_with_eio(os.listdir, self.place(b"package")):
                 self.say("package", "of no known layout, and listed")
         else:
-            for part in self.parts:
-                self.attempt(part, {"package": self.packages, "upload": self.uploads, "client": self.clients}[part])
+            for part, check in zip(PARTS, (self.addons_shown, self.uploads, self.clients)):
+                if part in self.parts:
+                    self.attempt(part, check)
         status = self.place(b".addonfs/status.json")
         if os.path.exists(status):
             errors = [p for p in json.loads(read_bytes(status))["problems"] if p["severity"] == "error"]
             if bool(errors) != self.fails:
                 self.say("status.json", f"{len(errors)} errors: {errors[:3]}")
 
-    def packages(self):
+    def addons_shown(self):
         names = {p.name for p in self.addons if p.name}
         self.listing(b"package", names, any(p.name is None for p in self.addons))
         for name in sorted(names):
