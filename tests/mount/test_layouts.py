@@ -326,8 +326,9 @@ def test_without_a_client_dir_there_is_no_client_zip(make, folder, fuse, both, l
     "client_dir = get()\n", "client_dir = '../server'\n", "client_dir = 'a/b'\n", "client_dir = '.'\n",
     "client_dir = '.git'\n", "client_dir = 1\n", "client_dir = '/etc'\n"])
 def test_a_client_dir_that_is_no_name_fails_closed(make, folder, fuse, line):
-    repo = make({**D, "package.py": package_py("core", "1.0.0", more=line)})
+    repo = make(D)
     with mounted(repo.path, folder / "mnt") as mnt:
+        repo.write({"package.py": package_py("core", "1.0.0", more=line)})
         fails((version(mnt, "core", "1.0.0") / "private/client.zip").read_bytes)
         assert any(p["path"].startswith("package.py") or "package.py" in p["reason"] for p in errors(mnt))
 
@@ -461,8 +462,9 @@ def test_an_addon_without_a_name_fails_the_listing_only(make, folder, fuse, plac
 @pytest.mark.parametrize("options", ["", "layout=d"])
 @pytest.mark.parametrize("text", ["name = 'core'\nversion = get()\n", "name = get()\nversion = '1'\n", "("])
 def test_d_alone_and_broken_is_never_an_empty_listing(make, folder, fuse, options, text):
-    repo = make({**D, "package.py": text})
+    repo = make(D)
     with mounted(repo.path, folder / "mnt", options) as mnt:
+        repo.write({"package.py": text})
         try:
             assert os.listdir(mnt / "package") == ["core"]
         except OSError as error:
@@ -471,6 +473,15 @@ def test_d_alone_and_broken_is_never_an_empty_listing(make, folder, fuse, option
         assert any("package.py" in p["path"] for p in errors(mnt))
         repo.write({"package.py": D["package.py"]})
         assert oracle.compare_root(repo.path, mnt, parts=("package",)) == []
+
+
+@pytest.mark.parametrize("text", ["name = 'core'\nversion = get()\n", "name = get()\nversion = '1'\n", "("])
+def test_a_source_without_any_addon_that_works_is_refused(make, folder, fuse, text):
+    repo = make({**D, "package.py": text})
+    (folder / "mnt").mkdir()
+    result = run("mount", repo.path, folder / "mnt")
+    assert result.returncode != 0 and not os.path.ismount(folder / "mnt")
+    assert b"package.py:" in result.stderr and len(result.stderr.splitlines()) == 1
 
 
 def test_two_addons_of_one_name_and_version_are_a_problem(make, folder, fuse, both):
@@ -561,13 +572,21 @@ def test_a_layout_that_does_not_exist_is_refused(make, folder, program):
     assert len(result.stderr.splitlines()) == 1
 
 
-def test_a_forced_layout_that_is_not_there_is_never_an_empty_listing(make, folder, program, fuse):
+@pytest.mark.parametrize("layout", ["a", "b", "c"])
+def test_a_forced_layout_that_is_not_there_is_refused(make, folder, fuse, layout):
     repo = make(D)
     (folder / "mnt").mkdir()
-    for layout in "abc":
-        result = run("export", repo.path, folder / f"out{layout}", "-o", f"layout={layout}")
-        assert result.returncode != 0 and not (folder / f"out{layout}").exists()
+    for command, place in (("mount", "mnt"), ("export", "out")):
+        result = run(command, repo.path, folder / place, "-o", f"layout={layout}")
+        assert result.returncode != 0 and len(result.stderr.splitlines()) == 1
+    assert not (folder / "out").exists() and not os.path.ismount(folder / "mnt")
+
+
+def test_a_forced_layout_whose_signs_go_is_never_an_empty_listing(make, folder, fuse):
+    repo = make(EVERYTHING)
+    for layout, sign in (("b", "server_addon"), ("a", "openpype"), ("c", "server_addon"), ("d", "package.py")):
         with mounted(repo.path, folder / "mnt", f"layout={layout}") as mnt:
+            (repo.path / sign).rename(folder / "away")
             try:
                 names = os.listdir(mnt / "package")
             except OSError as error:
@@ -577,6 +596,8 @@ def test_a_forced_layout_that_is_not_there_is_never_an_empty_listing(make, folde
                 for name in names:
                     fails(os.listdir, mnt / "package" / name)
             assert errors(mnt)
+            (folder / "away").rename(repo.path / sign)
+            assert oracle.compare_root(repo.path, mnt, layout=layout, parts=("package",)) == []
 
 
 def test_every_commit_is_shown_in_its_own_layout(make, folder, fuse):
