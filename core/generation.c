@@ -17,6 +17,7 @@ static void clear_addon(struct generation_addon *addon)
 {
     free(addon->name);
     free(addon->version);
+    free(addon->origin);
     for (size_t i = 0; i < addon->source_count; i++)
         free(addon->sources[i]);
     free(addon->sources);

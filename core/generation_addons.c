@@ -160,17 +160,29 @@ static struct entry *versions_of(const struct adding *adding, const char *name)
     return versions && entry_insert(packages, versions) == 0 ? versions : NULL;
 }
 
+/* Where the addon is that was added under the same name and version. */
+static const char *origin_of_other(const struct adding *adding, const struct package *package)
+{
+    const struct generation *generation = adding->generation;
+
+    for (size_t i = 0; i + 1 < generation->addon_count; i++) {
+        const struct generation_addon *other = &generation->addons[i];
+        if (same_text(other->name, package->addon) && same_text(other->version, package->version))
+            return other->origin;
+    }
+    return "another one";
+}
+
 /* Two addons have one name and one version: neither is shown, for each would be in the other. */
 static int fail_both(const struct adding *adding, struct entry *versions,
                      const struct package *package, struct error *error)
 {
-    struct entry *other = entry_child(versions, package->version);
     cleanup_free char *affects = NULL;
     cleanup_free char *reason = NULL;
-    const char *path = package->folder->path ? package->folder->path : package->addon;
+    const char *path = package->origin;
 
-    if (asprintf(&reason, "two addons are called %s %s: that of %s, and that of %s", package->addon,
-                 package->version, other->path ? other->path : other->name, path) < 0)
+    if (asprintf(&reason, "is called %s %s, as %s is: one needs another name or version",
+                 package->addon, package->version, origin_of_other(adding, package)) < 0)
         reason = NULL;
     if (asprintf(&affects, "package/%s/%s", package->addon, package->version) < 0)
         affects = NULL;
@@ -279,7 +291,8 @@ static int add_addon(const struct adding *adding, struct error *error)
         return r;
     generation->retry = generation->retry || package->retry;
     if ((package->addon && !(addon->name = strdup(package->addon))) ||
-        (package->version && !(addon->version = strdup(package->version))))
+        (package->version && !(addon->version = strdup(package->version))) ||
+        (package->origin && !(addon->origin = strdup(package->origin))))
         return no_memory(adding, error);
     r = show(adding, package, error);
     addon->sources = steal_pointer(&package->sources);

@@ -19,6 +19,7 @@ void package_free(struct package *package)
     for (size_t i = 0; i < package->source_count; i++)
         free(package->sources[i]);
     free(package->sources);
+    free(package->origin);
     free(package->version_path);
     free(package->client);
     free(package->failure_path);
@@ -125,6 +126,13 @@ static int take(struct names *names, const char *variable, char **ret_text, stru
     return *ret_text ? 0 : error_errno(error, -ENOMEM, "%s", value);
 }
 
+static const char *origin_of(const struct names *names)
+{
+    if (names->match->folder)
+        return names->match->folder;
+    return names->version_path ? names->version_path : source_path(names->origin->source);
+}
+
 /* Find out what the addon is called; what cannot be had fails the package. 1: it is all known. */
 static int name(struct builder *builder, struct error *error)
 {
@@ -141,6 +149,8 @@ static int name(struct builder *builder, struct error *error)
     if (r == 0)
         r = names_read_version(names, why);
     if (r == 0 && names->version_path && !(package->version_path = strdup(names->version_path)))
+        r = -ENOMEM;
+    if (r == 0 && !(package->origin = strdup(origin_of(names))))
         r = -ENOMEM;
     if (r == 0 && version)
         r = names_set_version(names, version, &builder->walk.edited, why);
@@ -283,7 +293,7 @@ int package_upload(const struct origin *origin, struct package *package, enum re
         r = make_upload_tree(package, kind, &tree);
     if (r == 0)
         r = package_zip(origin, tree, "", name, NULL, &zip);
-    if (r < 0 || (!zip->path && !(zip->path = strdup(package->addon))))
+    if (r < 0 || (!zip->path && !(zip->path = strdup(package->origin))))
         return error_errno(error, -ENOMEM, "%s", package->addon);
     if (source_commit(origin->source))
         r = package_set_times(origin, zip, package->addon, &package->problems, &package->retry,

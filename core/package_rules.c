@@ -31,6 +31,35 @@ static int split(const char *path, char **ret_parent, const char **ret_name)
     return *ret_parent ? 0 : -ENOMEM;
 }
 
+/*
+ * On the way to `destination` something stands where a folder has to be: that name is what both
+ * want. Unless it has failed: then what would be below it is as lost as it is.
+ */
+static int block(struct entry *root, const char *destination, const char *source)
+{
+    char name[NAME_MAX + 1];
+    struct entry *folder = root;
+    struct entry *found = NULL;
+
+    for (const char *at = destination;; at += strspn(at, "/")) {
+        size_t length = strcspn(at, "/");
+        snprintf(name, sizeof(name), "%.*s", (int)length, at);
+        found = entry_child(folder, name);
+        if (!found || found->kind != ENTRY_FOLDER || found->failure)
+            break;
+        folder = found;
+        at += length;
+    }
+    if (!found || found->failure)
+        return 0;
+    struct entry *other = entry_new_folder(name, root->owner);
+    if (!other || !(other->path = strdup(source))) {
+        entry_unref(other);
+        return -ENOMEM;
+    }
+    return entry_insert(folder, other);
+}
+
 /* Put an entry at its rule's destination. `entry` is taken over. */
 static int place(struct entry *root, const char *destination, const char *source,
                  struct entry *entry_given, struct error *error)
@@ -43,17 +72,8 @@ static int place(struct entry *root, const char *destination, const char *source
     int r = split(destination, &parent, &name);
     if (r == 0)
         r = entry_make_folders(root, parent, root->owner, &folder);
-    /* A file stands where the folder has to be: that name is what both want. */
-    if (r == -ENOTDIR) {
-        char first[NAME_MAX + 1];
-        snprintf(first, sizeof(first), "%.*s", (int)strcspn(destination, "/"), destination);
-        struct entry *other = entry_new_folder(first, root->owner);
-        if (!other || !(other->path = strdup(source)))
-            entry_unref(other);
-        else
-            return entry_insert(root, other) < 0 ? error_errno(error, -ENOMEM, "%s", name) : 0;
-        r = -ENOMEM;
-    }
+    if (r == -ENOTDIR)
+        return block(root, destination, source) < 0 ? error_errno(error, -ENOMEM, "%s", name) : 0;
     if (r == 0)
         r = entry_insert(folder, steal_pointer(&entry));
     return r < 0 ? error_errno(error, r, "%s", destination) : 0;
@@ -301,6 +321,9 @@ static int apply_rule(struct builder *builder, const struct recipe_rule *rule, s
     r = make(builder, &applied, zip, &entry, error);
     if (r < 0 || !entry)
         return r;
+    /* An empty folder is an empty zip; what is optional and not there is none. */
+    if (zip)
+        zip->used = true;
     struct entry *root = zip ? zip->root : package->folder;
     const char *source = applied.source ? applied.source : applied.destination;
     if (*applied.destination == '\0')
@@ -319,7 +342,7 @@ static int place_zip(struct builder *builder, struct zipped *zipped, struct erro
     struct entry *last = origin->skip_problems ? NULL : zipped->last;
     struct entry *zip = NULL;
 
-    if (zipped->root->count == 0 && !zipped->root->failure)
+    if (!zipped->used)
         return 0;
     /* The same children are the same tree. */
     if (last && entry_same_children(last->tree, zipped->root)) {

@@ -13,6 +13,7 @@ struct zipped {
     char *source; /* of the first rule, for messages */
     struct entry *root;
     struct entry *last; /* what stood there the last time, or NULL; borrowed */
+    bool used;          /* a rule has found something to put into it */
 };
 
 /* What a package is built with. */

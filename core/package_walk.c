@@ -296,11 +296,17 @@ static int walk_entry(struct walk *walk, struct source_folder *folder, struct so
             r = walk_below(walk, folder, found, level, &child, error);
         break;
     case SOURCE_GITLINK:
-        return problems_add(&walk->package->problems, path,
-                            "a submodule, which a revision shows as an empty folder", true,
-                            walk->affects) < 0
-                   ? error_errno(error, -ENOMEM, "%s", path)
-                   : 0;
+        r = problems_add(&walk->package->problems, path,
+                         "a submodule, which a revision shows as an empty folder", true,
+                         walk->affects);
+        if (r < 0)
+            return error_errno(error, r, "%s", path);
+        if (!walk->rule->empty_folders)
+            return 0;
+        child = entry_new_folder(found->name, into->owner);
+        if (child && !(child->path = strdup(path)))
+            return error_errno(error, -ENOMEM, "%s", path);
+        break;
     case SOURCE_OTHER:
     case SOURCE_UNSEEN:
         child = entry_new_failed(ENTRY_FILE, found->name, path,

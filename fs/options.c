@@ -97,9 +97,9 @@ static int set_layout(struct options *options, const char *value, struct error *
 
 static int set_license(struct options *options, const char *value, struct error *error)
 {
-    if (strcmp(value, "no") != 0)
-        return bad_value("license", value, "only license=no is there", error);
-    options->view.shown.no_license = true;
+    options->view.shown.no_license = strcmp(value, "no") == 0;
+    if (!options->view.shown.no_license && strcmp(value, "yes") != 0)
+        return bad_value("license", value, "not yes or no", error);
     return 0;
 }
 
@@ -116,16 +116,16 @@ static int set_version(struct options *options, const char *value, struct error 
     struct generation_options *shown = &options->view.shown;
 
     shown->derive_version = strcmp(value, "git") == 0;
-    if (!shown->derive_version && !path_version_ok(value))
-        return bad_value("version", value,
-                         "not git, nor a version: letters, digits and . + - _ only, no \"..\", at "
-                         "most 128 of them",
-                         error);
-    if (shown->derive_version) {
+    if (shown->derive_version || strcmp(value, "source") == 0) {
         free((char *)(uintptr_t)shown->version);
         shown->version = NULL;
         return 0;
     }
+    if (!path_version_ok(value))
+        return bad_value("version", value,
+                         "not git, source or a version: letters, digits and . + - _ only, no "
+                         "\"..\", at most 128 of them",
+                         error);
     return set_text(&shown->version, value, error);
 }
 

@@ -53,6 +53,7 @@ void generation_head_clear(struct generation_head *head);
 struct generation_addon {
     char *name;    /* NULL: cannot be had */
     char *version; /* likewise */
+    char *origin;  /* see struct package; likewise */
     size_t source_count;
     char **sources;         /* files and folders of the source that it is made of */
     struct entry *declared; /* with derive_version: its folder as the source declares it; or NULL */

@@ -49,6 +49,7 @@ struct package_options {
 struct package {
     char *addon;          /* its name; or NULL, then `failure` says why */
     char *version;        /* or NULL, likewise */
+    char *origin;         /* the addon's folder in the source, or the file that declares it */
     char *version_path;   /* the Python file that declares it, or NULL */
     struct entry *folder; /* named after the version; NULL if it or the name cannot be had */
     char *client;         /* the zip in it that client/ unpacks, a path from the folder; or NULL */

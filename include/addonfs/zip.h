@@ -35,12 +35,12 @@ enum zip_method {
 struct zip_member {
     const char *name;         /* member name, '/' between components; valid UTF-8, not empty */
     const void *stream;       /* the caller's: handed to zip_stream_read, never looked at */
-    const struct zip *archive; /* instead of a stream: the content is this archive, stored */
     uint64_t size;            /* bytes of the content */
     uint64_t compressed_size; /* bytes of the stream; equals size when stored */
     uint32_t crc32;           /* of the content (APPNOTE 4.4.7) */
     uint16_t method;          /* enum zip_method */
     uint16_t mode;            /* st_mode, type included: 0100644 or 0100755 */
+    const struct zip *archive; /* instead of a stream: the content is this archive, stored; or NULL */
 };
 
 struct zip;
