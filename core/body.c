@@ -100,7 +100,8 @@ static int conclude(struct body *body, int result, const struct error *why, stru
     return 0;
 }
 
-/* The file's compressed form, if its bytes can be had out of that when the source has them no more. */
+/* The file's compressed form, if its bytes can be had out of that when the source has them no more.
+ */
 static const struct member *pinned(const struct file *file)
 {
     const struct member *member = atomic_load(&file->member);

@@ -450,8 +450,8 @@ int bundle_problems(struct bundle *bundle, const struct origin *origin, const ch
         const char *reason = member->failure ? member->failure : bundle->faults[i];
         if (member->bundle && bundle_problems(member->bundle, origin, affects, problems) < 0)
             return -ENOMEM;
-        if (reason && problems_add(problems, path_of(member), reason,
-                                   origin->skip_problems, affects) < 0)
+        if (reason &&
+            problems_add(problems, path_of(member), reason, origin->skip_problems, affects) < 0)
             return -ENOMEM;
     }
     return 0;

@@ -155,8 +155,7 @@ static int fail_all(struct generation *generation, const struct origin *origin,
 static int fill_clients(const struct generation_maker *maker, const struct generation *last,
                         struct entry *clients, struct error *error)
 {
-    struct entry *before =
-        last ? entry_child(last->root, generation_top_names[TOP_CLIENT]) : NULL;
+    struct entry *before = last ? entry_child(last->root, generation_top_names[TOP_CLIENT]) : NULL;
 
     before = generation_healthy(before);
     for (size_t i = 0; i < clients->count; i++) {
@@ -165,8 +164,8 @@ static int fill_clients(const struct generation_maker *maker, const struct gener
         struct entry *same = before ? entry_child(before, lazy->name) : NULL;
         if (!lazy->lazy)
             continue;
-        int r = generation_make_client(maker, lazy, same ? entry_filled(same) : NULL, &filled,
-                                       error);
+        int r =
+            generation_make_client(maker, lazy, same ? entry_filled(same) : NULL, &filled, error);
         if (r < 0)
             return r;
         clients->children[i] = filled;

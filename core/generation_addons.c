@@ -247,8 +247,8 @@ static int add_client(const struct adding *adding, const struct package *package
     if (zip->failure) {
         client = entry_new_failed(ENTRY_FOLDER, name, zip->path, zip->failure);
     } else if (zip->kind == ENTRY_ZIP && entry_child(clients, name)) {
-        client = entry_new_failed(ENTRY_FOLDER, name, zip->path,
-                                  "two addons would have this folder");
+        client =
+            entry_new_failed(ENTRY_FOLDER, name, zip->path, "two addons would have this folder");
         return client && entry_replace(clients, name, client) == 0 ? 0 : no_memory(adding, error);
     } else if (zip->kind == ENTRY_ZIP) {
         client = entry_new_lazy(name, zip->tree);
@@ -267,11 +267,11 @@ static int show(const struct adding *adding, struct package *package, struct err
     int r = add_package(adding, package, &twice, error);
 
     if (r == 0 && !package->folder)
-        r = fail_folder(adding, adding->tops[TOP_UPLOAD], package,
-                        generation_top_names[TOP_UPLOAD], error);
+        r = fail_folder(adding, adding->tops[TOP_UPLOAD], package, generation_top_names[TOP_UPLOAD],
+                        error);
     if (r == 0 && !package->folder && adding->match->addon->client)
-        r = fail_folder(adding, adding->tops[TOP_CLIENT], package,
-                        generation_top_names[TOP_CLIENT], error);
+        r = fail_folder(adding, adding->tops[TOP_CLIENT], package, generation_top_names[TOP_CLIENT],
+                        error);
     if (r < 0 || !package->folder)
         return r;
     r = add_upload(adding, package, error);

@@ -1,10 +1,10 @@
 /*
  * Client folders
  *
- * What is in a client's zip is also shown unpacked. That are as many files as all the rest together,
- * each with a number and a time of its own, and for a revision the time is found in its history. So
- * such a folder is lazy: nothing is done for it before somebody looks into it. From then on those
- * of the live view are filled at once, so that each goes on from the one before.
+ * What is in a client's zip is also shown unpacked. That are as many files as all the rest
+ * together, each with a number and a time of its own, and for a revision the time is found in its
+ * history. So such a folder is lazy: nothing is done for it before somebody looks into it. From
+ * then on those of the live view are filled at once, so that each goes on from the one before.
  */
 #include "generation_addons.h"
 #include "generation_share.h"

@@ -14,6 +14,19 @@ static bool same_owner(const struct source_owner *a, const struct source_owner *
     return a->mode == b->mode && a->uid == b->uid && a->gid == b->gid;
 }
 
+/* What a lazy folder is made of: are names, owners and files the same? */
+static bool is_same_tree(const struct entry *last, const struct entry *next)
+{
+    if (last == next)
+        return true;
+    bool same = last->kind == next->kind && last->count == next->count &&
+                same_owner(&last->owner, &next->owner) && strcmp(last->name, next->name) == 0 &&
+                same_text(last->failure, next->failure) && file_equal(last->file, next->file);
+    for (size_t i = 0; same && i < last->count; i++)
+        same = is_same_tree(last->children[i], next->children[i]);
+    return same;
+}
+
 /* The same content and attributes, folders' children apart. */
 static bool is_same(const struct entry *last, const struct entry *next, const struct origin *origin)
 {
@@ -24,7 +37,7 @@ static bool is_same(const struct entry *last, const struct entry *next, const st
         return file_equal(last->file, next->file);
     if (last->kind == ENTRY_ZIP)
         return bundle_equal(last->bundle, next->bundle) && !bundle_heals(last->bundle, origin);
-    return last->lazy == next->lazy && (!next->lazy || last->tree == next->tree);
+    return last->lazy == next->lazy && (!next->lazy || is_same_tree(last->tree, next->tree));
 }
 
 static bool is_later(struct timespec a, struct timespec b)
@@ -289,7 +302,7 @@ static struct entry *share_entry(const struct share *share, struct entry *last, 
     if (same) {
         /* The next walk goes on from the newer tree (package_walk.h). */
         struct entry *tree = last->tree;
-        if (tree != next->tree) {
+        if (!last->lazy && tree != next->tree) {
             last->tree = next->tree;
             next->tree = tree;
         }

@@ -1,5 +1,5 @@
-#include "generation_addons.h"
 #include "generation_version.h"
+#include "generation_addons.h"
 
 #include <addonfs/source_version.h>
 #include <addonfs/version.h>
@@ -39,8 +39,8 @@ static int add_head_addon(const struct origin *origin, struct package *package,
         return error_errno(error, -ENOMEM, "%s", package->addon);
     head->addons = addons;
     struct head_addon *addon = &addons[head->count];
-    *addon = (struct head_addon){.name = strdup(package->addon),
-                                 .version = strdup(package->version)};
+    *addon =
+        (struct head_addon){.name = strdup(package->addon), .version = strdup(package->version)};
     head->count++;
     if (!addon->name || !addon->version)
         return error_errno(error, -ENOMEM, "%s", package->addon);

@@ -6,9 +6,9 @@
 
 /*
  * The SHA-256 of the tree, written down in the order of names: for each entry its kind, exec bit
- * and name, and then, of a folder, its entries and an end; of a file, the id of its bytes; of a zip,
- * the id of its members' names, exec bits and contents. Neither times nor owners are in it, nor how
- * anything is compressed.
+ * and name, and then, of a folder, its entries and an end; of a file, the id of its bytes; of a
+ * zip, the id of its members' names, exec bits and contents. Neither times nor owners are in it,
+ * nor how anything is compressed.
  */
 static void digest_text(struct sha256 *sha256, const char *text)
 {
@@ -66,8 +66,8 @@ static int digest(const struct origin *origin, struct entry *entry, struct sha25
     return r;
 }
 
-int package_content_id(const struct origin *origin, struct entry *folder,
-                       struct content_id *ret_id, struct error *error)
+int package_content_id(const struct origin *origin, struct entry *folder, struct content_id *ret_id,
+                       struct error *error)
 {
     cleanup_sha256 struct sha256 *sha256 = sha256_new();
 

@@ -40,8 +40,7 @@ static int fill_live(struct view *view, struct generation *generation, struct en
 }
 
 int view_fill_frozen(struct view *view, struct entry *entry, const char *path,
-                     const _Atomic bool *interrupted, struct entry **ret_entry,
-                     struct error *error)
+                     const _Atomic bool *interrupted, struct entry **ret_entry, struct error *error)
 {
     struct origin origin = view->origin;
     const struct generation_maker maker = maker_of(view, &origin, NULL);
@@ -82,8 +81,7 @@ static char *path_of(const struct generation *generation, const char *path,
 }
 
 int view_find_entry(struct view *view, struct generation *generation, const char *path,
-                    const _Atomic bool *interrupted, struct entry **ret_entry,
-                    struct error *error)
+                    const _Atomic bool *interrupted, struct entry **ret_entry, struct error *error)
 {
     struct origin origin = view->origin;
     struct entry *found = NULL;
@@ -94,9 +92,8 @@ int view_find_entry(struct view *view, struct generation *generation, const char
         cleanup_free char *folder = path_of(generation, path, found);
         if (!folder)
             return error_errno(error, -ENOMEM, "%s", path);
-        r = *generation->id
-                ? view_fill_frozen(view, found, folder, interrupted, &found, error)
-                : fill_live(view, generation, found, folder, &origin, error);
+        r = *generation->id ? view_fill_frozen(view, found, folder, interrupted, &found, error)
+                            : fill_live(view, generation, found, folder, &origin, error);
         if (r < 0)
             return r;
         r = entry_find(generation->root, path, &found);

@@ -76,9 +76,9 @@ struct view {
     struct map vanished;         /* see generation_share.h */
     struct generation_head head; /* see generation_maker */
     bool fills_clients;          /* somebody has looked into one */
-    bool outdated;       /* the last look did not end */
-    bool incomplete;     /* it left files out … */
-    uint64_t healing;    /* … or zips did, that were tried at this number of source_healing */
+    bool outdated;               /* the last look did not end */
+    bool incomplete;             /* it left files out … */
+    uint64_t healing; /* … or zips did, that were tried at this number of source_healing */
     void (*advanced)(void *context); /* see view_on_advanced */
     void *advanced_context;
     void (*dropped)(void *context, uint64_t parent, const char *name); /* see view_on_dropped */

@@ -234,11 +234,21 @@ static const struct {
     const char *name;
     int (*set)(struct options *options, const char *value, struct error *error);
 } values[] = {
-    {"rev", set_rev},         {"layout", set_layout},   {"recipe", set_recipe},
-    {"version", set_version}, {"license", set_license}, {"upload", set_upload},
-    {"view", set_view},       {"problems", set_problems}, {"level", set_level},
-    {"cache", set_cache},     {"cache_size", set_cache_size}, {"watch", set_watch},
-    {"uid", set_uid},         {"gid", set_gid},         {"umask", set_umask},
+    {"rev", set_rev},
+    {"layout", set_layout},
+    {"recipe", set_recipe},
+    {"version", set_version},
+    {"license", set_license},
+    {"upload", set_upload},
+    {"view", set_view},
+    {"problems", set_problems},
+    {"level", set_level},
+    {"cache", set_cache},
+    {"cache_size", set_cache_size},
+    {"watch", set_watch},
+    {"uid", set_uid},
+    {"gid", set_gid},
+    {"umask", set_umask},
 };
 
 static int set_value(struct options *options, const char *name, const char *value,

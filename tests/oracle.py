@@ -287,7 +287,7 @@ class Comparison:
     def clients(self):
         healthy = [p for p in self.addons if not p.broken]
         self.listing(b"client", {p.client_name for p in healthy if p.has_client},
-                     len(healthy) < len(self.addons))
+                     any(p.broken and p.may_have_client for p in self.addons))
         for package in healthy:
             if package.has_client:
                 self.attempt("client", self.client, package)

@@ -40,6 +40,7 @@ class Package:
     clash: bool = False  # broken because another one has the same name and version
     style: str = "manifest"  # of the upload zip: "manifest" or "root"
     origin: bytes = b""  # the addon's folder in the source
+    may_have_client: bool = True
 
     @property
     def client_fails(self):
@@ -274,12 +275,13 @@ def packages(source, layout=None, license=True):
     found = []
 
     def add(name, make, *arguments, **more):
+        may = make is not server_addon
         try:
             found.append(make(tree, *arguments, **more))
         except Broken as error:
-            found.append(Package(name, broken=error.args))
+            found.append(Package(name, broken=error.args, may_have_client=may))
         except Unreadable as error:
-            found.append(Package(name, broken=(name, str(error))))
+            found.append(Package(name, broken=(name, str(error)), may_have_client=may))
 
     if "a" in layout:
         add(b"openpype", openpype, (b"server_addon",))

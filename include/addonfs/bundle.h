@@ -40,7 +40,7 @@ int origin_check(const struct origin *origin);
 int origin_lock(const struct origin *origin, pthread_mutex_t *lock);
 
 struct bundle_member {
-    const char *name;  /* in the archive; in the bundle's pool of names */
+    const char *name;      /* in the archive; in the bundle's pool of names */
     struct file *file;     /* or NULL, then … */
     struct bundle *bundle; /* … a zip, which is stored; or NULL, then … */
     char *path;            /* … this is what is at fault in the source, … */

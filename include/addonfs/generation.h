@@ -61,24 +61,24 @@ struct generation_addon {
 
 struct generation {
     _Atomic unsigned references;
-    uint64_t serial;             /* counts up */
-    struct entry *root;          /* holds `client`, `package` and `upload` */
-    char *layout;                /* "a", "c+d", …; or NULL */
-    char *commit;                /* of a revision, 40 hexadecimal digits; else NULL */
-    char head[41];               /* of a worktree with derive_version: what was HEAD; else "" */
+    uint64_t serial;    /* counts up */
+    struct entry *root; /* holds `client`, `package` and `upload` */
+    char *layout;       /* "a", "c+d", …; or NULL */
+    char *commit;       /* of a revision, 40 hexadecimal digits; else NULL */
+    char head[41];      /* of a worktree with derive_version: what was HEAD; else "" */
     size_t addon_count;
     struct generation_addon *addons; /* of a frozen one without sources */
     struct recipe_matches matches;   /* live: what the addons are, in the same order */
     struct recipe *own;              /* live: the source's own recipe, or NULL … */
     struct file *own_file;           /* … and the file that says it */
-    struct problems problems; /* those known without reading content */
-    bool unhealthy;           /* a folder of it could not be computed */
-    bool retry;               /* something was left out that may be there at the next look */
-    uint64_t healing;         /* a commit's: the last source_objects_healing it was tried at */
-    char id[41];              /* frozen: what it is called, 40 hexadecimal digits; else "" */
-    bool unreadable;          /* frozen: something in it cannot be read */
-    char frozen_as[41];       /* live: the id of its frozen copy, once there is one; the view's */
-    size_t held_count;        /* frozen: bodies that are open as long as it lives */
+    struct problems problems;        /* those known without reading content */
+    bool unhealthy;                  /* a folder of it could not be computed */
+    bool retry;                      /* something was left out that may be there at the next look */
+    uint64_t healing;   /* a commit's: the last source_objects_healing it was tried at */
+    char id[41];        /* frozen: what it is called, 40 hexadecimal digits; else "" */
+    bool unreadable;    /* frozen: something in it cannot be read */
+    char frozen_as[41]; /* live: the id of its frozen copy, once there is one; the view's */
+    size_t held_count;  /* frozen: bodies that are open as long as it lives */
     struct body **held;
     /* Called when the last reference has gone, before anything is freed; or NULL. */
     void (*forget)(void *context, const struct generation *generation);

@@ -43,7 +43,7 @@ struct member {
     uint32_t crc32;
     uint32_t stream_crc32; /* of the stream; only of a secured member */
     bool deflated;         /* or stored as it is */
-    bool forgotten; /* by the store, which has another one of that id; guarded by its lock */
+    bool forgotten;        /* by the store, which has another one of that id; guarded by its lock */
 };
 
 /*

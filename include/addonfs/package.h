@@ -79,8 +79,8 @@ int package_fail(struct package *package, const char *path, const char *failure)
  * what was not read yet, and composes the zips. -EIO: something cannot be read; -ESTALE: it has
  * changed, look anew; -ENOSPC, -ENOMEM, …: not now.
  */
-int package_content_id(const struct origin *origin, struct entry *folder,
-                       struct content_id *ret_id, struct error *error);
+int package_content_id(const struct origin *origin, struct entry *folder, struct content_id *ret_id,
+                       struct error *error);
 
 /*
  * The zip that a server's installer takes, of a package that has a folder, as an entry named

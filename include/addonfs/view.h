@@ -82,8 +82,7 @@ int view_open_body(struct view *view, struct body *body, const _Atomic bool *int
  * source has changed since, look again; else as entry_find, view_look and view_body.
  */
 int view_find_entry(struct view *view, struct generation *generation, const char *path,
-                    const _Atomic bool *interrupted, struct entry **ret_entry,
-                    struct error *error);
+                    const _Atomic bool *interrupted, struct entry **ret_entry, struct error *error);
 
 /* The same of an entry that was found: one of a frozen generation is filled if it is lazy. */
 int view_fill_frozen(struct view *view, struct entry *entry, const char *path,

@@ -40,15 +40,16 @@ struct zip_member {
     uint32_t crc32;           /* of the content (APPNOTE 4.4.7) */
     uint16_t method;          /* enum zip_method */
     uint16_t mode;            /* st_mode, type included: 0100644 or 0100755 */
-    const struct zip *archive; /* instead of a stream: the content is this archive, stored; or NULL */
+    const struct zip
+        *archive; /* instead of a stream: the content is this archive, stored; or NULL */
 };
 
 struct zip;
 
 /*
  * Lay an archive out. Copies the members' fields; names, streams and archives are kept as pointers
- * and must stay valid as long as the archive. -EINVAL: a name is empty, longer than 65,535 bytes, not
- * UTF-8, starts with '/', ends with '/', has an empty, "." or ".." component (also when '\' is
+ * and must stay valid as long as the archive. -EINVAL: a name is empty, longer than 65,535 bytes,
+ * not UTF-8, starts with '/', ends with '/', has an empty, "." or ".." component (also when '\' is
  * taken for a separator, as Windows does), is out of strictly ascending byte order or is there
  * twice, or a stored member's sizes differ; the error names it. -EFBIG: the archive would pass
  * INT64_MAX bytes. -ENOMEM.

@@ -283,7 +283,8 @@ static void a_deflated_member_with_a_name_in_utf8_is_written_byte_for_byte(void 
         "PK\5\6" "\0\0" "\0\0" "\1\0" "\1\0" "\x30\0\0\0" "\x25\0\0\0" "\0";
     /* clang-format on */
     struct content content = {(const uint8_t *)"\x4B\x4C\x4A\6\0", 5};
-    struct zip_member member = {"\xC3\xBC", &content, 3, 5, 0x352441C2, ZIP_DEFLATED, 0100755, NULL};
+    struct zip_member member = {"\xC3\xBC", &content,     3,       5,
+                                0x352441C2, ZIP_DEFLATED, 0100755, NULL};
 
     (void)state;
     check_golden(&member, 1, golden, sizeof(golden));
