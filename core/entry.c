@@ -199,8 +199,11 @@ struct entry *entry_copy_folder(const struct entry *folder)
 
 bool entry_same_children(const struct entry *a, const struct entry *b)
 {
-    return a->count == b->count && (a->count == 0 || memcmp(a->children, b->children,
-                                                            a->count * sizeof(*a->children)) == 0);
+    bool same = a->count == b->count;
+
+    for (size_t i = 0; same && i < a->count; i++)
+        same = a->children[i] == b->children[i];
+    return same;
 }
 
 /*

@@ -71,7 +71,7 @@ static int find_script(struct names *names, const char *path, struct file **ret_
 static int read_script(struct names *names, const char *path, struct error *error)
 {
     cleanup_content struct content *content = NULL;
-    struct file *file;
+    struct file *file = NULL;
 
     if (names->script_path && strcmp(names->script_path, path) == 0)
         return 0;
@@ -189,7 +189,7 @@ int names_read_variables(struct names *names, struct error *error)
 int names_read_version(struct names *names, struct error *error)
 {
     cleanup_free char *version = NULL;
-    struct file *file;
+    struct file *file = NULL;
 
     free(names->version_path);
     names->version_path = NULL;

@@ -39,12 +39,11 @@ static int read_value(struct reader *reader, const struct where *where, const cJ
     static const char *const keys[] = {"file", "variable", NULL};
     const char *at;
     const char *name;
-    const char *open;
     size_t length;
 
     if (cJSON_IsString(item)) {
         value->text = at = item->valuestring;
-        while ((open = recipe_next_variable(&at, &name, &length))) {
+        while (recipe_next_variable(&at, &name, &length)) {
             /* These alone are known before. */
             if ((length != 3 || strncmp(name, "dir", 3) != 0) &&
                 (length != 6 || strncmp(name, "folder", 6) != 0))
@@ -133,8 +132,8 @@ static int get_filter(struct reader *reader, const struct where *where, const cJ
         return json_wrong(reader, &there,
                           "\"walk\", \"walk folders\" or {\"files\": […], \"folders\": […]} is "
                           "expected");
-    const char *const *files;
-    const char *const *folders;
+    const char *const *files = NULL;
+    const char *const *folders = NULL;
     int r = json_check_keys(reader, &there, item, keys);
     if (r == 0)
         r = json_get_list(reader, &there, item, "files", &files);
@@ -217,27 +216,19 @@ static int read_text_rule(struct reader *reader, const struct where *where, cons
     return r == 0 ? read_place(reader, where, object, rule) : r;
 }
 
-/* The source, which is a folder's content if it ends in '/', or if `kind` says so. */
+/* The source, which is a folder's content if it ends in '/'. */
 static int get_source(struct reader *reader, const struct where *where, const cJSON *object,
                       struct recipe_rule *rule)
 {
     struct where there = json_below(where, ".source");
-    struct where kind_there = json_below(where, ".kind");
-    const char *source;
-    const char *kind;
+    const char *source = NULL;
 
     int r = json_get_string(reader, where, object, "source", true, &source);
-    if (r == 0)
-        r = json_get_string(reader, where, object, "kind", false, &kind);
     if (r < 0)
         return r;
     size_t length = strlen(source);
     bool slash = length > 0 && source[length - 1] == '/';
-    if (kind && strcmp(kind, "file") != 0 && strcmp(kind, "tree") != 0)
-        return json_wrong(reader, &kind_there, "\"file\" or \"tree\" is expected");
-    if (kind && strcmp(kind, "file") == 0 && slash)
-        return json_wrong(reader, &kind_there, "\"file\", but the source ends in '/'");
-    rule->kind = slash || (kind && strcmp(kind, "tree") == 0) ? RECIPE_TREE : RECIPE_FILE;
+    rule->kind = slash ? RECIPE_TREE : RECIPE_FILE;
     char *copy = recipe_allocate(reader->recipe, length + 1);
     if (!copy)
         return json_no_memory(reader);
@@ -250,9 +241,9 @@ static int read_rule(struct reader *reader, const struct where *where, const cJS
                      struct recipe_rule *rule)
 {
     static const char *const keys[] = {
-        "source",        "kind",           "zip",     "destination",   "exclude",
-        "exclude_top",   "include",        "without", "optional",      "priority",
-        "empty_folders", "linked_folders", "license", "expected_with", NULL};
+        "source",         "zip",     "destination",   "exclude",  "exclude_top",
+        "include",        "without", "optional",      "priority", "empty_folders",
+        "linked_folders", "license", "expected_with", NULL};
 
     if (cJSON_HasObjectItem(object, "text"))
         return read_text_rule(reader, where, object, rule);
@@ -405,12 +396,12 @@ static int read_recipe(struct reader *reader)
     return 0;
 }
 
-static size_t line_of(const char *text, const char *at)
+static size_t line_of(const char *text, size_t at)
 {
     size_t line = 1;
 
-    for (; text < at; text++)
-        line += *text == '\n';
+    for (size_t i = 0; i < at; i++)
+        line += text[i] == '\n';
     return line;
 }
 
@@ -418,19 +409,18 @@ int recipe_parse(const char *text, size_t size, const char *path, struct recipe 
                  struct error *error)
 {
     cleanup_recipe struct recipe *recipe = calloc(1, sizeof(*recipe));
-    const char *end = text;
+    const char *end = NULL;
 
     if (!recipe)
         return error_errno(error, -ENOMEM, "%s", path);
     atomic_init(&recipe->references, 1);
     recipe->layout = "recipe";
     recipe->json = cJSON_ParseWithLengthOpts(text, size, &end, false);
-    const char *rest = end;
-    while (recipe->json && rest < text + size && strchr(" \t\r\n", *rest) && *rest)
-        rest++;
-    if (!recipe->json || rest < text + size)
-        return error_set(error, -EINVAL, "%s:%zu: is not JSON", path,
-                         line_of(text, recipe->json ? rest : end));
+    size_t at = end ? (size_t)(end - text) : 0;
+    while (recipe->json && at < size && text[at] && strchr(" \t\r\n", text[at]))
+        at++;
+    if (!recipe->json || at < size)
+        return error_set(error, -EINVAL, "%s:%zu: is not JSON", path, line_of(text, at));
     struct reader reader = {.path = path, .recipe = recipe, .error = error};
     int r = read_recipe(&reader);
     if (r == 0)
@@ -449,7 +439,7 @@ int recipe_read(const char *path, struct recipe **ret_recipe, struct error *erro
         return error_set(error, -EINVAL, "%s: is not a file that can hold a recipe", path);
     if ((uint64_t)status.st_size > RECIPE_SIZE_LIMIT)
         return error_set(error, -EFBIG, "%s: too large for a recipe", path);
-    cleanup_free char *text = malloc((size_t)status.st_size + 1);
+    cleanup_free char *text = calloc(1, (size_t)status.st_size + 1);
     if (!text)
         return error_errno(error, -ENOMEM, "%s", path);
     size_t size = 0;

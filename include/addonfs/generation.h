@@ -99,9 +99,9 @@ int generation_build(const struct generation_maker *maker, struct generation *la
  * more, so that it need not be done with a lock held. Nothing is done that has been done. One
  * thread at a time for a folder. Errors as generation_build; -EINTR, -ECANCELED (origin_check).
  */
-int generation_fill(const struct generation_maker *maker, struct entry *folder, const char *path,
+int generation_fill(const struct generation_maker *maker, struct entry *lazy, const char *path,
                     struct error *error);
-int generation_time(const struct origin *origin, struct entry *folder, struct error *error);
+int generation_time(const struct origin *origin, struct entry *lazy, struct error *error);
 
 /*
  * A frozen copy: files and zips are the same, and are held; folders have numbers of their own. What
