@@ -131,6 +131,11 @@ void source_wait_close(struct source_wait *wait)
     wait->fd = wait->inner = -1;
 }
 
+int source_watch_refs(const struct source *source)
+{
+    return repository_watch_refs(source->repository);
+}
+
 int source_times(struct source *source, struct cache *cache, const char *const *paths, size_t count,
                  int64_t *ret_times, int (*check)(const void *context), const void *context,
                  struct error *error)
