@@ -69,7 +69,10 @@ int generation_make_client(const struct generation_maker *maker, struct entry *l
 int generation_time(const struct origin *origin, struct entry *lazy, struct error *error)
 {
     cleanup_entry struct entry *folder = NULL;
+    const struct file *file = any_file(lazy->tree);
 
+    if (!file || !source_commit(file->source))
+        return 0;
     int r = copy(lazy, NULL, &folder, error);
     return r == 0 ? set_times(origin, folder, error) : r;
 }
