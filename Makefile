@@ -122,6 +122,9 @@ $(BUILD)/obj/core/%.o: core/%.c $(BUILD)/flags
 	@mkdir -p $(@D)
 	$(call quiet,CC  ,$<) $(call compile,core) -MMD -MP -c -o $@ $<
 
+# What it embeds.
+$(BUILD)/obj/core/recipe_known.o: $(wildcard core/layouts/*.json)
+
 $(BUILD)/obj/fs/%.o: fs/%.c $(BUILD)/flags
 	@mkdir -p $(@D)
 	$(call quiet,CC  ,$<) $(call compile,fs) -MMD -MP -c -o $@ $<

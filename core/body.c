@@ -100,6 +100,15 @@ static int conclude(struct body *body, int result, const struct error *why, stru
     return 0;
 }
 
+/* The file's compressed form, if its bytes can be had out of that when the source has them no more.
+ */
+static const struct member *pinned(const struct file *file)
+{
+    const struct member *member = atomic_load(&file->member);
+
+    return member && member_is_secured(member) ? member : NULL;
+}
+
 static int capture(struct body *body, const struct origin *origin, struct error *error)
 {
     cleanup_content struct content *content = NULL;
@@ -109,6 +118,8 @@ static int capture(struct body *body, const struct origin *origin, struct error 
     body->claimed = in_memory ? origin->spool : NULL;
     int r = source_read(body->file, origin->spool, in_memory ? MEMORY_LIMIT : 0, &content, error);
 
+    if (r < 0 && pinned(body->file))
+        r = member_inflate(pinned(body->file), in_memory ? MEMORY_LIMIT : 0, &content, error);
     if (r == 0 && content->size != body->size)
         r = error_set(error, -ESTALE, "%s: has changed meanwhile", body->file->path);
     if (r < 0) {
@@ -140,6 +151,10 @@ int body_of_file(struct file *file, const struct origin *origin, uint64_t number
         return error_errno(error, -ENOMEM, "%s", file->path);
     body->file = file_ref(file);
     int r = source_measure(file, origin->spool, &body->size, &why);
+    if (r < 0 && pinned(file)) {
+        body->size = pinned(file)->size;
+        r = 0;
+    }
     if (r == 0)
         capture_early(body, origin);
     return conclude(body, r, &why, ret_body, error);

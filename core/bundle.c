@@ -17,6 +17,8 @@ struct bundle {
     bool heals;                    /* a member can be read that `zip` was laid out without */
     _Atomic(struct zip *) zip;     /* read without the lock; set once, perhaps again by `settle` */
     struct zip *before;            /* the one that was replaced then: others may look at it */
+    bool nests;                    /* there are zips among the members */
+    bool settling;                 /* all streams of those are at hand */
     bool identified;               /* `id` is known */
     struct content_id id;
     _Atomic bool secured; /* every member's stream is in the spool */
@@ -28,6 +30,7 @@ void bundle_members_free(struct bundle_member *members, size_t count)
         free(members[i].path);
         free(members[i].failure);
         file_unref(members[i].file);
+        bundle_unref(members[i].bundle);
     }
     free(members);
 }
@@ -40,7 +43,8 @@ static int compare_members(const void *a, const void *b)
     return strcmp(left->name, right->name);
 }
 
-const char *bundle_member_path(const struct bundle_member *member)
+/* What a member comes from in the source. */
+static const char *path_of(const struct bundle_member *member)
 {
     return member->file ? member->file->path : member->path;
 }
@@ -67,11 +71,13 @@ static int check_names(struct bundle_member *members, size_t count)
         if (members[i].failure)
             continue;
         members[i].failure = strdup(reason);
-        members[i].path = strdup(members[i].file->path);
+        members[i].path = strdup(members[i].file ? members[i].file->path : members[i].name);
         if (!members[i].failure || !members[i].path)
             return -ENOMEM;
         file_unref(members[i].file);
         members[i].file = NULL;
+        bundle_unref(members[i].bundle);
+        members[i].bundle = NULL;
     }
     return 0;
 }
@@ -95,6 +101,8 @@ struct bundle *bundle_new(struct bundle_member *members, size_t count, char *nam
     bundle->members = members;
     bundle->count = count;
     bundle->names = names;
+    for (size_t i = 0; i < count; i++)
+        bundle->nests = bundle->nests || members[i].bundle;
     pthread_mutex_init(&bundle->lock, NULL);
     return bundle;
 }
@@ -148,8 +156,27 @@ bool bundle_equal(const struct bundle *a, const struct bundle *b)
         if (!file_equal(left->file, right->file) || left->executable != right->executable ||
             strcmp(left->name, right->name) != 0 || !same_text(left->failure, right->failure))
             return false;
+        if (left->bundle != right->bundle &&
+            (!left->bundle || !right->bundle || !bundle_equal(left->bundle, right->bundle)))
+            return false;
     }
     return true;
+}
+
+/* A zip among the members. Its CRC-32 is known when every stream of it is at hand. */
+static struct zip_member stored(const struct bundle *bundle, const struct bundle_member *member)
+{
+    const struct zip *archive = atomic_load(&member->bundle->zip);
+
+    return (struct zip_member){
+        .name = member->name,
+        .archive = archive,
+        .size = zip_size(archive),
+        .compressed_size = zip_size(archive),
+        .crc32 = bundle->settling ? zip_crc32(archive, member_stream_crc32) : 0,
+        .method = ZIP_STORED,
+        .mode = 0100644,
+    };
 }
 
 static int lay_out(struct bundle *bundle, struct zip **ret_zip, struct error *error)
@@ -163,6 +190,10 @@ static int lay_out(struct bundle *bundle, struct zip **ret_zip, struct error *er
         const struct bundle_member *member = &bundle->members[i];
         if (member->failure || bundle->faults[i])
             continue;
+        if (member->bundle) {
+            laid[count++] = stored(bundle, member);
+            continue;
+        }
         const struct member *stream = atomic_load(&member->file->member);
         laid[count++] = (struct zip_member){
             .name = member->name,
@@ -219,8 +250,11 @@ int origin_lock(const struct origin *origin, pthread_mutex_t *lock)
 static uint64_t healing_of(const struct bundle *bundle)
 {
     for (size_t i = 0; i < bundle->count; i++) {
+        uint64_t healing = 0;
         if (bundle->members[i].file)
             return source_healing(bundle->members[i].file->source);
+        if (bundle->members[i].bundle && (healing = healing_of(bundle->members[i].bundle)) > 0)
+            return healing;
     }
     return 0;
 }
@@ -251,10 +285,15 @@ static int compose(struct bundle *bundle, const struct origin *origin, struct er
     size_t fault = first_fault(bundle);
     if (fault < bundle->count && !origin->skip_problems) {
         const struct bundle_member *member = &bundle->members[fault];
-        return error_set(error, -EIO, "%s: %s", bundle_member_path(member),
+        return error_set(error, -EIO, "%s: %s", path_of(member),
                          member->failure ? member->failure : bundle->faults[fault]);
     }
-    r = lay_out(bundle, &zip, error);
+    for (size_t i = 0; r == 0 && bundle->nests && i < bundle->count; i++) {
+        if (bundle->members[i].bundle)
+            r = bundle_compose(bundle->members[i].bundle, origin, error);
+    }
+    if (r == 0)
+        r = lay_out(bundle, &zip, error);
     if (r == 0)
         atomic_store(&bundle->zip, zip);
     return r;
@@ -294,7 +333,8 @@ static int settle(struct bundle *bundle, struct error *error)
 
     if (atomic_load(&bundle->secured))
         return 0;
-    if (is_outdated(bundle))
+    bundle->settling = true;
+    if (bundle->nests || is_outdated(bundle))
         r = lay_out(bundle, &zip, error);
     if (r == 0 && zip)
         bundle->before = atomic_exchange(&bundle->zip, zip);
@@ -305,9 +345,16 @@ static int settle(struct bundle *bundle, struct error *error)
 
 int bundle_secure(struct bundle *bundle, const struct origin *origin, struct error *error)
 {
+    int r = 0;
+
     if (atomic_load(&bundle->secured))
         return 0;
-    int r = bundle_secure_all(bundle->members, bundle->count, origin, error);
+    for (size_t i = 0; r == 0 && bundle->nests && i < bundle->count; i++) {
+        if (bundle->members[i].bundle)
+            r = bundle_secure(bundle->members[i].bundle, origin, error);
+    }
+    if (r == 0)
+        r = bundle_secure_all(bundle->members, bundle->count, origin, error);
     if (r < 0)
         return r;
     r = origin_lock(origin, &bundle->lock);
@@ -324,6 +371,10 @@ bool bundle_heals(struct bundle *bundle, const struct origin *origin)
 
     if (!origin->skip_problems || !atomic_load(&bundle->zip))
         return false;
+    for (size_t i = 0; bundle->nests && i < bundle->count; i++) {
+        if (bundle->members[i].bundle && bundle_heals(bundle->members[i].bundle, origin))
+            return true;
+    }
     cleanup_lock(&bundle->lock);
     uint64_t healing = healing_of(bundle);
     if (bundle->heals || healing == bundle->healing)
@@ -352,7 +403,14 @@ static int identify(struct bundle *bundle)
         if (member->failure || bundle->faults[i])
             continue;
         sha256_update(sha256, member->name, strlen(member->name) + 1);
-        sha256_update(sha256, member->executable ? "x" : "-", 1);
+        sha256_update(sha256, member->executable ? "x" : member->bundle ? "z" : "-", 1);
+        if (member->bundle) {
+            struct content_id id;
+            if (bundle_id(member->bundle, &id) < 0)
+                return -ENOMEM;
+            sha256_update(sha256, id.bytes, sizeof(id.bytes));
+            continue;
+        }
         const struct member *stream = atomic_load(&member->file->member);
         sha256_update(sha256, stream->id.bytes, sizeof(stream->id.bytes));
     }
@@ -390,8 +448,10 @@ int bundle_problems(struct bundle *bundle, const struct origin *origin, const ch
     for (size_t i = 0; i < bundle->count; i++) {
         const struct bundle_member *member = &bundle->members[i];
         const char *reason = member->failure ? member->failure : bundle->faults[i];
-        if (reason && problems_add(problems, bundle_member_path(member), reason,
-                                   origin->skip_problems, affects) < 0)
+        if (member->bundle && bundle_problems(member->bundle, origin, affects, problems) < 0)
+            return -ENOMEM;
+        if (reason &&
+            problems_add(problems, path_of(member), reason, origin->skip_problems, affects) < 0)
             return -ENOMEM;
     }
     return 0;

@@ -95,6 +95,11 @@ uint32_t deflate_crc32(uint32_t crc, const void *bytes, size_t size)
     return libdeflate_crc32(crc, bytes, size);
 }
 
+uint32_t deflate_crc32_combine(uint32_t crc, uint32_t behind, uint64_t size)
+{
+    return (uint32_t)crc32_combine64(crc, behind, (z_off64_t)size);
+}
+
 const char *deflate_library_version(void)
 {
     return LIBDEFLATE_VERSION_STRING;

@@ -40,6 +40,7 @@ void entry_unref(struct entry *entry)
     free(entry->children);
     entry_unref(entry->before);
     entry_unref(entry->tree);
+    entry_unref(atomic_load(&entry->filled));
     bundle_unref(entry->bundle);
     body_unref(entry->body);
     body_unref(entry->earlier);
@@ -101,6 +102,34 @@ struct entry *entry_new_failed(enum entry_kind kind, const char *name, const cha
     return entry->path && entry->failure ? steal_pointer(&entry) : NULL;
 }
 
+struct entry *entry_new_lazy(const char *name, struct entry *tree)
+{
+    cleanup_entry struct entry *entry = entry_new_folder(name, tree->owner);
+
+    if (!entry || (tree->path && !(entry->path = strdup(tree->path))))
+        return NULL;
+    entry->tree = entry_ref(tree);
+    entry->lazy = true;
+    return steal_pointer(&entry);
+}
+
+struct entry *entry_filled(struct entry *entry)
+{
+    struct entry *filled = entry->lazy ? atomic_load(&entry->filled) : NULL;
+
+    return filled ? filled : entry;
+}
+
+int entry_fail(struct entry *folder, const char *path, const char *failure)
+{
+    if (folder->failure)
+        return 0;
+    if (!folder->path && !(folder->path = strdup(path)))
+        return -ENOMEM;
+    folder->failure = strdup(failure);
+    return folder->failure ? 0 : -ENOMEM;
+}
+
 /* Where `name` is among the children, or where it would be. */
 static size_t position(const struct entry *folder, const char *name, bool *ret_found)
 {
@@ -158,7 +187,7 @@ struct entry *entry_copy_folder(const struct entry *folder)
     if (!copy || (folder->path && !(copy->path = strdup(folder->path))))
         return NULL;
     copy->mtime = folder->mtime;
-    copy->yields = folder->yields;
+    copy->priority = folder->priority;
     copy->children = calloc(room, sizeof(struct entry *));
     if (!copy->children)
         return NULL;
@@ -166,6 +195,15 @@ struct entry *entry_copy_folder(const struct entry *folder)
     for (; copy->count < folder->count; copy->count++)
         copy->children[copy->count] = entry_ref(folder->children[copy->count]);
     return steal_pointer(&copy);
+}
+
+bool entry_same_children(const struct entry *a, const struct entry *b)
+{
+    bool same = a->count == b->count;
+
+    for (size_t i = 0; same && i < a->count; i++)
+        same = a->children[i] == b->children[i];
+    return same;
 }
 
 /*
@@ -232,6 +270,7 @@ static int conflict(struct entry **slot, const struct entry *other)
                               other->path ? other->path : other->name, failure);
     if (!failed)
         return -ENOMEM;
+    failed->priority = known->priority;
     *slot = failed;
     entry_unref(known);
     return 0;
@@ -249,14 +288,61 @@ int entry_insert(struct entry *folder, struct entry *child_given)
     if ((*slot)->kind == ENTRY_FOLDER && child->kind == ENTRY_FOLDER && !(*slot)->failure &&
         !child->failure)
         return own(slot) < 0 ? -ENOMEM : merge(*slot, child);
-    if (child->yields)
+    if (child->priority < (*slot)->priority)
         return 0;
-    if ((*slot)->yields) {
+    if (child->priority > (*slot)->priority) {
         entry_unref(*slot);
         *slot = steal_pointer(&child);
         return 0;
     }
     return conflict(slot, child);
+}
+
+/* A file or folder of the tree as it stands elsewhere. */
+static struct entry *copy_child(struct entry *child, struct entry *last)
+{
+    struct entry *copy = NULL;
+
+    if (child->failure) {
+        copy = entry_new_failed(child->kind, child->name, child->path, child->failure);
+    } else if (child->kind == ENTRY_FOLDER) {
+        if (last && last->tree == child)
+            return entry_ref(last);
+        copy = entry_new_folder(child->name, child->owner);
+        if (copy && ((child->path && !(copy->path = strdup(child->path))) ||
+                     entry_copy_tree(copy, child, last) < 0)) {
+            entry_unref(copy);
+            copy = NULL;
+        }
+    } else if (child->file) {
+        copy = entry_new_file(child->name, child->file);
+    }
+    if (copy) {
+        copy->owner = child->owner;
+        copy->mtime = child->mtime;
+    }
+    return copy;
+}
+
+int entry_copy_tree(struct entry *folder, struct entry *tree, struct entry *last)
+{
+    if (last && last->kind != ENTRY_FOLDER)
+        last = NULL;
+    if (tree->failure && entry_fail(folder, tree->path, tree->failure) < 0)
+        return -ENOMEM;
+    folder->children = calloc(tree->count > 0 ? tree->count : 1, sizeof(struct entry *));
+    if (!folder->children)
+        return -ENOMEM;
+    folder->capacity = tree->count > 0 ? tree->count : 1;
+    for (; folder->count < tree->count; folder->count++) {
+        struct entry *child = tree->children[folder->count];
+        struct entry *copy = copy_child(child, last ? entry_child(last, child->name) : NULL);
+        if (!copy)
+            return -ENOMEM;
+        folder->children[folder->count] = copy;
+    }
+    folder->tree = entry_ref(tree);
+    return 0;
 }
 
 int entry_make_folders(struct entry *folder, const char *path, struct source_owner owner,
@@ -304,11 +390,13 @@ int entry_find(struct entry *root, const char *path, struct entry **ret_entry)
         struct entry *below = entry_child(entry, name);
         if (!below)
             return entry->failure ? -EIO : -ENOENT;
-        entry = below;
+        entry = entry_filled(below);
+        if (entry->lazy)
+            break;
         path += length + strspn(path + length, "/");
     }
     *ret_entry = entry;
-    return 0;
+    return entry->lazy ? -EINPROGRESS : 0;
 }
 
 static int make_body(struct entry *entry, const struct origin *origin, uint64_t number,

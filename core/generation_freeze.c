@@ -1,4 +1,5 @@
-#include <addonfs/generation.h>
+#include "generation_addons.h"
+
 #include <errno.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -7,11 +8,9 @@
 /*
  * The id
  *
- * A snapshot's id is the SHA-256 (its first 20 bytes, as long as a commit's id) of its tree,
- * written down in the order of names: for each entry its kind, exec bit and name, and then, of a
- * folder, its entries and an end; of a file, the id of its bytes; of a zip, the id of its members'
- * names, modes and contents; of what cannot be read, the reason. Times and owners are not in it:
- * the same content has the same id on every host.
+ * A snapshot's id is the SHA-256 (its first 20 bytes, as long as a commit's id) of its packages,
+ * written down as in package_content.c; of what cannot be read, the reason. Uploads and client
+ * folders hold nothing else, so they are not in it.
  */
 
 struct freeze {
@@ -20,12 +19,14 @@ struct freeze {
     struct generation *frozen;
     size_t capacity; /* of frozen->held */
     struct sha256 *sha256;
+    bool identifies; /* what is frozen now is part of the id */
     struct error *error;
 };
 
 static void digest_text(struct freeze *freeze, const char *text)
 {
-    sha256_update(freeze->sha256, text, strlen(text) + 1);
+    if (freeze->identifies)
+        sha256_update(freeze->sha256, text, strlen(text) + 1);
 }
 
 /* Hold the open body (taken over, and closed on failure) as long as the frozen generation lives. */
@@ -69,7 +70,8 @@ static int freeze_file(struct freeze *freeze, struct entry *entry)
         body_close(body);
         return error_errno(freeze->error, -ENOMEM, "snapshot");
     }
-    sha256_update(freeze->sha256, id.bytes, sizeof(id.bytes));
+    if (freeze->identifies)
+        sha256_update(freeze->sha256, id.bytes, sizeof(id.bytes));
     return hold(freeze, steal_pointer(&body));
 }
 
@@ -79,7 +81,7 @@ static int freeze_folder(struct freeze *freeze, struct entry *entry, struct entr
 {
     cleanup_entry struct entry *copy = entry_copy_folder(entry);
 
-    if (!copy)
+    if (!copy || (entry->failure && entry_fail(copy, entry->path, entry->failure) < 0))
         return error_errno(freeze->error, -ENOMEM, "snapshot");
     copy->number = atomic_fetch_add(freeze->next_number, 1);
     for (size_t i = 0; i < copy->count; i++) {
@@ -108,6 +110,9 @@ static int freeze_entry(struct freeze *freeze, struct entry *entry, struct entry
         freeze->frozen->unreadable = true;
         digest_text(freeze, "failed");
         digest_text(freeze, entry->failure);
+        /* What is known of a folder in spite of that is of the frozen tree as well. */
+        if (entry->count > 0)
+            return freeze_folder(freeze, entry, ret_copy);
     } else if (entry->kind == ENTRY_FOLDER) {
         return freeze_folder(freeze, entry, ret_copy);
     } else {
@@ -119,6 +124,64 @@ static int freeze_entry(struct freeze *freeze, struct entry *entry, struct entry
     return 0;
 }
 
+/*
+ * A client folder. Its files are those of the zip, whose bytes are held, and need not be held
+ * themselves: what the source has no more comes out of the zip's streams (body_open).
+ */
+static int freeze_client(struct freeze *freeze, struct entry *given, struct entry **ret_copy)
+{
+    struct entry *entry = entry_filled(given);
+    cleanup_entry struct entry *copy = NULL;
+    int r = 0;
+
+    if (entry->kind != ENTRY_FOLDER) {
+        *ret_copy = entry_ref(entry);
+        return 0;
+    }
+    copy = entry->lazy ? entry_new_lazy(entry->name, entry->tree) : entry_copy_folder(entry);
+    if (!copy)
+        return error_errno(freeze->error, -ENOMEM, "snapshot");
+    if (entry->failure && entry_fail(copy, entry->path, entry->failure) < 0)
+        return error_errno(freeze->error, -ENOMEM, "snapshot");
+    copy->owner = entry->owner;
+    copy->mtime = entry->mtime;
+    copy->number = atomic_fetch_add(freeze->next_number, 1);
+    for (size_t i = 0; r == 0 && i < copy->count; i++) {
+        struct entry *child = NULL;
+        r = freeze_client(freeze, copy->children[i], &child);
+        if (r < 0)
+            break;
+        entry_unref(copy->children[i]);
+        copy->children[i] = child;
+    }
+    if (r == 0)
+        *ret_copy = steal_pointer(&copy);
+    return r;
+}
+
+static int freeze_root(struct freeze *freeze, struct entry *root, struct entry **ret_copy)
+{
+    cleanup_entry struct entry *copy = entry_copy_folder(root);
+
+    if (!copy)
+        return error_errno(freeze->error, -ENOMEM, "snapshot");
+    copy->number = atomic_fetch_add(freeze->next_number, 1);
+    for (size_t i = 0; i < copy->count; i++) {
+        struct entry *top = copy->children[i];
+        struct entry *child = NULL;
+        freeze->identifies = strcmp(top->name, generation_top_names[TOP_PACKAGE]) == 0;
+        int r = strcmp(top->name, generation_top_names[TOP_CLIENT]) == 0
+                    ? freeze_client(freeze, top, &child)
+                    : freeze_entry(freeze, top, &child);
+        if (r < 0)
+            return r;
+        entry_unref(top);
+        copy->children[i] = child;
+    }
+    *ret_copy = steal_pointer(&copy);
+    return 0;
+}
+
 static int copy_addons(const struct generation *from, struct generation *to)
 {
     to->addons = calloc(from->addon_count + 1, sizeof(*to->addons));
@@ -127,9 +190,9 @@ static int copy_addons(const struct generation *from, struct generation *to)
     for (; to->addon_count < from->addon_count; to->addon_count++) {
         const struct generation_addon *addon = &from->addons[to->addon_count];
         struct generation_addon *copy = &to->addons[to->addon_count];
-        copy->name = strdup(addon->name);
+        copy->name = addon->name ? strdup(addon->name) : NULL;
         copy->version = addon->version ? strdup(addon->version) : NULL;
-        if (!copy->name || (addon->version && !copy->version)) {
+        if ((addon->name && !copy->name) || (addon->version && !copy->version)) {
             free(copy->name);
             free(copy->version);
             return -ENOMEM;
@@ -151,13 +214,13 @@ int generation_freeze(const struct generation *generation, const struct origin *
         return error_errno(error, -ENOMEM, "snapshot");
     atomic_init(&frozen->references, 1);
     frozen->serial = generation->serial;
-    frozen->recipe = generation->recipe;
-    frozen->layout = generation->layout;
+    frozen->layout = generation->layout ? strdup(generation->layout) : NULL;
     frozen->unhealthy = generation->unhealthy;
     frozen->commit = generation->commit ? strdup(generation->commit) : NULL;
-    if ((generation->commit && !frozen->commit) || copy_addons(generation, frozen) < 0)
+    if ((generation->commit && !frozen->commit) || (generation->layout && !frozen->layout) ||
+        copy_addons(generation, frozen) < 0)
         return error_errno(error, -ENOMEM, "snapshot");
-    int r = freeze_folder(&freeze, generation->root, &frozen->root);
+    int r = freeze_root(&freeze, generation->root, &frozen->root);
     if (r < 0)
         return r;
     sha256_final(sha256, &id);

@@ -14,6 +14,19 @@ static bool same_owner(const struct source_owner *a, const struct source_owner *
     return a->mode == b->mode && a->uid == b->uid && a->gid == b->gid;
 }
 
+/* What a lazy folder is made of: are names, owners and files the same? */
+static bool is_same_tree(const struct entry *last, const struct entry *next)
+{
+    if (last == next)
+        return true;
+    bool same = last->kind == next->kind && last->count == next->count &&
+                same_owner(&last->owner, &next->owner) && strcmp(last->name, next->name) == 0 &&
+                same_text(last->failure, next->failure) && file_equal(last->file, next->file);
+    for (size_t i = 0; same && i < last->count; i++)
+        same = is_same_tree(last->children[i], next->children[i]);
+    return same;
+}
+
 /* The same content and attributes, folders' children apart. */
 static bool is_same(const struct entry *last, const struct entry *next, const struct origin *origin)
 {
@@ -24,7 +37,7 @@ static bool is_same(const struct entry *last, const struct entry *next, const st
         return file_equal(last->file, next->file);
     if (last->kind == ENTRY_ZIP)
         return bundle_equal(last->bundle, next->bundle) && !bundle_heals(last->bundle, origin);
-    return true;
+    return last->lazy == next->lazy && (!next->lazy || is_same_tree(last->tree, next->tree));
 }
 
 static bool is_later(struct timespec a, struct timespec b)
@@ -228,38 +241,78 @@ static void set_time(const struct share *share, const struct entry *last, struct
     }
 }
 
+/*
+ * Folders that failed
+ *
+ * One that has failed keeps what it was before: a folder that heals goes on from there, so that
+ * whoever stands below it stays there. And what is known of it in spite of its failure goes on from
+ * that.
+ */
+static struct entry *known_child(const struct entry *folder, const char *name)
+{
+    struct entry *child = entry_child(folder, name);
+
+    return child || !folder->before ? child : entry_child(folder->before, name);
+}
+
+/* Everything that was known of the folder, a reference; or less, for want of memory. */
+static struct entry *all_known(struct entry *folder)
+{
+    struct entry *all;
+
+    if (!folder->failure || !folder->before)
+        return entry_ref(folder);
+    all = folder->count > 0 ? entry_copy_folder(folder->before) : NULL;
+    if (!all)
+        return entry_ref(folder->before);
+    for (size_t i = 0; i < folder->count; i++) {
+        struct entry *child = folder->children[i];
+        (void)entry_replace(all, child->name, entry_ref(child));
+    }
+    return all;
+}
+
+static void vanish_known(const struct share *share, const struct entry *last,
+                         const struct entry *next, const char *path)
+{
+    vanish_children(share, last, next, path);
+    if (last->before)
+        vanish_children(share, last->before, next, path);
+}
+
 static struct entry *share_entry(const struct share *share, struct entry *last, struct entry *next,
                                  const char *path)
 {
+    last = last ? entry_filled(last) : NULL;
     /* Taken from the last generation as it is. */
     if (next == last) {
         entry_unref(next);
         return entry_ref(last);
     }
     bool both_folders = last && last->kind == ENTRY_FOLDER && next->kind == ENTRY_FOLDER;
-    /* A folder that heals goes on from what it was, so that whoever stands below it stays there. */
-    struct entry *healthy = both_folders && last->before ? last->before : last;
     bool same = last && is_same(last, next, share->origin) && last->count == next->count;
 
     for (size_t i = 0; i < next->count; i++) {
         struct entry *child = next->children[i];
         cleanup_free char *below = path_join(path, child->name);
-        struct entry *before = both_folders ? entry_child(healthy, child->name) : NULL;
+        struct entry *before = both_folders ? known_child(last, child->name) : NULL;
         next->children[i] = share_entry(share, before, child, below ? below : child->name);
         same = same && next->children[i] == before;
     }
     if (same) {
         /* The next walk goes on from the newer tree (package_walk.h). */
         struct entry *tree = last->tree;
-        last->tree = next->tree;
-        next->tree = tree;
+        if (!last->lazy && tree != next->tree) {
+            last->tree = next->tree;
+            next->tree = tree;
+        }
         entry_unref(next);
         return entry_ref(last);
     }
     if (both_folders && next->failure)
-        next->before = entry_ref(healthy);
+        next->before = all_known(last);
     else if (both_folders)
-        vanish_children(share, healthy, next, path);
+        vanish_known(share, last, next, path);
     if (last && last->kind == ENTRY_ZIP && next->kind == ENTRY_ZIP)
         entry_succeed(next, last);
     set_time(share, last, next, path);
@@ -268,7 +321,8 @@ static struct entry *share_entry(const struct share *share, struct entry *last, 
     return next;
 }
 
-struct entry *generation_share(const struct share *share, struct entry *last, struct entry *next)
+struct entry *generation_share(const struct share *share, struct entry *last, struct entry *next,
+                               const char *path)
 {
-    return share_entry(share, last, next, "");
+    return share_entry(share, last, next, path);
 }

@@ -19,10 +19,12 @@ struct share {
 };
 
 /*
- * Number the tree `next` (taken over) as the successor of `last` (NULL: there is none), and set the
- * times that hang on what changed. Returns the tree to use: `last` again, with one more reference,
- * if nothing differs; or `next`, which then shares what did not change.
+ * Number the tree `next` (taken over), which is at `path` in the view, as the successor of `last`
+ * (NULL: there is none), and set the times that hang on what changed. Returns the tree to use:
+ * `last` again, with one more reference, if nothing differs; or `next`, which then shares what did
+ * not change.
  */
-struct entry *generation_share(const struct share *share, struct entry *last, struct entry *next);
+struct entry *generation_share(const struct share *share, struct entry *last, struct entry *next,
+                               const char *path);
 
 #endif

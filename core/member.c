@@ -173,18 +173,24 @@ bool member_is_secured(const struct member *member)
 }
 
 /* The stream is in `extent`: say so, unless another thread has one as good. */
-static void place(struct member *member, uint64_t extent)
+static void place(struct member *member, uint64_t extent, uint32_t stream_crc32)
 {
-    uint64_t nowhere = SPOOL_NOWHERE;
-
-    if (!atomic_compare_exchange_strong(&member->extent, &nowhere, extent))
-        spool_release(member->members->spool, extent);
+    {
+        cleanup_lock(&member->members->lock);
+        if (!member_is_secured(member)) {
+            member->stream_crc32 = stream_crc32;
+            atomic_store(&member->extent, extent);
+            return;
+        }
+    }
+    spool_release(member->members->spool, extent);
 }
 
 /* A stream on its way from the cache into the spool. */
 struct load {
     struct spool *spool;
     uint64_t extent;
+    uint32_t crc32;
     struct error *error;
     int result;
 };
@@ -193,6 +199,7 @@ static int load_piece(void *context, uint64_t offset, const void *bytes, size_t 
 {
     struct load *load = context;
 
+    load->crc32 = deflate_crc32(load->crc32, bytes, size);
     load->result = spool_write(load->spool, load->extent, offset, bytes, size, load->error);
     return load->result;
 }
@@ -214,7 +221,7 @@ int member_secure(struct member *member, struct cache_reader *reader, struct err
     if (r < 0)
         return error_errno(error, r, "temporary file");
     if (cache_read_stream(reader, &member->id, &cached, load_piece, &load)) {
-        place(member, load.extent);
+        place(member, load.extent, load.crc32);
         return 0;
     }
     spool_release(load.spool, load.extent);
@@ -261,6 +268,7 @@ static int store(struct member *member, const void *bytes, uint64_t size, struct
     if (r < 0)
         return error_errno(error, r, "temporary file");
     member->compressed_size = size;
+    member->stream_crc32 = deflate_crc32(0, bytes, (size_t)size);
     atomic_store(&member->extent, extent);
     return spool_write(spool, extent, 0, bytes, (size_t)size, error);
 }
@@ -319,6 +327,7 @@ static int transfer_write(void *context, const void *bytes, size_t size, struct 
 
     if (r == 0)
         transfer->written += size;
+    member->stream_crc32 = deflate_crc32(member->stream_crc32, bytes, size);
     return r;
 }
 
@@ -348,6 +357,7 @@ static int compress_in_pieces(const struct content *content, struct member *memb
     char piece[1 << 16];
     transfer.written = 0;
     member->crc32 = 0;
+    member->stream_crc32 = 0;
     while (r == 0 && transfer.written < content->size) {
         uint64_t rest = content->size - transfer.written;
         size_t n = rest < sizeof(piece) ? (size_t)rest : sizeof(piece);
@@ -387,7 +397,7 @@ static struct member *make_known(struct members *members, struct member **member
             return known;
         if (known->compressed_size == member->compressed_size && known->crc32 == member->crc32 &&
             known->size == member->size && known->deflated == member->deflated) {
-            place(known, atomic_exchange(&member->extent, SPOOL_NOWHERE));
+            place(known, atomic_exchange(&member->extent, SPOOL_NOWHERE), member->stream_crc32);
             return known;
         }
         forget(known);
@@ -421,6 +431,18 @@ int members_compress(struct members *members, struct deflate *deflate, struct co
     keep(made);
     *ret_member = made;
     return 0;
+}
+
+struct spool *member_spool(const struct member *member)
+{
+    return member->members->spool;
+}
+
+uint32_t member_stream_crc32(const void *stream)
+{
+    const struct member *member = stream;
+
+    return member->stream_crc32;
 }
 
 int member_read(void *context, const void *stream, uint64_t offset, void *bytes, size_t size)

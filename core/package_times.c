@@ -69,34 +69,51 @@ static int visit_file(const struct file *file, path_visitor visit, void *context
 {
     int r = visit(context, file->real);
 
-    return r == 0 && file->link ? visit(context, file->link) : r;
+    if (r == 0 && file->link)
+        r = visit(context, file->link);
+    return r == 0 && file->also ? visit(context, file->also) : r;
 }
 
-/* The folder, and those members that are elsewhere. */
-static int visit_zip(const struct origin *origin, const struct entry *entry, path_visitor visit,
-                     void *context)
+/* A folder that a rule names: `*ret_real` is what files below it need not be visited for. */
+static int visit_root(const struct origin *origin, const struct entry *entry, path_visitor visit,
+                      void *context, const char **ret_real)
 {
     struct source_folder *folder = NULL;
-    size_t count = 0;
-    const struct bundle_member *members = bundle_members(entry->bundle, &count);
 
     int r = source_list(origin->source, entry->path, &folder, NULL);
-    if (r == 0)
-        r = visit(context, folder->real);
-    if (r == 0 && folder->link)
-        r = visit(context, folder->link);
-    for (size_t i = 0; r == 0 && i < count; i++) {
-        const struct file *file = members[i].file;
-        if (file && (file->link || !path_is_within(file->real, folder->real)))
-            r = visit_file(file, visit, context);
-    }
+    if (r < 0)
+        return error_is_transient(r) ? r : 0;
+    *ret_real = folder->real;
+    r = visit(context, folder->real);
+    return r == 0 && folder->link ? visit(context, folder->link) : r;
+}
+
+/* The folders that a zip is made of, and those files that are elsewhere. */
+static int visit_tree(const struct origin *origin, const struct entry *entry, const char *real,
+                      path_visitor visit, void *context)
+{
+    const struct file *file = entry->file;
+    int r = 0;
+
+    if (entry->failure)
+        return 0;
+    if (entry->kind == ENTRY_ZIP)
+        return visit_tree(origin, entry->tree, NULL, visit, context);
+    if (entry->kind == ENTRY_FILE)
+        return !real || file->link || file->also || !path_is_within(file->real, real)
+                   ? visit_file(file, visit, context)
+                   : 0;
+    if (!real && entry->path && *entry->path)
+        r = visit_root(origin, entry, visit, context, &real);
+    for (size_t i = 0; r == 0 && i < entry->count; i++)
+        r = visit_tree(origin, entry->children[i], real, visit, context);
     return r;
 }
 
 static int visit_entry(const struct origin *origin, const struct entry *entry, path_visitor visit,
                        void *context)
 {
-    return entry->kind == ENTRY_ZIP ? visit_zip(origin, entry, visit, context)
+    return entry->kind == ENTRY_ZIP ? visit_tree(origin, entry, NULL, visit, context)
                                     : visit_file(entry->file, visit, context);
 }
 
@@ -152,23 +169,24 @@ static int check(const void *context)
     return origin_check(context);
 }
 
-int package_set_times(const struct origin *origin, struct package *package, struct error *error)
+int package_set_times(const struct origin *origin, struct entry *root, const char *affects,
+                      struct problems *problems, bool *ret_retry, struct error *error)
 {
     __attribute__((cleanup(paths_clear))) struct paths paths = {0};
     struct error why = {0};
 
-    int r = collect(origin, package->folder, &paths);
+    int r = collect(origin, root, &paths);
     if (r < 0)
-        return error_errno(error, r, "%s", package->addon);
+        return error_errno(error, r, "%s", affects);
     sort(&paths);
     paths.times = calloc(paths.count + 1, sizeof(*paths.times));
     if (!paths.times)
-        return error_errno(error, -ENOMEM, "%s", package->addon);
+        return error_errno(error, -ENOMEM, "%s", affects);
     r = source_times(origin->source, origin->cache, paths.items, paths.count, paths.times, check,
                      origin, &why);
     if (r == 0) {
-        r = set(origin, package->folder, &paths);
-        return r < 0 ? error_errno(error, r, "%s", package->addon) : 0;
+        r = set(origin, root, &paths);
+        return r < 0 ? error_errno(error, r, "%s", affects) : 0;
     }
     /* What is of the moment must not become a time for ever. */
     if (error_is_transient(r)) {
@@ -176,8 +194,7 @@ int package_set_times(const struct origin *origin, struct package *package, stru
             *error = why;
         return r;
     }
-    package->retry = true;
-    r = problems_add(&package->problems, source_path(origin->source), why.text, true,
-                     package->addon);
-    return r < 0 ? error_errno(error, r, "%s", package->addon) : 0;
+    *ret_retry = true;
+    r = problems_add(problems, source_path(origin->source), why.text, true, affects);
+    return r < 0 ? error_errno(error, r, "%s", affects) : 0;
 }

@@ -115,6 +115,47 @@ static int count(struct walk *walk, const struct level *level, bool linked, size
     return 0;
 }
 
+static bool leaves_no_trace(const struct walk *walk, const struct entry *entry)
+{
+    return entry->kind == ENTRY_FOLDER && entry->count == 0 && !entry->failure &&
+           !walk->rule->empty_folders;
+}
+
+/* Is it one of the paths that the rule leaves out? -ENOMEM, else a truth value. */
+static int is_without(const struct walk *walk, const char *folder, const char *name)
+{
+    const char *const *without = walk->rule->without;
+
+    if (!without)
+        return 0;
+    cleanup_free char *path = path_join(folder + walk->root_length, name);
+    if (!path)
+        return -ENOMEM;
+    const char *below = *path == '/' ? path + 1 : path;
+    for (; *without; without++) {
+        if (strcmp(*without, below) == 0)
+            return 1;
+    }
+    return 0;
+}
+
+/* Does the file that was edited lie in this folder? */
+static bool holds_edited(const struct walk *walk, const struct source_folder *folder)
+{
+    if (!walk->edited)
+        return false;
+    const char *slash = strrchr(walk->edited->real, '/');
+    size_t length = slash ? (size_t)(slash - walk->edited->real) : 0;
+
+    return strlen(folder->real) == length && strncmp(folder->real, walk->edited->real, length) == 0;
+}
+
+/* What is shown for a file. */
+static struct file *shown_file(const struct walk *walk, struct file *file)
+{
+    return walk->edited && strcmp(file->real, walk->edited->real) == 0 ? walk->edited : file;
+}
+
 /* Put a child in, or leave it out with a warning. */
 static int add(struct walk *walk, struct level *level, struct entry *folder,
                struct entry *child_given, struct error *error)
@@ -130,7 +171,8 @@ static int add(struct walk *walk, struct level *level, struct entry *folder,
             return error_errno(error, -ENOMEM, "%s", child->path);
         return 0;
     }
-    if (child->kind == ENTRY_FOLDER && child->count == 0 && !child->failure)
+    child->priority = walk->rule->priority;
+    if (leaves_no_trace(walk, child))
         return 0;
     return entry_insert(folder, steal_pointer(&child)) < 0
                ? error_errno(error, -ENOMEM, "%s", folder->name)
@@ -212,11 +254,15 @@ static int walk_entry(struct walk *walk, struct source_folder *folder, struct so
     bool drop_folder = match_drops_folder(level->filter, found->name);
     cleanup_free char *path = NULL;
     struct entry *child = NULL;
+    struct file *file;
 
     /* What is dropped whatever it is need not be looked at. */
     if (drop_file && drop_folder)
         return 0;
-    int r = source_look(walk->origin->source, folder, found, error);
+    int r = is_without(walk, folder->path, found->name);
+    if (r != 0)
+        return r < 0 ? error_errno(error, r, "%s", found->name) : 0;
+    r = source_look(walk->origin->source, folder, found, error);
     if (r < 0 || (found->kind == SOURCE_FILE ? drop_file : drop_folder))
         return r;
     r = count(walk, level, found->linked, 1, error);
@@ -227,7 +273,9 @@ static int walk_entry(struct walk *walk, struct source_folder *folder, struct so
         return error_errno(error, -ENOMEM, "%s", found->name);
     switch (found->kind) {
     case SOURCE_FILE:
-        child = entry_new_file(found->name, found->file);
+        file = shown_file(walk, found->file);
+        level->whole = level->whole && file == found->file;
+        child = entry_new_file(found->name, file);
         if (child)
             child->owner.mode = visible_mode(&found->file->owner, &level->chain);
         if (child && found->linked) {
@@ -239,6 +287,8 @@ static int walk_entry(struct walk *walk, struct source_folder *folder, struct so
         }
         break;
     case SOURCE_FOLDER:
+        if (found->linked && !walk->rule->linked_folders)
+            return 0;
         if (found->linked && is_loop(level, found->real))
             child = entry_new_failed(ENTRY_FOLDER, found->name, path,
                                      "the link leads to a folder that holds the link");
@@ -246,11 +296,17 @@ static int walk_entry(struct walk *walk, struct source_folder *folder, struct so
             r = walk_below(walk, folder, found, level, &child, error);
         break;
     case SOURCE_GITLINK:
-        return problems_add(&walk->package->problems, path,
-                            "a submodule, which a revision shows as an empty folder", true,
-                            walk->affects) < 0
-                   ? error_errno(error, -ENOMEM, "%s", path)
-                   : 0;
+        r = problems_add(&walk->package->problems, path,
+                         "a submodule, which a revision shows as an empty folder", true,
+                         walk->affects);
+        if (r < 0)
+            return error_errno(error, r, "%s", path);
+        if (!walk->rule->empty_folders)
+            return 0;
+        child = entry_new_folder(found->name, into->owner);
+        if (child && !(child->path = strdup(path)))
+            return error_errno(error, -ENOMEM, "%s", path);
+        break;
     case SOURCE_OTHER:
     case SOURCE_UNSEEN:
         child = entry_new_failed(ENTRY_FILE, found->name, path,
@@ -288,11 +344,16 @@ static int renew_level(struct walk *walk, struct source_folder *folder, struct l
         cleanup_entry struct entry *child = NULL;
         if (found->kind != SOURCE_FOLDER || match_drops_folder(level->filter, found->name))
             continue;
+        r = is_without(walk, folder->path, found->name);
+        if (r < 0)
+            return error_errno(error, r, "%s", folder->path);
+        if (r > 0)
+            continue;
         struct entry *before = entry_child(level->last, found->name);
         r = walk_below(walk, folder, found, level, &child, error);
         if (r < 0)
             return r;
-        if (child->count == 0 && !child->failure) {
+        if (leaves_no_trace(walk, child)) {
             entry_unref(child);
             child = NULL;
         }
@@ -318,13 +379,14 @@ static int walk_level(struct walk *walk, struct source_folder *folder, const cha
     cleanup_entry struct entry *entry = NULL;
     struct source_owner owner = folder->owner;
 
-    if (is_as_it_was(walk, folder, level->last))
+    if (is_as_it_was(walk, folder, level->last) && !holds_edited(walk, folder))
         return renew_level(walk, folder, level, ret_entry, error);
     level->whole = true;
     owner.mode = visible_mode(&owner, &level->chain);
     entry = entry_new_folder(name, owner);
     if (!entry || !(entry->path = strdup(folder->path)))
         return error_errno(error, -ENOMEM, "%s", folder->path);
+    entry->priority = walk->rule->priority;
     entry->mtime = folder->identity.modification;
     for (size_t i = 0; i < folder->count; i++) {
         int r = walk_entry(walk, folder, &folder->entries[i], level, entry, error);
@@ -343,14 +405,19 @@ static int walk_level(struct walk *walk, struct source_folder *folder, const cha
     return 0;
 }
 
-int walk_folder(struct walk *walk, const char *path, const char *name,
-                const struct match_filter *top, const struct match_filter *below,
-                struct entry *last, struct entry **ret_entry, struct error *error)
+int walk_folder(struct walk *walk, const char *path, const char *name, struct entry *last,
+                struct entry **ret_entry, struct error *error)
 {
     struct source_folder *folder = NULL;
     cleanup_free struct chain *way = NULL;
-    struct level level = {.depth = 1, .filter = top, .below = below, .last = last};
+    struct level level = {
+        .depth = 1,
+        .filter = &walk->rule->top,
+        .below = &walk->rule->below,
+        .last = last,
+    };
 
+    walk->root_length = strlen(path);
     int r = source_list(walk->origin->source, path, &folder, &walk->why);
     if (r < 0)
         return refuse(walk, r, path, name, ret_entry, error);
@@ -387,12 +454,13 @@ int walk_file(struct walk *walk, const char *path, const char *name, struct entr
         r = linked_mode(walk, found->file, &mode, error);
         if (r < 0)
             return r;
-        entry = entry_new_file(name, found->file);
+        entry = entry_new_file(name, shown_file(walk, found->file));
         if (entry)
             entry->owner.mode = mode;
     }
     if (!entry)
         return error_errno(error, -ENOMEM, "%s", path);
+    entry->priority = walk->rule->priority;
     *ret_entry = entry;
     return 0;
 }

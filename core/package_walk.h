@@ -14,22 +14,25 @@
 
 struct walk {
     const struct origin *origin;
-    struct package *package; /* gets the warnings */
-    const char *affects;     /* path in the package that these warnings are about */
-    size_t entries;          /* of the package so far, against PACKAGE_ENTRY_LIMIT */
-    size_t linked;           /* … those of them that links lead to, against PACKAGE_LINK_LIMIT */
+    struct package *package;        /* gets the warnings */
+    const char *affects;            /* path in the package that these warnings are about */
+    const struct recipe_rule *rule; /* whose filters apply, and whose priority entries get */
+    struct file *edited;            /* takes the place of the file whose `real` it has; or NULL */
+    size_t root_length;             /* of the path of the folder that is walked */
+    size_t entries;                 /* of the package so far, against PACKAGE_ENTRY_LIMIT */
+    size_t linked;      /* … those of them that links lead to, against PACKAGE_LINK_LIMIT */
     const char *excess; /* where a limit was passed, which ended the walk with -EFBIG; or NULL */
     struct error why;   /* room for what a folder fails for, which is no error of the walk */
 };
 
 /*
- * The folder at `path` as an entry named `name`; `last` is what an earlier walk of the same path
- * through the same filters gave, or NULL. What cannot be read is a failed entry in it, or is left
- * out with a warning if the origin skips problems. Folders without files leave no trace.
+ * The folder at `path` as an entry named `name`; `last` is what an earlier walk of the same path by
+ * the same rule gave, or NULL. What cannot be read is a failed entry in it, or is left out with a
+ * warning if the origin skips problems. Folders without files leave no trace, unless the rule says
+ * otherwise.
  */
-int walk_folder(struct walk *walk, const char *path, const char *name,
-                const struct match_filter *top, const struct match_filter *below,
-                struct entry *last, struct entry **ret_entry, struct error *error);
+int walk_folder(struct walk *walk, const char *path, const char *name, struct entry *last,
+                struct entry **ret_entry, struct error *error);
 
 /* The file at `path` as an entry named `name`; a failed one if it is missing. NULL if it is
  * skipped. */

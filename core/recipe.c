@@ -1,82 +1,302 @@
-#include <addonfs/recipe.h>
+#include "recipe_parts.h"
 
+#include <addonfs/path.h>
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 
-/* Layout a: `openpype` of July 2023. The packaging script copies dot files of server/ as well. */
-static const struct recipe_rule openpype_rules[] = {
-    {.kind = RECIPE_FILE,
-     .source = "openpype/version.py",
-     .destination = "version.py",
-     .yields = true},
-    {.kind = RECIPE_TREE,
-     .source = "server_addon/server",
-     .destination = "",
-     .top = &match_top_files,
-     .below = &match_walk},
-    {.kind = RECIPE_FILE,
-     .source = "server_addon/client/pyproject.toml",
-     .destination = "private/pyproject.toml"},
-    {.kind = RECIPE_ZIP,
-     .source = "openpype",
-     .destination = "private/client.zip",
-     .prefix = "openpype/",
-     .top = &match_walk,
-     .below = &match_walk},
-};
-
-static const struct recipe_addon openpype_addons[] = {
-    {.name = "openpype",
-     .version_file = "openpype/version.py",
-     .version_variable = "__version__",
-     .rules = openpype_rules,
-     .rule_count = sizeof(openpype_rules) / sizeof(openpype_rules[0])},
-};
-
-static const char *const openpype_files[] = {"openpype/version.py", NULL};
-static const char *const openpype_folders[] = {"server_addon/server", NULL};
-
-static const struct recipe layouts[] = {
-    {.layout = "a",
-     .files = openpype_files,
-     .folders = openpype_folders,
-     .addons = openpype_addons,
-     .addon_count = sizeof(openpype_addons) / sizeof(openpype_addons[0])},
-};
-
-/* 1: every sign is there; 0: one is missing; else a negative errno. */
-static int shows_sign(struct source *source, const char *const *paths, enum source_kind kind,
-                      struct error *error)
+struct recipe *recipe_ref(struct recipe *recipe)
 {
-    for (; *paths; paths++) {
-        struct source_entry *entry = NULL;
-        int r = source_find(source, *paths, NULL, &entry, error);
-        if (r == -ENOENT || r == -ENOTDIR)
-            return 0;
-        if (r < 0)
-            return r;
-        if (entry->kind != kind)
-            return 0;
-    }
-    return 1;
+    atomic_fetch_add(&recipe->references, 1);
+    return recipe;
 }
 
-int recipe_detect(struct source *source, const struct recipe **ret_recipe, struct error *error)
+void recipe_unref(struct recipe *recipe)
 {
-    for (size_t i = 0; i < sizeof(layouts) / sizeof(layouts[0]); i++) {
-        int r = shows_sign(source, layouts[i].files, SOURCE_FILE, error);
-        if (r > 0)
-            r = shows_sign(source, layouts[i].folders, SOURCE_FOLDER, error);
+    if (!recipe || atomic_fetch_sub(&recipe->references, 1) > 1)
+        return;
+    for (size_t i = 0; i < recipe->piece_count; i++)
+        free(recipe->pieces[i]);
+    free(recipe->pieces);
+    recipe_json_free(recipe->json);
+    free(recipe);
+}
+
+void *recipe_allocate(struct recipe *recipe, size_t size)
+{
+    void **pieces = reallocarray(recipe->pieces, recipe->piece_count + 1, sizeof(void *));
+
+    if (!pieces)
+        return NULL;
+    recipe->pieces = pieces;
+    void *piece = calloc(1, size > 0 ? size : 1);
+    if (piece)
+        pieces[recipe->piece_count++] = piece;
+    return piece;
+}
+
+const char *recipe_layout(const struct recipe *recipe)
+{
+    return recipe->layout;
+}
+
+/* --- Variables ----------------------------------------------------------------------------------
+ */
+
+bool recipe_knows_variable(const char *name)
+{
+    static const char *const names[] = {"folder", "dir", "name", "version"};
+
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        if (strcmp(name, names[i]) == 0)
+            return true;
+    }
+    return false;
+}
+
+const char *recipe_next_variable(const char **at, const char **ret_name, size_t *ret_length)
+{
+    for (const char *open = strchr(*at, '{'); open; open = strchr(open + 1, '{')) {
+        size_t length = strspn(open + 1, "abcdefghijklmnopqrstuvwxyz_");
+        if (length == 0 || open[1 + length] != '}')
+            continue;
+        *ret_name = open + 1;
+        *ret_length = length;
+        *at = open + length + 2;
+        return open;
+    }
+    return NULL;
+}
+
+int recipe_expand(const char *text, const struct map *bindings, char **ret_text)
+{
+    cleanup_free char *expanded = NULL;
+    size_t size = 0;
+    const char *at = text;
+    const char *rest = text;
+    const char *name;
+    const char *open;
+    size_t length;
+    FILE *stream = open_memstream(&expanded, &size);
+    bool unset = false;
+
+    if (!stream)
+        return -ENOMEM;
+    while (!unset && (open = recipe_next_variable(&at, &name, &length))) {
+        cleanup_free char *key = strndup(name, length);
+        const char *value = key ? map_find(bindings, key) : NULL;
+        fwrite(rest, 1, (size_t)(open - rest), stream);
+        unset = !value;
+        if (value)
+            fputs(value, stream);
+        rest = at;
+    }
+    fputs(rest, stream);
+    bool failed = ferror(stream) != 0;
+    if (fclose(stream) != 0 || failed)
+        return -ENOMEM;
+    *ret_text = unset ? NULL : steal_pointer(&expanded);
+    return 0;
+}
+
+/* --- What a source holds ------------------------------------------------------------------------
+ */
+
+void recipe_matches_clear(struct recipe_matches *matches)
+{
+    for (size_t i = 0; i < matches->count; i++)
+        free(matches->items[i].folder);
+    free(matches->items);
+    free(matches->layout);
+    recipe_unref(matches->recipes[0]);
+    recipe_unref(matches->recipes[1]);
+    *matches = (struct recipe_matches){0};
+}
+
+/* 1: every sign is there; 0: one is missing; else a negative errno. */
+static int shows_sign(struct source *source, const char *const *paths, const char *folder,
+                      enum source_kind kind, struct error *error)
+{
+    struct map bindings = {0};
+    int r = folder ? map_put(&bindings, "folder", (void *)(uintptr_t)folder) : 0;
+    bool shown = true;
+
+    for (; r == 0 && shown && paths && *paths; paths++) {
+        cleanup_free char *path = NULL;
+        struct source_entry *entry = NULL;
+        r = recipe_expand(*paths, &bindings, &path);
+        if (r == 0 && !path)
+            r = -ENOMEM;
+        if (r == 0)
+            r = source_find(source, path, NULL, &entry, error);
+        if (r == -ENOENT || r == -ENOTDIR)
+            r = shown = 0;
+        else if (r == 0)
+            shown = entry->kind == kind;
+    }
+    map_clear(&bindings, NULL);
+    if (r == -ENOMEM)
+        return error_errno(error, r, "%s", source_path(source));
+    return r < 0 ? r : shown;
+}
+
+static int shows_signs(struct source *source, const char *const *files, const char *const *folders,
+                       const char *folder, struct error *error)
+{
+    int r = shows_sign(source, files, folder, SOURCE_FILE, error);
+
+    return r > 0 ? shows_sign(source, folders, folder, SOURCE_FOLDER, error) : r;
+}
+
+static int add(struct recipe_matches *matches, const struct recipe_addon *addon, const char *folder)
+{
+    struct recipe_match *items =
+        reallocarray(matches->items, matches->count + 1, sizeof(*matches->items));
+
+    if (!items)
+        return -ENOMEM;
+    matches->items = items;
+    items[matches->count] = (struct recipe_match){addon, folder ? strdup(folder) : NULL};
+    if (folder && !items[matches->count].folder)
+        return -ENOMEM;
+    matches->count++;
+    return 0;
+}
+
+static bool is_among(const char *const *names, const char *name)
+{
+    for (; names && *names; names++) {
+        if (strcmp(*names, name) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* One that cannot be looked at is taken for an addon: what is wrong will be told of it. */
+static int consider(struct source *source, const struct recipe_addon *addon, const char *folder,
+                    struct recipe_matches *matches, struct error *error)
+{
+    struct error why = {0};
+    int r = shows_signs(source, addon->files, addon->folders, folder, &why);
+
+    if (r == 0)
+        return 0;
+    if (r < 0 && error_is_transient(r)) {
+        if (error)
+            *error = why;
+        return r;
+    }
+    return add(matches, addon, folder) < 0 ? error_errno(error, -ENOMEM, "%s", source_path(source))
+                                           : 0;
+}
+
+/* Every folder in `addon->parent`. */
+static int find_folders(struct source *source, const struct recipe_addon *addon,
+                        struct recipe_matches *matches, struct error *error)
+{
+    struct source_folder *parent = NULL;
+    int r = source_list(source, addon->parent, &parent, error);
+
+    if (r == -ENOENT || r == -ENOTDIR)
+        return 0;
+    for (size_t i = 0; r == 0 && i < parent->count; i++) {
+        struct source_entry *entry = &parent->entries[i];
+        cleanup_free char *folder = path_join(addon->parent, entry->name);
+        if (!folder)
+            return error_errno(error, -ENOMEM, "%s", addon->parent);
+        if (is_among(addon->ignored, entry->name))
+            continue;
+        r = source_look(source, parent, entry, error);
+        if (r == 0 && entry->kind == SOURCE_FOLDER)
+            r = consider(source, addon, folder, matches, error);
+    }
+    return r;
+}
+
+/* Add what the source holds by `recipe`, of which the matches keep a reference if there is any. */
+static int find_by(struct source *source, struct recipe *recipe, struct recipe_matches *matches,
+                   struct error *error)
+{
+    size_t before = matches->count;
+    int r = shows_signs(source, recipe->files, recipe->folders, NULL, error);
+
+    if (r <= 0)
+        return r;
+    r = 0;
+    for (size_t i = 0; r == 0 && i < recipe->addon_count; i++) {
+        const struct recipe_addon *addon = &recipe->addons[i];
+        r = addon->parent ? find_folders(source, addon, matches, error)
+                          : consider(source, addon, NULL, matches, error);
+    }
+    if (r < 0 || matches->count == before)
+        return r;
+    matches->recipes[matches->recipes[0] ? 1 : 0] = recipe_ref(recipe);
+    cleanup_free char *joined = NULL;
+    if (asprintf(&joined, "%s%s%s", matches->layout ? matches->layout : "",
+                 matches->layout ? "+" : "", recipe->layout) < 0) {
+        joined = NULL;
+        return error_errno(error, -ENOMEM, "%s", source_path(source));
+    }
+    free(matches->layout);
+    matches->layout = steal_pointer(&joined);
+    return 0;
+}
+
+static int find_known(struct source *source, const char *layout, struct recipe_matches *matches,
+                      struct error *error)
+{
+    for (size_t i = 0; i < RECIPE_KNOWN; i++) {
+        if (layout && strcmp(layout, recipe_known_names[i]) != 0)
+            continue;
+        cleanup_recipe struct recipe *recipe = recipe_known(i);
+        if (!recipe)
+            return error_errno(error, -ENOMEM, "%s", source_path(source));
+        int r = find_by(source, recipe, matches, error);
         if (r < 0)
             return r;
-        if (r > 0) {
-            *ret_recipe = &layouts[i];
-            return 0;
-        }
+        /* c and d may be there together. */
+        if (matches->count > 0 && i != RECIPE_C)
+            break;
     }
+    return 0;
+}
+
+/* What the addons of a recipe are recognised by, for a message. */
+static int fail(struct source *source, const struct recipe_choice *choice, bool has_own,
+                struct error *error)
+{
+    const char *path = source_path(source);
+
+    if (choice->layout)
+        return error_set(error, -ENOENT,
+                         "%s: does not have the signs of layout %s: leave out -o layout=", path,
+                         choice->layout);
+    if (choice->recipe || has_own)
+        return error_set(error, -ENOENT,
+                         "%s: holds no addon by its recipe: look at \"signs\" and \"folders\" "
+                         "there",
+                         path);
     return error_set(error, -ENOENT,
-                     "%s: no known layout: expected openpype/version.py and the folder "
-                     "server_addon/server",
-                     source_path(source));
+                     "%s: no known layout: expected package.py, or openpype/version.py and "
+                     "server_addon/server/, or server_addon/<addon>/ with package.py and server/, "
+                     "or a recipe in " RECIPE_FILE_NAME,
+                     path);
+}
+
+int recipe_find(struct source *source, const struct recipe_choice *choice, struct recipe *own,
+                struct recipe_matches *ret_matches, struct error *error)
+{
+    cleanup_recipe_matches struct recipe_matches matches = {0};
+    struct recipe *recipe = choice->recipe ? choice->recipe : own;
+
+    int r = recipe && !choice->layout ? find_by(source, recipe, &matches, error)
+                                      : find_known(source, choice->layout, &matches, error);
+    if (r < 0)
+        return r;
+    if (matches.count == 0)
+        return fail(source, choice, own != NULL, error);
+    *ret_matches = matches;
+    matches = (struct recipe_matches){0};
+    return 0;
 }

@@ -131,6 +131,11 @@ void source_wait_close(struct source_wait *wait)
     wait->fd = wait->inner = -1;
 }
 
+int source_watch_refs(const struct source *source)
+{
+    return repository_watch_refs(source->repository);
+}
+
 int source_times(struct source *source, struct cache *cache, const char *const *paths, size_t count,
                  int64_t *ret_times, int (*check)(const void *context), const void *context,
                  struct error *error)
@@ -155,6 +160,19 @@ static void suspect(const struct file *file)
         (void)map_put(&source->suspects, folder, source);
 }
 
+/* The bytes of a file that is made up. */
+static int read_text(const struct file *file, struct spool *spool, size_t memory_limit,
+                     struct content **ret_content, struct error *error)
+{
+    cleanup_content_writer struct content_writer *writer = NULL;
+    int r = content_begin(spool, file->size, memory_limit, &writer);
+
+    if (r < 0)
+        return error_errno(error, r, "%s", file->path);
+    r = content_append(writer, file->text, (size_t)file->size, error);
+    return r < 0 ? r : content_finish(&writer, ret_content, error);
+}
+
 int source_read(struct file *file, struct spool *spool, size_t memory_limit,
                 struct content **ret_content, struct error *error)
 {
@@ -164,6 +182,8 @@ int source_read(struct file *file, struct spool *spool, size_t memory_limit,
 
     if (file->failure)
         return error_set(error, -EIO, "%s: %s", file->path, file->failure);
+    if (file->text)
+        return read_text(file, spool, memory_limit, ret_content, error);
     int r = source->backend->read(source, file, spool, memory_limit, &content, error);
     if (r == -ESTALE) {
         /* Its stamp may be the same as ever: the bytes are to be compared. */

@@ -25,6 +25,30 @@ struct file *file_new(struct source *source, const char *path, const char *real,
     return file;
 }
 
+struct file *file_new_text(const struct file *base, const char *also, char *text, size_t size)
+{
+    cleanup_sha256 struct sha256 *sha256 = sha256_new();
+    struct file *file = file_new(base->source, base->path, base->real, base->link);
+
+    if (!file || !sha256) {
+        free(text);
+        file_unref(file);
+        return NULL;
+    }
+    sha256_update(sha256, text, size);
+    sha256_final(sha256, &file->id);
+    file->id_known = true;
+    file->text = text;
+    file->size = size;
+    file->owner = base->owner;
+    file->mtime = base->mtime;
+    if (also && !(file->also = strdup(also))) {
+        file_unref(file);
+        return NULL;
+    }
+    return file;
+}
+
 struct file *file_ref(struct file *file)
 {
     atomic_fetch_add(&file->references, 1);
@@ -43,6 +67,8 @@ void file_unref(struct file *file)
     free(file->path);
     free(file->link);
     free(file->failure);
+    free(file->text);
+    free(file->also);
     source_unref(file->source);
     free(file);
 }
@@ -105,7 +131,7 @@ bool file_key(const struct file *file, struct content_id *ret_key)
     const struct file_identity *identity = &file->identity;
     cleanup_sha256 struct sha256 *sha256 = NULL;
 
-    if (file->failure)
+    if (file->failure || file->text)
         return false;
     bool is_blob = memcmp(identity->object, no_object, sizeof(no_object)) != 0;
     sha256 = sha256_new();
@@ -148,6 +174,9 @@ bool file_equal(const struct file *a, const struct file *b)
         strcmp(a->real, b->real) != 0 || a->owner.mode != b->owner.mode ||
         a->owner.uid != b->owner.uid || a->owner.gid != b->owner.gid)
         return false;
+    if (a->text || b->text)
+        return a->text && b->text && content_id_equal(&a->id, &b->id) &&
+               file_stamp_is_same(a->mtime, b->mtime);
     const struct file_identity *left = &a->identity;
     const struct file_identity *right = &b->identity;
     if (memcmp(left->object, no_object, sizeof(no_object)) != 0)

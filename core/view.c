@@ -44,9 +44,28 @@ static bool heals_now(struct view *view)
     return view->incomplete || view_heals(view->current->root, &view->origin);
 }
 
+/* Where versions are derived, a worktree's hang on its commit as well. The lock is held. */
+static bool head_has_moved(const struct view *view)
+{
+    struct ref head;
+
+    if (!view->shown.derive_version || source_commit(view->source))
+        return false;
+    int r = refs_head(view->source, &head, NULL);
+    return strcmp(view->current->head, r == 0 ? head.commit : "") != 0;
+}
+
 /* One attempt; the lock is held. `*ret_gone`: the generation that was, for the caller to unref. */
 static int look(struct view *view, struct generation **ret_gone, struct error *error)
 {
+    const struct generation_maker maker = {
+        .origin = &view->origin,
+        .options = &view->shown,
+        .next_number = &view->next_number,
+        .vanished = &view->vanished,
+        .head = &view->head,
+        .fills_clients = view->fills_clients,
+    };
     struct generation *next = NULL;
     struct error why = {0};
     bool changed = false;
@@ -58,11 +77,11 @@ static int look(struct view *view, struct generation **ret_gone, struct error *e
             *error = why;
         return r;
     }
-    if (!changed && !view->outdated && view->current && !heals_now(view))
+    if (!changed && !view->outdated && view->current && !heals_now(view) && !head_has_moved(view))
         return 0;
-    r = generation_build(&view->origin, view->current,
-                         view->current ? view->current->serial + 1 : first_serial(view),
-                         &view->next_number, &view->vanished, &next, error);
+    r = generation_build(&maker, view->current,
+                         view->current ? view->current->serial + 1 : first_serial(view), &next,
+                         error);
     view->outdated = r < 0;
     if (r < 0)
         return r;
@@ -231,6 +250,10 @@ int view_problems(struct view *view, const _Atomic bool *interrupted,
 /* The first look of all must show something: a mount that could only fail is refused. */
 static int refuse_failed(const struct generation *generation, struct error *error)
 {
+    for (size_t i = 0; i < generation->addon_count; i++) {
+        if (generation->addons[i].version)
+            return 0;
+    }
     for (size_t i = 0; i < generation->problems.count; i++) {
         const struct problem *problem = &generation->problems.items[i];
         if (problem->warning)
@@ -348,11 +371,17 @@ int view_open(const struct view_options *options, struct view **ret_view, struct
     pthread_mutex_init(&view->names_lock, NULL);
     pthread_mutex_init(&view->commit_lock, NULL);
     pthread_mutex_init(&view->snapshot_lock, NULL);
+    pthread_mutex_init(&view->fill_lock, NULL);
     frozen_table_init(&view->commits, view, "commits", KEPT_COMMITS, MOST_COMMITS);
     frozen_table_init(&view->snapshots, view, "snapshots", KEPT_SNAPSHOTS, MOST_SNAPSHOTS);
     clock_gettime(CLOCK_REALTIME, &view->opened);
     atomic_init(&view->next_number, VIEW_FIRST_NUMBER);
-    int r = source_open(&options->source, &view->source, error);
+    view->shown = options->shown;
+    int r = options->recipe_path
+                ? recipe_read(options->recipe_path, &view->shown.choice.recipe, error)
+                : 0;
+    if (r == 0)
+        r = source_open(&options->source, &view->source, error);
     if (r < 0)
         return r;
     view->origin.source = view->source;
@@ -385,11 +414,14 @@ void view_close(struct view *view)
     frozen_table_clear(&view->snapshots);
     view_forget_names(view);
     map_clear(&view->vanished, free);
+    generation_head_clear(&view->head);
+    recipe_unref(view->shown.choice.recipe);
     source_close(view->source);
     /* What it still has to write it reads from members. */
     cache_close(view->cache);
     members_free(view->members);
     spool_free(view->spool);
+    pthread_mutex_destroy(&view->fill_lock);
     pthread_mutex_destroy(&view->snapshot_lock);
     pthread_mutex_destroy(&view->commit_lock);
     pthread_mutex_destroy(&view->lock);

@@ -24,7 +24,12 @@ static int build_commit(struct view *view, const char *id, const struct origin *
     if (r < 0)
         return r;
     origin.source = source;
-    r = generation_build(&origin, NULL, 0, &view->next_number, NULL, ret_generation, error);
+    const struct generation_maker maker = {
+        .origin = &origin,
+        .options = &view->shown,
+        .next_number = &view->next_number,
+    };
+    r = generation_build(&maker, NULL, 0, ret_generation, error);
     if (r < 0)
         return r;
     memcpy((*ret_generation)->id, id, strlen(id) + 1);

@@ -51,6 +51,7 @@ struct frozen_gone {
 
 struct view {
     struct origin origin;
+    struct generation_options shown;
     struct source *source;
     struct spool *spool;
     struct members *members;
@@ -65,16 +66,19 @@ struct view {
     struct frozen_table snapshots;
     pthread_mutex_t commit_lock;   /* held while the tree of a commit is built, one at a time … */
     pthread_mutex_t snapshot_lock; /* … or the live one is frozen */
+    pthread_mutex_t fill_lock;     /* held while a folder of a frozen tree is filled */
 
     pthread_mutex_t names_lock; /* guards the next */
     struct map numbers;         /* of links and folders that come and go, by path */
 
     pthread_mutex_t lock; /* around looks: the source's folders, and the rest */
     struct generation *current;
-    struct map vanished; /* see generation_share.h */
-    bool outdated;       /* the last look did not end */
-    bool incomplete;     /* it left files out … */
-    uint64_t healing;    /* … or zips did, that were tried at this number of source_healing */
+    struct map vanished;         /* see generation_share.h */
+    struct generation_head head; /* see generation_maker */
+    bool fills_clients;          /* somebody has looked into one */
+    bool outdated;               /* the last look did not end */
+    bool incomplete;             /* it left files out … */
+    uint64_t healing; /* … or zips did, that were tried at this number of source_healing */
     void (*advanced)(void *context); /* see view_on_advanced */
     void *advanced_context;
     void (*dropped)(void *context, uint64_t parent, const char *name); /* see view_on_dropped */

@@ -41,8 +41,14 @@ static void look_and_sleep(struct view *view)
 {
     cleanup_generation struct generation *generation = NULL;
     struct source_wait wait = {-1, -1, true};
+    cleanup_fd int refs = -1;
     int timeout = RETRY;
     int r;
+
+    /* Where versions are derived, a worktree's hang on its commit as well. */
+    if (view->shown.derive_version && !source_commit(view->source))
+        refs = source_watch_refs(view->source);
+    bool refs_are_told = !view->shown.derive_version || source_commit(view->source) || refs >= 0;
     {
         cleanup_lock(&view->lock);
         r = source_wait_open(view->source, &wait, NULL);
@@ -51,10 +57,11 @@ static void look_and_sleep(struct view *view)
     if (r == 0)
         r = view_look(view, &generation, NULL);
     if (r == 0)
-        timeout = wait.timer ? TIMER : -1;
+        timeout = wait.timer || !refs_are_told ? TIMER : -1;
     struct pollfd events[] = {{.fd = view->watcher.bell, .events = POLLIN},
-                              {.fd = r == 0 ? wait.fd : -1, .events = POLLIN}};
-    (void)poll(events, 2, timeout);
+                              {.fd = r == 0 ? wait.fd : -1, .events = POLLIN},
+                              {.fd = r == 0 ? refs : -1, .events = POLLIN}};
+    (void)poll(events, 3, timeout);
     source_wait_close(&wait);
 }
 

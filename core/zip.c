@@ -1,6 +1,7 @@
 #include <addonfs/zip.h>
 
 #include <addonfs/checked.h>
+#include <addonfs/deflate.h>
 #include <errno.h>
 #include <limits.h>
 #include <string.h>
@@ -51,13 +52,14 @@ struct record {
     uint64_t central; /* offset of the central header */
     uint64_t size;
     uint64_t compressed_size;
-    const void *stream;
-    const char *name; /* the caller's */
+    const void *stream; /* or, … */
+    const char *name;   /* the caller's */
     uint32_t crc32;
     uint16_t name_size;
     uint16_t method;
     uint16_t mode;
     bool utf8;
+    bool is_archive; /* … a struct zip */
 };
 
 struct zip {
@@ -285,6 +287,9 @@ static int check_member(const struct zip_member *member, const struct zip_member
     if (before && strcmp(before->name, member->name) >= 0)
         return error_set(error, -EINVAL, "%.*s: not behind %.*s in byte order", NAME_SHOWN,
                          member->name, NAME_SHOWN, before->name);
+    if (member->archive && (member->method != ZIP_STORED || member->size != member->archive->size))
+        return error_set(error, -EINVAL, "%.*s: not stored as the archive that it is", NAME_SHOWN,
+                         member->name);
     if (member->method == ZIP_STORED && member->size != member->compressed_size)
         return error_set(error, -EINVAL, "%.*s: stored, but its sizes differ", NAME_SHOWN,
                          member->name);
@@ -305,13 +310,14 @@ static int take_members(struct zip *zip, const struct zip_member *members, struc
         zip->records[i] = (struct record){
             .size = member->size,
             .compressed_size = member->compressed_size,
-            .stream = member->stream,
+            .stream = member->archive ? member->archive : member->stream,
             .name = member->name,
             .crc32 = member->crc32,
             .name_size = (uint16_t)facts.length,
             .method = member->method,
             .mode = member->mode,
             .utf8 = !facts.ascii,
+            .is_archive = member->archive != NULL,
         };
     }
     return 0;
@@ -395,6 +401,16 @@ static void copy_segment(struct span *span, uint64_t start, const void *bytes, s
     span->size -= n;
 }
 
+/* Copy what is inside the stream. */
+static int copy_stream(const struct record *record, uint64_t offset, void *bytes, size_t size,
+                       zip_stream_read read_stream, void *context)
+{
+    if (!record->is_archive)
+        return read_stream(context, record->stream, offset, bytes, size);
+    ssize_t n = zip_read(record->stream, offset, bytes, size, read_stream, context);
+    return n < 0 ? (int)n : 0;
+}
+
 static int copy_local(const struct record *record, struct span *span, zip_stream_read read_stream,
                       void *context)
 {
@@ -415,7 +431,7 @@ static int copy_local(const struct record *record, struct span *span, zip_stream
     if (span->size == 0 || span->offset >= end)
         return 0;
     size_t n = end - span->offset < span->size ? (size_t)(end - span->offset) : span->size;
-    int r = read_stream(context, record->stream, span->offset - stream, span->bytes, n);
+    int r = copy_stream(record, span->offset - stream, span->bytes, n, read_stream, context);
     if (r < 0)
         return r;
     span->offset += n;
@@ -484,4 +500,34 @@ ssize_t zip_read(const struct zip *zip, uint64_t offset, void *bytes, size_t siz
         copy_segment(&span, zip->end, end, make_end(zip, end));
     }
     return (ssize_t)size;
+}
+
+static uint32_t local_crc32(uint32_t crc, const struct record *record)
+{
+    uint8_t fixed[LOCAL_SIZE];
+    uint8_t extra[EXTRA64_LIMIT];
+
+    make_local(record, fixed, extra);
+    crc = deflate_crc32(crc, fixed, sizeof(fixed));
+    crc = deflate_crc32(crc, record->name, record->name_size);
+    return deflate_crc32(crc, extra, local_size(record) - LOCAL_SIZE - record->name_size);
+}
+
+uint32_t zip_crc32(const struct zip *zip, uint32_t (*stream_crc32)(const void *stream))
+{
+    uint8_t piece[1 << 12];
+    uint32_t crc = 0;
+    ssize_t n;
+
+    for (size_t i = 0; i < zip->count; i++) {
+        const struct record *record = &zip->records[i];
+        uint32_t stream =
+            record->method == ZIP_STORED ? record->crc32 : stream_crc32(record->stream);
+        crc = deflate_crc32_combine(local_crc32(crc, record), stream, record->compressed_size);
+    }
+    /* Behind the streams none is read. */
+    for (uint64_t at = zip->central; (n = zip_read(zip, at, piece, sizeof(piece), NULL, NULL)) > 0;
+         at += (uint64_t)n)
+        crc = deflate_crc32(crc, piece, (size_t)n);
+    return crc;
 }

@@ -24,7 +24,7 @@ struct filesystem *filesystem_new(struct view *view, const struct options *optio
     filesystem->view = view;
     filesystem->options = options;
     filesystem->mountpoint = mountpoint;
-    filesystem->root = options->view_package ? "package" : "";
+    filesystem->root = options->root ? options->root : "";
     filesystem->inodes = inode_table_new();
     if (!filesystem->inodes) {
         filesystem_free(filesystem);
@@ -50,7 +50,7 @@ void filesystem_free(struct filesystem *filesystem)
 
 bool filesystem_shows_all(const struct filesystem *filesystem)
 {
-    return !filesystem->options->view_package;
+    return filesystem->options->root == NULL;
 }
 
 int filesystem_open(struct filesystem *filesystem, const struct inode *inode,
@@ -107,19 +107,23 @@ void filesystem_end(struct filesystem *filesystem)
     reaper_free(reaper);
 }
 
-int filesystem_folder(struct filesystem *filesystem, const struct inode *inode,
-                      struct generation **ret_generation, struct entry **ret_entry)
+/* One attempt; `*ret_again`: the source has moved on meanwhile. */
+static int find_folder(struct filesystem *filesystem, const struct inode *inode,
+                       const _Atomic bool *interrupted, struct generation **ret_generation,
+                       struct entry **ret_entry, bool *ret_again)
 {
     cleanup_generation struct generation *generation = NULL;
     struct error error = {0};
     struct entry *entry = NULL;
 
+    *ret_again = false;
     int r = view_look(filesystem->view, &generation, &error);
     if (r < 0) {
         log_line(LOG_ERR, "%s", error.text);
         return r == -ESTALE ? -EIO : r;
     }
-    r = entry_find(generation->root, inode->path, &entry);
+    r = view_find_entry(filesystem->view, generation, inode->path, interrupted, &entry, &error);
+    *ret_again = r == -ESTALE;
     if (r == -ENOENT || r == -ENOTDIR)
         return -ESTALE;
     if (r < 0)
@@ -130,6 +134,23 @@ int filesystem_folder(struct filesystem *filesystem, const struct inode *inode,
     *ret_generation = steal_pointer(&generation);
     *ret_entry = entry;
     return 0;
+}
+
+int filesystem_folder(struct filesystem *filesystem, const struct inode *inode,
+                      const _Atomic bool *interrupted, struct generation **ret_generation,
+                      struct entry **ret_entry)
+{
+    enum { ATTEMPTS = 100 }; /* of filling a folder in a tree that changes all the time */
+    int r = -ESTALE;
+
+    for (int i = 0; i < ATTEMPTS; i++) {
+        bool again = false;
+        r = find_folder(filesystem, inode, interrupted, ret_generation, ret_entry, &again);
+        if (!again)
+            return r;
+    }
+    log_line(LOG_ERR, "%s: changes faster than it can be read", inode->path);
+    return -EIO;
 }
 
 struct inode *filesystem_inode(struct filesystem *filesystem, uint64_t number)

@@ -87,7 +87,8 @@ int filesystem_status(struct filesystem *filesystem, const struct inode *inode,
 /* Look, and find the entry that a live folder is now. -ESTALE: it has vanished; -EIO: not
  * computable. */
 int filesystem_folder(struct filesystem *filesystem, const struct inode *inode,
-                      struct generation **ret_generation, struct entry **ret_entry);
+                      const _Atomic bool *interrupted, struct generation **ret_generation,
+                      struct entry **ret_entry);
 
 /* Does the root show more than what is live: refs, commits, snapshots, the control folder? */
 bool filesystem_shows_all(const struct filesystem *filesystem);

@@ -139,6 +139,24 @@ static int cannot_list(struct filesystem *filesystem, const struct entry *folder
     return -EIO;
 }
 
+/* A folder that is filled when somebody looks at it. */
+static int fill_live(struct filesystem *filesystem, struct generation *generation,
+                     const struct inode *parent, struct entry **entry,
+                     const _Atomic bool *interrupted)
+{
+    cleanup_free char *path = NULL;
+    struct error error = {0};
+
+    if (!(*entry)->lazy)
+        return 0;
+    path = path_join(parent->path, (*entry)->name);
+    int r = path ? view_find_entry(filesystem->view, generation, path, interrupted, entry, &error)
+                 : -ENOMEM;
+    if (r < 0 && r != -ESTALE && r != -EINTR)
+        log_line(LOG_ERR, "%s", error.text);
+    return r;
+}
+
 /* One attempt; `*ret_again`: the source has moved on meanwhile. */
 static int find_live_once(struct filesystem *filesystem, const struct inode *parent,
                           const char *name, const _Atomic bool *interrupted, struct found *found,
@@ -147,16 +165,17 @@ static int find_live_once(struct filesystem *filesystem, const struct inode *par
     cleanup_generation struct generation *generation = NULL;
     struct entry *folder = NULL;
 
-    int r = filesystem_folder(filesystem, parent, &generation, &folder);
+    int r = filesystem_folder(filesystem, parent, interrupted, &generation, &folder);
     if (r < 0)
         return r;
-    if (folder->failure)
-        return cannot_list(filesystem, folder);
     struct entry *entry = entry_child(folder, name);
     if (!entry)
-        return -ENOENT;
-    if (entry->kind == ENTRY_FOLDER)
-        return find_live_folder(filesystem, parent, entry, found);
+        return folder->failure ? cannot_list(filesystem, folder) : -ENOENT;
+    if (entry->kind == ENTRY_FOLDER) {
+        r = fill_live(filesystem, generation, parent, &entry, interrupted);
+        *ret_again = r == -ESTALE;
+        return r < 0 ? r : find_live_folder(filesystem, parent, entry, found);
+    }
     r = find_body(filesystem, entry, interrupted, found);
     *ret_again = r == -ESTALE;
     return r;
@@ -188,17 +207,26 @@ static int find_frozen(struct filesystem *filesystem, const struct inode *parent
                        const _Atomic bool *interrupted, struct found *found)
 {
     const struct entry *folder = parent->entry;
-
-    if (folder->failure)
-        return cannot_list(filesystem, folder);
     struct entry *entry = entry_child(folder, name);
+    struct error error = {0};
+    int r = 0;
+
+    if (!entry && folder->failure)
+        return cannot_list(filesystem, folder);
     if (!entry) {
         found->name_timeout = FOREVER;
         return -ENOENT;
     }
+    if (entry->lazy)
+        r = view_fill_frozen(filesystem->view, entry, name, interrupted, &entry, &error);
+    if (r < 0) {
+        if (r != -EINTR)
+            log_line(LOG_ERR, "%s", error.text);
+        return r;
+    }
     if (entry->kind == ENTRY_FOLDER)
         return find_frozen_folder(filesystem, parent->generation, entry, found);
-    int r = find_body(filesystem, entry, interrupted, found);
+    r = find_body(filesystem, entry, interrupted, found);
     found->name_timeout = r == 0 && found->status_lasts ? FOREVER : 0;
     return r == -ESTALE ? -EIO : r;
 }
@@ -365,7 +393,7 @@ int filesystem_status(struct filesystem *filesystem, const struct inode *inode,
     *ret_lasts = true;
     switch (inode->kind) {
     case INODE_FOLDER: {
-        int r = filesystem_folder(filesystem, inode, &generation, &entry);
+        int r = filesystem_folder(filesystem, inode, interrupted, &generation, &entry);
         if (r < 0)
             return r;
         *ret_lasts = false;

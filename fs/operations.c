@@ -149,7 +149,7 @@ static int renew_live(struct filesystem *filesystem, struct handle *handle)
     struct generation *generation = NULL;
     struct entry *entry = NULL;
 
-    int r = filesystem_folder(filesystem, handle->inode, &generation, &entry);
+    int r = filesystem_folder(filesystem, handle->inode, NULL, &generation, &entry);
     if (r == 0 && entry->failure) {
         generation_unref(generation);
         r = -EIO;

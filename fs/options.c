@@ -9,7 +9,12 @@
 
 const char options_help[] =
     "  rev=REV          show a branch, tag or commit instead of the worktree\n"
-    "  view=package     mount the content of package/ as the root\n"
+    "  layout=NAME      a, b, c or d; default: what the source shows\n"
+    "  recipe=FILE      how to make the package, instead of a layout or addonfs.json\n"
+    "  version=git|TEXT derive a version for every commit and edit, or give one\n"
+    "  license=no       leave LICENSE out of package and client (layout d)\n"
+    "  upload=prefixed  upload zips for servers before July 2023 (layouts a, b)\n"
+    "  view=NAME        mount the content of package, upload or client as the root\n"
     "  problems=skip    leave out what cannot be read (otherwise it fails to open)\n"
     "  level=N          compression, 1 (fast) to 12 (small); default 6\n"
     "  cache=DIR|none   where compressed files are kept; default ~/.cache/addonfs\n"
@@ -71,10 +76,57 @@ static int set_rev(struct options *options, const char *value, struct error *err
 
 static int set_view(struct options *options, const char *value, struct error *error)
 {
-    if (strcmp(value, "package") != 0)
-        return bad_value("view", value, "only view=package is there", error);
-    options->view_package = true;
+    static const char *const roots[] = {"package", "upload", "client"};
+
+    for (size_t i = 0; i < sizeof(roots) / sizeof(roots[0]); i++) {
+        if (strcmp(value, roots[i]) == 0) {
+            options->root = roots[i];
+            return 0;
+        }
+    }
+    return bad_value("view", value, "not package, upload or client", error);
+}
+
+static int set_layout(struct options *options, const char *value, struct error *error)
+{
+    if (!recipe_layout_exists(value))
+        return error_set(error, -EINVAL, "option layout=%s: there are %s", value,
+                         recipe_layout_names());
+    return set_text(&options->view.shown.choice.layout, value, error);
+}
+
+static int set_license(struct options *options, const char *value, struct error *error)
+{
+    options->view.shown.no_license = strcmp(value, "no") == 0;
+    if (!options->view.shown.no_license && strcmp(value, "yes") != 0)
+        return bad_value("license", value, "not yes or no", error);
     return 0;
+}
+
+static int set_upload(struct options *options, const char *value, struct error *error)
+{
+    if (strcmp(value, "prefixed") != 0)
+        return bad_value("upload", value, "only upload=prefixed is there", error);
+    options->view.shown.prefixed_uploads = true;
+    return 0;
+}
+
+static int set_version(struct options *options, const char *value, struct error *error)
+{
+    struct generation_options *shown = &options->view.shown;
+
+    shown->derive_version = strcmp(value, "git") == 0;
+    if (shown->derive_version || strcmp(value, "source") == 0) {
+        free((char *)(uintptr_t)shown->version);
+        shown->version = NULL;
+        return 0;
+    }
+    if (!path_version_ok(value))
+        return bad_value("version", value,
+                         "not git, source or a version: letters, digits and . + - _ only, no "
+                         "\"..\", at most 128 of them",
+                         error);
+    return set_text(&shown->version, value, error);
 }
 
 static int set_problems(struct options *options, const char *value, struct error *error)
@@ -97,24 +149,36 @@ static int set_level(struct options *options, const char *value, struct error *e
     return 0;
 }
 
-static int set_cache(struct options *options, const char *value, struct error *error)
+/* A path, made absolute: a daemon stands in the root. */
+static int set_path(const char **text, const char *name, const char *value, struct error *error)
 {
     cleanup_free char *absolute = NULL;
     cleanup_free char *here = NULL;
 
+    if (*value != '/') {
+        here = getcwd(NULL, 0);
+        absolute = here ? path_join(here, value) : NULL;
+        if (!absolute)
+            return error_errno(error, -errno, "option %s=%s", name, value);
+    }
+    return set_text(text, absolute ? absolute : value, error);
+}
+
+static int set_recipe(struct options *options, const char *value, struct error *error)
+{
+    if (*value == '\0')
+        return error_set(error, -EINVAL, "option recipe: give a file");
+    return set_path(&options->view.recipe_path, "recipe", value, error);
+}
+
+static int set_cache(struct options *options, const char *value, struct error *error)
+{
     options->view.no_cache = strcmp(value, "none") == 0;
     if (options->view.no_cache)
         return 0;
     if (*value == '\0')
         return error_set(error, -EINVAL, "option cache: give a folder, or none");
-    /* A daemon stands in the root. */
-    if (*value != '/') {
-        here = getcwd(NULL, 0);
-        absolute = here ? path_join(here, value) : NULL;
-        if (!absolute)
-            return error_errno(error, -errno, "option cache=%s", value);
-    }
-    return set_text(&options->view.cache_folder, absolute ? absolute : value, error);
+    return set_path(&options->view.cache_folder, "cache", value, error);
 }
 
 static int set_cache_size(struct options *options, const char *value, struct error *error)
@@ -170,9 +234,20 @@ static const struct {
     const char *name;
     int (*set)(struct options *options, const char *value, struct error *error);
 } values[] = {
-    {"watch", set_watch},           {"rev", set_rev},     {"view", set_view},
-    {"problems", set_problems},     {"level", set_level}, {"cache", set_cache},
-    {"cache_size", set_cache_size}, {"uid", set_uid},     {"gid", set_gid},
+    {"rev", set_rev},
+    {"layout", set_layout},
+    {"recipe", set_recipe},
+    {"version", set_version},
+    {"license", set_license},
+    {"upload", set_upload},
+    {"view", set_view},
+    {"problems", set_problems},
+    {"level", set_level},
+    {"cache", set_cache},
+    {"cache_size", set_cache_size},
+    {"watch", set_watch},
+    {"uid", set_uid},
+    {"gid", set_gid},
     {"umask", set_umask},
 };
 
@@ -230,8 +305,14 @@ int options_parse(struct options *options, const char *list, struct error *error
 
 void options_clear(struct options *options)
 {
-    free((char *)(uintptr_t)options->view.source.revision);
-    free((char *)(uintptr_t)options->view.cache_folder);
-    options->view.source.revision = NULL;
-    options->view.cache_folder = NULL;
+    const char **const texts[] = {
+        &options->view.source.revision,     &options->view.cache_folder,
+        &options->view.shown.choice.layout, &options->view.shown.version,
+        &options->view.recipe_path,
+    };
+
+    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+        free((char *)(uintptr_t)*texts[i]);
+        *texts[i] = NULL;
+    }
 }

@@ -11,8 +11,8 @@
 #include <sys/types.h>
 
 struct options {
-    struct view_options view; /* rev, problems, level, cache, cache_size; strings are ours */
-    bool view_package;        /* view=package */
+    struct view_options view; /* what is not below; strings are ours */
+    const char *root;         /* of view=: "package", …; or NULL */
     bool allow_other;
     bool has_uid;
     bool has_gid;

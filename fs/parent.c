@@ -39,7 +39,7 @@ static const struct entry *holder_of(const struct entry *folder, const struct en
     const struct entry *holder = NULL;
 
     for (size_t i = 0; i < folder->count && !holder; i++) {
-        const struct entry *child = folder->children[i];
+        const struct entry *child = entry_filled(folder->children[i]);
         if (child == entry)
             holder = folder;
         else if (child->kind == ENTRY_FOLDER)

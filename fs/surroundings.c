@@ -137,12 +137,12 @@ static int check_recipe_path(const struct check *given, const char *source, cons
 }
 
 static int check_addon(const struct check *given, const char *source,
-                       const struct recipe_addon *addon)
+                       const struct generation_addon *addon)
 {
-    int r = check_recipe_path(given, source, addon->version_file);
+    int r = 0;
 
-    for (size_t i = 0; r == 0 && i < addon->rule_count; i++)
-        r = check_recipe_path(given, source, addon->rules[i].source);
+    for (size_t i = 0; r == 0 && i < addon->source_count; i++)
+        r = check_recipe_path(given, source, addon->sources[i]);
     return r;
 }
 
@@ -155,8 +155,8 @@ static int check_recipe(const struct check *given, struct view *view)
     cleanup_generation struct generation *generation = NULL;
 
     int r = view_look(view, &generation, given->error);
-    for (size_t i = 0; r == 0 && generation->recipe && i < generation->recipe->addon_count; i++)
-        r = check_addon(given, source_path(view_source(view)), &generation->recipe->addons[i]);
+    for (size_t i = 0; r == 0 && i < generation->addon_count; i++)
+        r = check_addon(given, source_path(view_source(view)), &generation->addons[i]);
     return r;
 }
 

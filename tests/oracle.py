@@ -1,218 +1,44 @@
 #!/usr/bin/env python3
-"""What a package must hold: layout a, written from its rules and not from addonfs.
+"""What a mount must show: every layout, written from its rules and not from addonfs.
 
-    oracle.py compare SOURCE VERSION_FOLDER   differences to a mounted, exported or staged package
-    oracle.py pack SOURCE OUT                 stage the package as a packaging script does
+    oracle.py compare SOURCE MOUNTED [--layout X] [--license no] [--upload prefixed]
+        differences to a mounted root (package/, upload/, client/), or for layout a to one version's
+        folder, however it was made; SOURCE is a folder on disk
+    oracle.py pack SOURCE OUT
+        stage the package of layout a as a packaging script does
 
-All names are bytes, because file names are.
+All names are bytes, because file names are. oracle_source.py reads, oracle_layouts.py has the rules.
 """
 
-import ast
+import argparse
+import errno
 import io
+import json
 import os
-import re
 import stat
 import sys
 import zipfile
 from dataclasses import dataclass, field
 
-DROP_FILE = [re.compile(rb"^\."), re.compile(rb"\.pyc$")]
-DROP_FOLDER = [re.compile(rb"^\."), re.compile(rb"^__pycache__$")]
+from oracle_layouts import CLIENT_ZIP, Package, Unknown, detect, package_a, packages  # noqa: F401
+from oracle_source import UNSET, Broken, Tree, Unreadable, literal, read_version  # noqa: F401
 
 
-@dataclass
-class Package:
-    name: bytes
-    version: bytes
-    files: dict = field(default_factory=dict)  # path -> (bytes, executable)
-    members: dict = field(default_factory=dict)  # client.zip: name -> (bytes, executable)
-    unreadable: dict = field(default_factory=dict)  # path in the package -> source path
-    bad_members: dict = field(default_factory=dict)  # member -> source path
+def read_zip(data, modes=False):
+    """Members of a ZIP: name -> (bytes, executable); raises on a name that is there twice.
 
-
-class Unreadable(Exception):
-    pass
-
-
-def drops(patterns, name):
-    return any(p.search(name) for p in patterns)
-
-
-def is_git(name):
-    return name.lower() == b".git"
-
-
-class Tree:
-    """A source folder whose links are followed by hand, a component at a time."""
-
-    def __init__(self, root):
-        self.root = os.fsencode(root)
-
-    def resolve(self, parts):
-        """The path without links of `parts`, as a tuple; raises Unreadable if it may not be had."""
-        todo, done, links = list(parts), [], 0
-        while todo:
-            part = todo.pop(0)
-            if part in (b"", b"."):
-                continue
-            if part == b"..":
-                if not done:
-                    raise Unreadable("leaves")
-                done.pop()
-                continue
-            if is_git(part):
-                raise Unreadable("git")
-            path = os.path.join(self.root, *done, part)
-            try:
-                mode = os.lstat(path).st_mode
-            except OSError:
-                raise Unreadable("broken") from None
-            if stat.S_ISLNK(mode):
-                links += 1
-                target = os.readlink(path)
-                if links > 40:
-                    raise Unreadable("loops")
-                if target.startswith(b"/"):
-                    raise Unreadable("leaves")
-                todo = target.split(b"/") + todo
-            else:
-                done.append(part)
-        return tuple(done)
-
-    def real(self, parts):
-        return os.path.join(self.root, *parts)
-
-    def read(self, real):
-        with open(self.real(real), "rb") as file:
-            data = file.read()
-            mode = os.fstat(file.fileno()).st_mode
-        if len(data) < 1024 and data.startswith(b"version https://git-lfs.github.com/spec/"):
-            raise Unreadable("lfs")
-        return data, bool(mode & stat.S_IXUSR)
-
-    def walk(self, parts, top_files=None, above=()):
-        """Yield (relative path, content or Unreadable, source path) below a folder, by walk W.
-
-        `top_files`: patterns for files directly in it; None is W's.
-        """
-        real = self.resolve(parts)
-        above = (*above, real)
-        for name in sorted(os.listdir(self.real(real))):
-            if is_git(name):
-                continue
-            patterns = DROP_FILE if top_files is None else top_files
-            source = (*parts, name)
-            try:
-                target = self.resolve((*real, name))
-                mode = os.lstat(self.real(target)).st_mode
-            except Unreadable as error:
-                target, mode, failure = None, 0, error
-            if stat.S_ISREG(mode):
-                if drops(patterns, name):
-                    continue
-                try:
-                    yield (name,), self.read(target), source
-                except (OSError, Unreadable) as error:
-                    yield (name,), Unreadable(str(error)), source
-            elif drops(DROP_FOLDER, name):
-                continue
-            elif target is None:
-                yield (name,), failure, source
-            elif not stat.S_ISDIR(mode):
-                yield (name,), Unreadable("kind"), source
-            elif any(a[: len(target)] == target for a in above):
-                yield (name,), Unreadable("holds the link"), source
-            else:
-                for path, content, below in self.walk(source, None, above):
-                    yield (name, *path), content, below
-
-
-def read_version(text):
-    """The last string that `__version__` is assigned at the top of a module."""
-    value = None
-    for node in ast.parse(text).body:
-        if isinstance(node, ast.Assign) and any(
-            isinstance(t, ast.Name) and t.id == "__version__" for t in node.targets
-        ):
-            value = ast.literal_eval(node.value)
-    return value
-
-
-def package_a(source, allow_missing=True):
-    """The package of layout a that `source`, a folder on disk, makes."""
-    tree = Tree(source)
-    version_py, _ = tree.read(tree.resolve((b"openpype", b"version.py")))
-    package = Package(b"openpype", read_version(version_py).encode())
-    conflicts = set()
-
-    def put(path, content, origin, wins=False):
-        path = b"/".join(path)
-        if path in package.files or path in package.unreadable:
-            if path == b"version.py" and wins:
-                package.files.pop(path, None)
-                package.unreadable.pop(path, None)
-            else:
-                conflicts.add((path, b"/".join(origin)))
-                return
-        if isinstance(content, Unreadable):
-            package.unreadable[path] = b"/".join(origin)
-        else:
-            package.files[path] = content
-
-    put((b"version.py",), (version_py, tree_exec(tree, (b"openpype", b"version.py"))),
-        (b"openpype", b"version.py"))
-    for path, content, origin in tree.walk((b"server_addon", b"server"), top_files=[]):
-        put(path, content, origin, wins=True)
-    project = (b"server_addon", b"client", b"pyproject.toml")
-    try:
-        content = tree.read(tree.resolve(project))
-    except (OSError, Unreadable) as error:
-        if not allow_missing:
-            raise
-        content = Unreadable(str(error))
-    put((b"private", b"pyproject.toml"), content, project)
-    for path, origin in conflicts:
-        package.files.pop(path, None)
-        package.unreadable[path] = origin
-
-    # A file (or what cannot be read) where a folder has to be: the shorter path is at fault.
-    everything = [*package.files, *package.unreadable, b"private/client.zip"]
-    for path in list(package.files) + list(package.unreadable):
-        below = [other for other in everything if other.startswith(path + b"/")]
-        if below:
-            package.files.pop(path, None)
-            package.unreadable[path] = path
-            for other in below:
-                package.files.pop(other, None)
-                package.unreadable.pop(other, None)
-
-    for path, content, origin in tree.walk((b"openpype",)):
-        name = b"/".join((b"openpype", *path))
-        if isinstance(content, Unreadable):
-            package.bad_members[name] = b"/".join(origin)
-            continue
-        try:
-            name.decode("utf-8")
-        except UnicodeDecodeError:
-            package.bad_members[name] = b"/".join(origin)
-            continue
-        package.members[name] = content
-    return package
-
-
-def tree_exec(tree, parts):
-    return bool(os.stat(tree.real(tree.resolve(parts))).st_mode & stat.S_IXUSR)
-
-
-def read_zip(data):
-    """Members of a ZIP: name -> (bytes, executable); raises on a name that is there twice."""
+    With `modes`, whether they are sorted and carry 0100644 or 0100755 is asserted too.
+    """
     members = {}
     with zipfile.ZipFile(io.BytesIO(data) if isinstance(data, bytes) else data) as archive:
         for info in archive.infolist():
             assert info.flag_bits & 0x800 or info.filename.isascii(), info.filename
             name = info.filename.encode("utf-8")
             assert name not in members, name
-            members[name] = (archive.read(info), bool(info.external_attr >> 16 & stat.S_IXUSR))
+            mode = info.external_attr >> 16
+            assert not modes or mode in (0o100644, 0o100755), (name, oct(mode))
+            members[name] = (archive.read(info), bool(mode & stat.S_IXUSR))
+    assert not modes or list(members) == sorted(members), "members are not sorted"
     return members
 
 
@@ -250,12 +76,238 @@ def differences(expected, found):
 def compare(package, folder):
     """Differences between an oracle's package without problems and a version folder."""
     found = read_folder(folder)
-    archive = found.pop(b"private/client.zip", (None, False))[0]
-    if archive is None:
-        yield "missing: private/client.zip"
-        return
+    if package.has_client:
+        archive = found.pop(CLIENT_ZIP, (None, False))[0]
+        if archive is None:
+            yield "missing: private/client.zip"
+            return
+        yield from differences(package.members, read_zip(archive))
     yield from differences(package.files, found)
-    yield from differences(package.members, read_zip(archive))
+
+
+@dataclass
+class Look:
+    """What is below a folder of a mount."""
+
+    files: dict = field(default_factory=dict)  # path -> (bytes, executable)
+    unreadable: set = field(default_factory=set)  # what answers EIO
+    folders: set = field(default_factory=set)  # those that hold nothing
+    writable: set = field(default_factory=set)
+
+
+def fails_with_eio(call, *arguments):
+    try:
+        call(*arguments)
+    except OSError as error:
+        if error.errno != errno.EIO:
+            raise
+        return True
+    return False
+
+
+def read_bytes(path):
+    with open(path, "rb") as file:
+        return file.read()
+
+
+def look(folder):
+    """Read everything below; EIO is noted, any other error is raised."""
+    found = Look()
+
+    def visit(path, relative):
+        try:
+            entries = sorted(os.scandir(path), key=lambda entry: entry.name)
+        except OSError as error:
+            if error.errno != errno.EIO:
+                raise
+            found.unreadable.add(relative)
+            return
+        if not entries:
+            found.folders.add(relative)
+        for entry in entries:
+            below = os.path.join(relative, entry.name) if relative else entry.name
+            mode = entry.stat().st_mode
+            if mode & 0o222:
+                found.writable.add(below)
+            if entry.is_dir():
+                visit(entry.path, below)
+            elif fails_with_eio(read, entry.path, below):
+                found.unreadable.add(below)
+
+    def read(path, relative):
+        with open(path, "rb") as file:
+            mode = os.fstat(file.fileno()).st_mode
+            found.files[relative] = (file.read(), bool(mode & stat.S_IXUSR))
+
+    visit(os.fsencode(folder), b"")
+    return found
+
+
+PARTS = ("package", "upload", "client")
+
+
+class Comparison:
+    """Of all that a root shows with what the oracle says of a source."""
+
+    def __init__(self, source, root, layout=None, license=True, prefixed=False, parts=PARTS):
+        self.root = os.fsencode(root)
+        self.prefixed = prefixed
+        self.parts = parts
+        self.files = self.members = 0
+        self.found = []
+        try:
+            self.layout, self.addons = packages(source, layout, license)
+        except Unknown:
+            self.layout, self.addons = None, []
+        self.fails = self.layout is None or any(p.fails for p in self.addons)
+        self.run()
+
+    def say(self, *what):
+        self.found.append(": ".join(w if isinstance(w, str) else os.fsdecode(w) for w in what))
+
+    def attempt(self, where, check, *arguments):
+        """An error that nobody expects is a difference too, and not the end."""
+        try:
+            check(*arguments)
+        except OSError as error:
+            self.say(where, str(error))
+
+    def place(self, *parts):
+        return os.path.join(self.root, *parts)
+
+    def same(self, where, expected, found):
+        for line in differences(expected, found):
+            self.say(where, line)
+
+    def same_set(self, where, what, expected, found):
+        for name in sorted(expected ^ found):
+            self.say(where, f"{what} {'missing' if name in expected else 'not expected'}: {name!r}")
+
+    def closed(self, *parts):
+        """Whether nothing below can be listed or read."""
+        path = self.place(*parts)
+        if fails_with_eio(os.listdir, path):
+            return True
+        names = os.listdir(path)
+        return bool(names) and all(
+            self.closed(*parts, n) if os.path.isdir(os.path.join(path, n)) else
+            fails_with_eio(read_bytes, os.path.join(path, n)) for n in names)
+
+    def listing(self, where, expected, broken):
+        """A folder's names; where something that belongs there has no name, EIO instead."""
+        try:
+            names = set(os.listdir(self.place(where)))
+        except OSError as error:
+            if error.errno != errno.EIO or not broken:
+                self.say(where, f"listing it answers {errno.errorcode[error.errno]}")
+            return
+        if broken:
+            self.say(where, f"lists {sorted(names)} although not all of it is known")
+        self.same_set(where, "entry", expected, names)
+
+    def run(self):
+        if self.layout is None:
+            if not fails_with_eio(os.listdir, self.place(b"package")):
+                self.say("package", "of no known layout, and listed")
+        else:
+            for part, check in zip(PARTS, (self.addons_shown, self.uploads, self.clients)):
+                if part in self.parts:
+                    self.attempt(part, check)
+        status = self.place(b".addonfs/status.json")
+        if os.path.exists(status):
+            errors = [p for p in json.loads(read_bytes(status))["problems"] if p["severity"] == "error"]
+            if bool(errors) != self.fails:
+                self.say("status.json", f"{len(errors)} errors: {errors[:3]}")
+
+    def addons_shown(self):
+        names = {p.name for p in self.addons if p.name}
+        self.listing(b"package", names, any(p.name is None for p in self.addons))
+        for name in sorted(names):
+            self.attempt(name, self.addon, name)
+
+    def addon(self, name):
+        where = b"package/" + name
+        group = [p for p in self.addons if p.name == name]
+        if any(p.broken and not p.clash for p in group):
+            if not fails_with_eio(os.listdir, self.place(where)):
+                self.say(where, "broken, and listed")
+            return
+        clashing = {p.version for p in group if p.clash}
+        if clashing:
+            if not fails_with_eio(os.listdir, self.place(where)):
+                for version in clashing:
+                    if not self.closed(where, version):
+                        self.say(where, version, "two addons, and one is shown")
+        else:
+            self.listing(where, {p.version for p in group}, False)
+        for package in group:
+            if not package.broken:
+                self.attempt(where, self.version, package)
+
+    def version(self, package):
+        where = b"package/%s/%s" % (package.name, package.version)
+        found = look(self.place(where))
+        archive = found.files.pop(CLIENT_ZIP, None) if package.has_client else None
+        self.files += len(package.files)
+        self.same(where, package.files, found.files)
+        self.same_set(where, "unreadable", set(package.unreadable) - {CLIENT_ZIP},
+                      found.unreadable - {CLIENT_ZIP})
+        self.same_set(where, "empty folder", package.folders, found.folders - {b""})
+        for path in found.writable:
+            self.say(where, path, "may be written")
+        if package.has_client and b"private" not in package.unreadable:
+            if (archive is None) != package.client_fails:
+                self.say(where, CLIENT_ZIP, "cannot be read" if archive is None else "can be read")
+            elif archive:
+                self.archive(where + b"/" + CLIENT_ZIP, package.members, archive[0])
+
+    def archive(self, where, expected, data):
+        self.members += len(expected)
+        try:
+            self.same(where, expected, read_zip(data, modes=True))
+        except (AssertionError, zipfile.BadZipFile) as error:
+            self.say(where, f"{type(error).__name__} {error}")
+
+    def uploads(self):
+        healthy = [p for p in self.addons if not p.broken]
+        self.listing(b"upload", {p.upload_name for p in healthy}, len(healthy) < len(self.addons))
+        for package in healthy:
+            self.attempt("upload", self.upload, package)
+
+    def upload(self, package):
+        where = b"upload/" + package.upload_name
+        if package.upload_fails:
+            if not fails_with_eio(read_bytes, self.place(where)):
+                self.say(where, "can be read although its package cannot")
+            return
+        client_zip = package.has_client and read_bytes(self.place(
+            b"package", package.name, package.version, CLIENT_ZIP))
+        self.archive(where, package.upload(client_zip, self.prefixed), read_bytes(self.place(where)))
+
+    def clients(self):
+        healthy = [p for p in self.addons if not p.broken]
+        self.listing(b"client", {p.client_name for p in healthy if p.has_client},
+                     any(p.broken and p.may_have_client for p in self.addons))
+        for package in healthy:
+            if package.has_client:
+                self.attempt("client", self.client, package)
+
+    def client(self, package):
+        where = b"client/" + package.client_name
+        if package.client_missing:
+            if not self.closed(where):
+                self.say(where, "is shown although nobody knows what it holds")
+            return
+        found = look(self.place(where))
+        self.same(where, package.members, found.files)
+        self.same_set(where, "unreadable", set(package.bad_members), found.unreadable)
+        for path in found.writable:
+            self.say(where, path, "may be written")
+
+
+def compare_root(source, root, **more):
+    """Differences between a mounted root and what the oracle says of a source folder."""
+    return Comparison(source, root, **more).found
 
 
 def pack(source, out):
@@ -269,27 +321,36 @@ def pack(source, out):
         with open(target, "wb") as file:
             file.write(data)
     with zipfile.ZipFile(
-        os.fsdecode(os.path.join(folder, b"private", b"client.zip")), "w", zipfile.ZIP_DEFLATED
+        os.fsdecode(os.path.join(folder, CLIENT_ZIP)), "w", zipfile.ZIP_DEFLATED
     ) as archive:
         for name, (data, _) in sorted(package.members.items()):
             archive.writestr(name.decode(), data)
 
 
 def main(arguments):
-    if len(arguments) != 3 or arguments[0] not in ("compare", "pack"):
-        print(__doc__, file=sys.stderr)
-        return 2
-    if arguments[0] == "pack":
-        pack(arguments[1], arguments[2])
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("command", choices=["compare", "pack"])
+    parser.add_argument("source")
+    parser.add_argument("place")
+    parser.add_argument("--layout", choices=["a", "b", "c", "d"])
+    parser.add_argument("--license", choices=["yes", "no"], default="yes")
+    parser.add_argument("--upload", choices=["prefixed"])
+    told = parser.parse_args(arguments)
+    if told.command == "pack":
+        pack(told.source, told.place)
         return 0
-    package = package_a(arguments[1])
-    found = list(compare(package, arguments[2]))
+    if not os.path.isdir(os.path.join(told.place, "package")):
+        package = package_a(told.source)
+        found = list(compare(package, told.place))
+        files, members = len(package.files), len(package.members)
+    else:
+        result = Comparison(told.source, told.place, told.layout, told.license == "yes",
+                            told.upload == "prefixed")
+        found, files, members = result.found, result.files, result.members
     for line in found:
         print(line)
-    print(
-        f"{len(package.files)} files and {len(package.members)} members compared, "
-        f"{len(found)} differences, {len(package.unreadable) + len(package.bad_members)} unreadable"
-    )
+    print(f"files {files} members {members} differences {len(found)}")
     return 1 if found else 0
 
 

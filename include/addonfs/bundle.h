@@ -40,10 +40,11 @@ int origin_check(const struct origin *origin);
 int origin_lock(const struct origin *origin, pthread_mutex_t *lock);
 
 struct bundle_member {
-    const char *name;  /* in the archive; in the bundle's pool of names */
-    struct file *file; /* or NULL, then … */
-    char *path;        /* … this is what is at fault in the source, … */
-    char *failure;     /* … and why */
+    const char *name;      /* in the archive; in the bundle's pool of names */
+    struct file *file;     /* or NULL, then … */
+    struct bundle *bundle; /* … a zip, which is stored; or NULL, then … */
+    char *path;            /* … this is what is at fault in the source, … */
+    char *failure;         /* … and why */
     bool executable;
 };
 
@@ -60,9 +61,6 @@ struct bundle *bundle_ref(struct bundle *bundle);
 void bundle_unref(struct bundle *bundle);
 
 void bundle_members_free(struct bundle_member *members, size_t count);
-
-/* What a member comes from in the source. */
-const char *bundle_member_path(const struct bundle_member *member);
 
 size_t bundle_count(const struct bundle *bundle);
 

@@ -62,6 +62,9 @@ int deflate_in_pieces(int level, uint64_t size, const struct deflate_pieces *pie
 /* CRC-32 of `size` bytes after content whose CRC-32 is `crc` (0 at the start). */
 uint32_t deflate_crc32(uint32_t crc, const void *bytes, size_t size);
 
+/* The CRC-32 of one run of bytes and another of `size` bytes behind it, from those of both. */
+uint32_t deflate_crc32_combine(uint32_t crc, uint32_t behind, uint64_t size);
+
 /* The version of libdeflate. */
 const char *deflate_library_version(void);
 

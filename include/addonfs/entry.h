@@ -2,9 +2,13 @@
  * entry: a name in a package, and the tree that names make.
  *
  * A tree of entries is built once (by the package module), shared with its predecessor where
- * nothing has changed and numbered (by the view), and immutable from then on, with one exception:
- * the body of a file or a zip is made when it is first asked for. While a tree is built it takes in
- * parts of the one before it; a folder that others refer to as well is copied before it is changed.
+ * nothing has changed and numbered (by the view), and immutable from then on, with two exceptions:
+ * the body of a file or a zip is made when it is first asked for, and so is the content of a lazy
+ * folder. While a tree is built it takes in parts of the one before it; a folder that others refer
+ * to as well is copied before it is changed.
+ *
+ * A folder can have failed and still have children: those that are known. Then it cannot be listed,
+ * but they can be looked up; what is not among them is not known to be absent.
  */
 #ifndef ADDONFS_ENTRY_H
 #define ADDONFS_ENTRY_H
@@ -36,7 +40,7 @@ struct entry {
     } shown;
     char *path;    /* what it comes from in the source, for messages; or NULL */
     char *failure; /* why it can be neither read nor listed, or NULL */
-    bool yields;   /* while building: gives way to another of the same name */
+    int priority;  /* while building: of two of the same name the higher one stays */
     uint64_t look; /* folder: the look (source_look_number) it was built in … */
     bool whole;    /* … and nothing but the folder's own change makes it another: see walk */
 
@@ -48,7 +52,11 @@ struct entry {
 
     struct file *file;     /* file */
     struct bundle *bundle; /* zip */
-    struct entry *tree;    /* zip: what it was made of, a folder; or NULL */
+    /* A folder of which the zip, or the lazy folder, or the folder that was lazy, is made; or NULL.
+     */
+    struct entry *tree;
+    bool lazy;                      /* folder: the children are those of `filled` … */
+    _Atomic(struct entry *) filled; /* … which is this folder with them, once they are there */
 
     pthread_mutex_t making;    /* held while a body is made, which takes its time */
     pthread_mutex_t body_lock; /* guards the rest; held for moments */
@@ -68,21 +76,40 @@ struct entry *entry_new_zip(const char *name, struct bundle *bundle, struct sour
 struct entry *entry_new_failed(enum entry_kind kind, const char *name, const char *path,
                                const char *failure);
 
+/* A lazy folder of what the folder `tree` (referenced) holds. */
+struct entry *entry_new_lazy(const char *name, struct entry *tree);
+
 struct entry *entry_ref(struct entry *entry);
 void entry_unref(struct entry *entry);
 
 /* The child of that name, or NULL. */
 struct entry *entry_child(const struct entry *folder, const char *name);
 
+/* A lazy folder as it was filled, if it was; any other entry as it is. */
+struct entry *entry_filled(struct entry *entry);
+
+/* Let a folder be one that cannot be listed, unless it is already. 0 or -ENOMEM. */
+int entry_fail(struct entry *folder, const char *path, const char *failure);
+
+/*
+ * What is below `tree` (of a zip, say) as the content of a folder of another place: copies without
+ * numbers into `folder`, which is empty. `last` is the folder that was made in this way before, or
+ * NULL: what it was made of and has not changed is taken from there. 0 or -ENOMEM.
+ */
+int entry_copy_tree(struct entry *folder, struct entry *tree, struct entry *last);
+
 /*
  * Put `child` (taken over, even on failure) into `folder`, while building. Folders of the same name
- * become one; of two others the one that yields goes; if none does, the name becomes a failed entry
- * that names both. 0 or -ENOMEM.
+ * become one; of two others the one of the higher priority stays; if they have the same, the name
+ * becomes a failed entry that names both. 0 or -ENOMEM.
  */
 int entry_insert(struct entry *folder, struct entry *child);
 
 /* A folder with the same name, attributes and children, but no number. NULL without memory. */
 struct entry *entry_copy_folder(const struct entry *folder);
+
+/* Are their children the very same? */
+bool entry_same_children(const struct entry *a, const struct entry *b);
 
 /* Let the name `name` of `folder` be `child` (taken over, even on failure), or no name if that is
  * NULL, whatever it was. 0 or -ENOMEM. */
@@ -97,7 +124,8 @@ int entry_make_folders(struct entry *folder, const char *path, struct source_own
 
 /*
  * Walk from `root` to `path` ("" is root itself). The result is borrowed. -ENOENT, -ENOTDIR; -EIO:
- * a folder on the way cannot be computed.
+ * a folder on the way cannot be computed; -EINPROGRESS: it is `*ret_entry`, a lazy folder that is
+ * to be filled first.
  */
 int entry_find(struct entry *root, const char *path, struct entry **ret_entry);
 

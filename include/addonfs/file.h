@@ -35,6 +35,8 @@ struct file {
     struct timespec mtime;
     uint64_t size; /* bytes; of a revision's file: UINT64_MAX, ask source_measure */
     char *failure; /* why it cannot be read, or NULL */
+    char *text;    /* of a file that is made up: its bytes; else NULL */
+    char *also;    /* … another path, of which it is made as well; or NULL */
     bool id_known;
     struct content_id id; /* of a worktree file whose time stamps do not tell its bytes */
     /* Of any other worktree file: what was read of it, once it was; `mixed` if not always that. */
@@ -58,6 +60,13 @@ struct file {
         unsigned char commit[20];     /* revision: whose attributes apply */
     } identity;
 };
+
+/*
+ * A file that is made up: `text` (taken over, even on failure) are its `size` bytes. Everything
+ * else is as of `base`, in whose place it stands; it is also made of the file at `also` (or NULL).
+ * NULL without memory.
+ */
+struct file *file_new_text(const struct file *base, const char *also, char *text, size_t size);
 
 /*
  * A key that tells the bytes of `file` without reading them: from its stat, or from its blob and

@@ -41,8 +41,9 @@ struct member {
     _Atomic uint64_t extent;  /* of the spool; SPOOL_NOWHERE: the stream is in the cache alone */
     int64_t cached;           /* where the cache has the stream */
     uint32_t crc32;
-    bool deflated;  /* or stored as it is */
-    bool forgotten; /* by the store, which has another one of that id; guarded by its lock */
+    uint32_t stream_crc32; /* of the stream; only of a secured member */
+    bool deflated;         /* or stored as it is */
+    bool forgotten;        /* by the store, which has another one of that id; guarded by its lock */
 };
 
 /*
@@ -77,6 +78,9 @@ int member_secure(struct member *member, struct cache_reader *reader, struct err
 
 bool member_is_secured(const struct member *member);
 
+/* Where its stream is, if it is secured. */
+struct spool *member_spool(const struct member *member);
+
 /* How many members there are. */
 size_t members_count(struct members *members);
 
@@ -96,6 +100,16 @@ void members_count_read(struct members *members);
 
 struct member *member_ref(struct member *member);
 void member_unref(struct member *member);
+
+/* The CRC-32 of a secured member's stream (for zip_crc32; `stream` is the member). */
+uint32_t member_stream_crc32(const void *stream);
+
+/*
+ * The content of a secured member, out of its stream: its bytes in memory up to `memory_limit`,
+ * else in the spool. -EIO: the stream does not hold it; -ENOSPC, -ENOMEM.
+ */
+int member_inflate(const struct member *member, size_t memory_limit, struct content **ret_content,
+                   struct error *error);
 
 /* Copy a range of the stream of a secured member (a zip_stream_read; `stream` is the member). */
 int member_read(void *context, const void *stream, uint64_t offset, void *bytes, size_t size);

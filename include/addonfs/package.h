@@ -1,7 +1,8 @@
 /*
  * package: a recipe applied to a source.
  *
- *     package_build(&origin, &recipe->addons[0], &package, &error);
+ *     recipe_find(source, &choice, own, &matches, &error);
+ *     package_build(&origin, &options, &matches.items[0], last, &package, &error);
  *
  * gives the tree of entries that is the folder <name>/<version>/ of one addon: what the packaging
  * script would write now. Contents are not read, but for the version; zips are composed when they
@@ -39,24 +40,54 @@
 #define PACKAGE_DEPTH_LIMIT 256u
 #define PACKAGE_TOO_DEEP "is too deep: more than %u folders lie in each other"
 
+struct package_options {
+    bool no_license;     /* leave out the rules for a license */
+    const char *version; /* in place of the declared one, wherever it stands; or NULL */
+    bool no_times;       /* of a revision: it is not for showing, and may have any times */
+};
+
 struct package {
-    const char *addon;    /* the recipe's */
-    char *version;        /* or NULL, then `failure` says why */
-    struct entry *folder; /* named after the version */
+    char *addon;          /* its name; or NULL, then `failure` says why */
+    char *version;        /* or NULL, likewise */
+    char *origin;         /* the addon's folder in the source, or the file that declares it */
+    char *version_path;   /* the Python file that declares it, or NULL */
+    struct entry *folder; /* named after the version; NULL if it or the name cannot be had */
+    char *client;         /* the zip in it that client/ unpacks, a path from the folder; or NULL */
     char *failure_path;   /* in the source */
     char *failure;
     struct problems problems; /* warnings, and what was left out knowingly */
     bool retry; /* something was left out that may be readable at the next look, without a change */
+    size_t source_count;
+    char **sources; /* files and folders that it is made of, whether they are there or not */
 };
 
 /*
- * Build the package of `addon`. `last` is the folder of the package before, by the same recipe, or
- * NULL: what has not changed is taken from there, so that it need not be walked. A version that
- * cannot be had is a failed package, not an error. -ENOMEM, -EMFILE, …: not now. One thread at a
- * time with the source.
+ * Build the package of an addon that the source holds. `last` is the folder of the package before,
+ * by the same recipe, or NULL: what has not changed is taken from there, so that it need not be
+ * walked. A name or a version that cannot be had is a failed package, not an error. -ENOMEM,
+ * -EMFILE, …: not now. One thread at a time with the source.
  */
-int package_build(const struct origin *origin, const struct recipe_addon *addon, struct entry *last,
+int package_build(const struct origin *origin, const struct package_options *options,
+                  const struct recipe_match *match, struct entry *last,
                   struct package **ret_package, struct error *error);
+
+/* Let the package be a failed one, which has no folder and no version. 0 or -ENOMEM. */
+int package_fail(struct package *package, const char *path, const char *failure);
+
+/*
+ * What tells the names, exec bits and bytes in a package's folder from others, on every host. Reads
+ * what was not read yet, and composes the zips. -EIO: something cannot be read; -ESTALE: it has
+ * changed, look anew; -ENOSPC, -ENOMEM, …: not now.
+ */
+int package_content_id(const struct origin *origin, struct entry *folder, struct content_id *ret_id,
+                       struct error *error);
+
+/*
+ * The zip that a server's installer takes, of a package that has a folder, as an entry named
+ * <addon>-<version>.zip: its files and zips as they stand there. -ENOMEM.
+ */
+int package_upload(const struct origin *origin, struct package *package, enum recipe_upload kind,
+                   struct entry **ret_upload, struct error *error);
 
 void package_free(struct package *package);
 

@@ -170,6 +170,12 @@ struct source_wait {
 int source_wait_open(struct source *source, struct source_wait *ret_wait, struct error *error);
 void source_wait_close(struct source_wait *wait);
 
+/*
+ * A descriptor of the caller's that becomes readable when refs of the source's repository may have
+ * changed. -ENOTSUP: nothing tells that; -EMFILE, -ENOMEM, … Thread-safe.
+ */
+int source_watch_refs(const struct source *source);
+
 /* Forget what this look did not ask for. Call it when a look that found changes is complete. */
 void source_settle(struct source *source);
 

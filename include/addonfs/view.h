@@ -22,6 +22,8 @@ struct view;
 
 struct view_options {
     struct source_options source;
+    struct generation_options shown; /* strings are borrowed as long as the view lives … */
+    const char *recipe_path;         /* … in place of `shown.choice.recipe`: a file, or NULL */
     bool skip_problems;
     int level;                /* of compression; 0: DEFLATE_LEVEL_DEFAULT */
     bool no_cache;            /* keep compressed members for the time of this view only */
@@ -73,6 +75,19 @@ int view_body(struct view *view, struct entry *entry, const _Atomic bool *interr
 /* body_open with the view's origin; other errors as view_body. */
 int view_open_body(struct view *view, struct body *body, const _Atomic bool *interrupted,
                    struct error *error);
+
+/*
+ * Find an entry by its path, as entry_find does, in a generation that view_look has just answered,
+ * or in a frozen one (`*generation` holds the result). Fills lazy folders on the way. -ESTALE: the
+ * source has changed since, look again; else as entry_find, view_look and view_body.
+ */
+int view_find_entry(struct view *view, struct generation *generation, const char *path,
+                    const _Atomic bool *interrupted, struct entry **ret_entry, struct error *error);
+
+/* The same of an entry that was found: one of a frozen generation is filled if it is lazy. */
+int view_fill_frozen(struct view *view, struct entry *entry, const char *path,
+                     const _Atomic bool *interrupted, struct entry **ret_entry,
+                     struct error *error);
 
 /* A new number, for an inode of the file system's own. */
 uint64_t view_new_number(struct view *view);

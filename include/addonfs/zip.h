@@ -40,14 +40,16 @@ struct zip_member {
     uint32_t crc32;           /* of the content (APPNOTE 4.4.7) */
     uint16_t method;          /* enum zip_method */
     uint16_t mode;            /* st_mode, type included: 0100644 or 0100755 */
+    const struct zip
+        *archive; /* instead of a stream: the content is this archive, stored; or NULL */
 };
 
 struct zip;
 
 /*
- * Lay an archive out. Copies the members' fields; names and streams are kept as pointers and must
- * stay valid as long as the archive. -EINVAL: a name is empty, longer than 65,535 bytes, not
- * UTF-8, starts with '/', ends with '/', has an empty, "." or ".." component (also when '\' is
+ * Lay an archive out. Copies the members' fields; names, streams and archives are kept as pointers
+ * and must stay valid as long as the archive. -EINVAL: a name is empty, longer than 65,535 bytes,
+ * not UTF-8, starts with '/', ends with '/', has an empty, "." or ".." component (also when '\' is
  * taken for a separator, as Windows does), is out of strictly ascending byte order or is there
  * twice, or a stored member's sizes differ; the error names it. -EFBIG: the archive would pass
  * INT64_MAX bytes. -ENOMEM.
@@ -75,6 +77,13 @@ typedef int (*zip_stream_read)(void *context, const void *stream, uint64_t offse
  */
 ssize_t zip_read(const struct zip *zip, uint64_t offset, void *bytes, size_t size,
                  zip_stream_read read_stream, void *context);
+
+/*
+ * The CRC-32 of the whole archive, put together from those of its parts: no stream is read.
+ * `stream_crc32` answers that of a stream's bytes (not of its content) and may be called for each.
+ * What is stored has that of its content.
+ */
+uint32_t zip_crc32(const struct zip *zip, uint32_t (*stream_crc32)(const void *stream));
 
 /* Is `name` fit to be a member (see zip_new)? Otherwise `*ret_reason` says why not: a constant. */
 bool zip_name_ok(const char *name, const char **ret_reason);

@@ -119,7 +119,7 @@ def test_without_dev_fuse_the_message_says_so(repo, place, root_user):
 def test_help_and_version():
     result = run("--help")
     assert result.returncode == 0 and result.stderr == b""
-    for word in ("mount", "umount", "export", "rev=", "view=package", "problems=skip", "uid="):
+    for word in ("mount", "umount", "export", "rev=", "view=NAME", "problems=skip", "uid="):
         assert word in result.stdout.decode()
     assert run("--version").stdout.decode().startswith("addonfs ")
 

@@ -53,7 +53,8 @@ def test_a_member_that_cannot_be_read_fails_its_zip_only(repo, folder, fuse, nam
         problems = errors(mnt)
         assert [p["path"] for p in problems] == [f"openpype/{name}"]
         assert problems[0]["reason"]
-        assert problems[0]["affects"] == ["package/openpype/3.15.12/private/client.zip"]
+        assert problems[0]["affects"] == [
+            "package/openpype/3.15.12/private/client.zip", "upload/openpype-3.15.12.zip"]
         (repo.path / "openpype" / name).unlink()
         assert oracle.read_zip(client_zip(mnt).read_bytes()) == oracle.package_a(repo.path).members
         assert errors(mnt) == []
@@ -76,7 +77,8 @@ def test_a_server_file_that_cannot_be_read_fails_alone(repo, folder, fuse, name)
         assert zipfile.ZipFile(client_zip(mnt)).testzip() is None
         problems = errors(mnt)
         assert [(p["path"], p["affects"]) for p in problems] == [
-            (f"server_addon/server/{name}", [f"package/openpype/3.15.12/{name}"])]
+            (f"server_addon/server/{name}",
+             [f"package/openpype/3.15.12/{name}", "upload/openpype-3.15.12.zip"])]
 
 
 def test_problems_skip_leaves_out_knowingly(repo, folder, fuse):
@@ -130,7 +132,11 @@ def test_a_file_named_in_bytes_that_are_not_utf8_fails_the_zip(repo, folder, fus
     with mounted(repo.path, folder / "mnt") as mnt:
         assert_fails_closed(client_zip(mnt))
         assert (package(mnt) / os.fsdecode(b"caf\xe9.py")).read_text() == "y"
-        assert [p["path"] for p in errors(mnt)] == ["openpype/caf\\xe9.py"]
+        # The file can be had; a zip, which it is to be in as well, cannot hold it.
+        assert {p["path"]: p["affects"] for p in errors(mnt)} == {
+            "openpype/caf\\xe9.py": ["package/openpype/3.15.12/private/client.zip",
+                                     "upload/openpype-3.15.12.zip"],
+            "server_addon/server/caf\\xe9.py": ["upload/openpype-3.15.12.zip"]}
 
 
 def test_a_backslash_cannot_lead_out_of_where_a_zip_is_unpacked(repo, folder, fuse):
@@ -146,7 +152,9 @@ def test_two_sources_for_one_path_are_a_problem(repo, folder, fuse):
         assert_fails_closed(package(mnt) / "private/pyproject.toml")
         assert_fails_closed(client_zip(mnt))
         assert {a for p in errors(mnt) for a in p["affects"]} == {
-            f"package/openpype/3.15.12/private/{n}" for n in ("pyproject.toml", "client.zip")}
+            "package/openpype/3.15.12/private/pyproject.toml",
+            "package/openpype/3.15.12/private/client.zip",
+            "upload/openpype-3.15.12.zip", "client/openpype_3.15.12"}
 
 
 def test_a_file_where_a_folder_must_be_is_a_problem(repo, folder, fuse):
@@ -242,7 +250,7 @@ def test_links_that_unfold_too_far_fail_the_package_and_nothing_else(repo, folde
             os.listdir(package(mnt).parent)
         assert failure.value.errno == errno.EIO
         assert [(p["path"], p["affects"]) for p in errors(mnt)] == [
-            ("openpype/unfold", ["package/openpype"])]
+            ("openpype/unfold", ["client", "package/openpype", "upload"])]
         assert "links lead to more than" in errors(mnt)[0]["reason"]
         # Not half a package either: neither when something changes, nor at the next look.
         (repo.path / "openpype/lib/tools.py").write_text("edited")

@@ -100,7 +100,7 @@ def check(source, mnt):
         assert archive is None
     else:
         assert list(oracle.differences(expected.members, oracle.read_zip(archive[0]))) == []
-    assert bool(errors(mnt)) == bool(expected.unreadable or expected.bad_members)
+    assert bool(errors(mnt)) == expected.upload_fails
 
 
 def content(path):

@@ -13,12 +13,12 @@
 
 static const struct source_owner owner = {0755, 0, 0};
 
-static struct entry *leaf(const char *name, const char *path, bool yields)
+static struct entry *leaf(const char *name, const char *path, int priority)
 {
     struct entry *entry = entry_new_failed(ENTRY_FILE, name, path, "a leaf");
 
     assert_non_null(entry);
-    entry->yields = yields;
+    entry->priority = priority;
     return entry;
 }
 
@@ -29,7 +29,7 @@ static void children_are_sorted_by_bytes(void **state)
 
     (void)state;
     for (size_t i = 0; i < 5; i++)
-        assert_int_equal(entry_insert(folder, leaf(names[i], "p", false)), 0);
+        assert_int_equal(entry_insert(folder, leaf(names[i], "p", 0)), 0);
     assert_int_equal(folder->count, 5);
     for (size_t i = 1; i < 5; i++)
         assert_true(strcmp(folder->children[i - 1]->name, folder->children[i]->name) < 0);
@@ -45,8 +45,8 @@ static void folders_of_one_name_become_one(void **state)
     struct entry *found = NULL;
 
     (void)state;
-    entry_insert(first, leaf("one", "p", false));
-    entry_insert(second, leaf("two", "q", false));
+    entry_insert(first, leaf("one", "p", 0));
+    entry_insert(second, leaf("two", "q", 0));
     assert_int_equal(entry_insert(root, first), 0);
     assert_int_equal(entry_insert(root, second), 0);
     assert_int_equal(root->count, 1);
@@ -54,13 +54,13 @@ static void folders_of_one_name_become_one(void **state)
     assert_int_equal(entry_find(root, "x/two", &found), 0);
 }
 
-static void of_two_files_the_one_that_yields_goes(void **state)
+static void of_two_files_the_one_of_the_higher_priority_stays(void **state)
 {
     (void)state;
     for (int order = 0; order < 2; order++) {
         cleanup_entry struct entry *root = entry_new_folder("", owner);
-        entry_insert(root, leaf("x", order ? "keeps" : "yields", !order));
-        entry_insert(root, leaf("x", order ? "yields" : "keeps", order));
+        entry_insert(root, leaf("x", order ? "keeps" : "yields", order ? 0 : -1));
+        entry_insert(root, leaf("x", order ? "yields" : "keeps", order ? -1 : 0));
         assert_int_equal(root->count, 1);
         assert_string_equal(root->children[0]->path, "keeps");
     }
@@ -71,8 +71,8 @@ static void two_that_do_not_yield_are_a_failure_that_names_both(void **state)
     cleanup_entry struct entry *root = entry_new_folder("", owner);
 
     (void)state;
-    entry_insert(root, leaf("x", "first/path", false));
-    entry_insert(root, leaf("x", "second/path", false));
+    entry_insert(root, leaf("x", "first/path", 0));
+    entry_insert(root, leaf("x", "second/path", 0));
     assert_int_equal(root->count, 1);
     assert_non_null(strstr(root->children[0]->failure, "first/path"));
     assert_non_null(strstr(root->children[0]->failure, "second/path"));
@@ -88,7 +88,7 @@ static void folders_are_made_on_the_way(void **state)
     assert_int_equal(entry_make_folders(root, "a/b/c", owner, &made), 0);
     assert_int_equal(entry_make_folders(root, "a/b/c", owner, &again), 0);
     assert_ptr_equal(made, again);
-    entry_insert(made, leaf("file", "p", false));
+    entry_insert(made, leaf("file", "p", 0));
     assert_int_equal(entry_make_folders(root, "a/b/c/file/d", owner, &again), -ENOTDIR);
     assert_int_equal(entry_make_folders(root, "", owner, &again), 0);
     assert_ptr_equal(again, root);
@@ -100,7 +100,7 @@ static void a_walk_tells_absent_from_unknown(void **state)
     struct entry *found = NULL;
 
     (void)state;
-    entry_insert(root, leaf("file", "p", false));
+    entry_insert(root, leaf("file", "p", 0));
     entry_insert(root, entry_new_failed(ENTRY_FOLDER, "failed", "p", "half-written"));
     assert_int_equal(entry_find(root, "", &found), 0);
     assert_ptr_equal(found, root);
@@ -148,7 +148,7 @@ static void who_asks_for_its_number_does_not_wait_for_its_body(void **state)
 static void a_failed_entry_has_an_unreadable_body(void **state)
 {
     const struct fixture *fixture = *state;
-    cleanup_entry struct entry *entry = leaf("x", "openpype/x", false);
+    cleanup_entry struct entry *entry = leaf("x", "openpype/x", 0);
     cleanup_body struct body *body = NULL;
     _Atomic uint64_t next = 1000;
 
@@ -162,7 +162,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(children_are_sorted_by_bytes),
         cmocka_unit_test(folders_of_one_name_become_one),
-        cmocka_unit_test(of_two_files_the_one_that_yields_goes),
+        cmocka_unit_test(of_two_files_the_one_of_the_higher_priority_stays),
         cmocka_unit_test(two_that_do_not_yield_are_a_failure_that_names_both),
         cmocka_unit_test(folders_are_made_on_the_way),
         cmocka_unit_test(a_walk_tells_absent_from_unknown),

@@ -22,12 +22,18 @@ static _Atomic uint64_t numbers = 100;
 static struct generation *build(const struct fixture *fixture, struct generation *last,
                                 struct map *vanished)
 {
+    const struct generation_options options = {.no_license = false};
+    const struct generation_maker maker = {
+        .origin = &fixture->origin,
+        .options = &options,
+        .next_number = &numbers,
+        .vanished = vanished,
+    };
     struct generation *generation = NULL;
     struct error error = {0};
 
     fixture_refresh(fixture);
-    if (generation_build(&fixture->origin, last, last ? last->serial + 1 : 1, &numbers, vanished,
-                         &generation, &error) < 0)
+    if (generation_build(&maker, last, last ? last->serial + 1 : 1, &generation, &error) < 0)
         fail_msg("%s", error.text);
     return generation;
 }

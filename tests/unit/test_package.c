@@ -19,13 +19,15 @@
 
 static struct package *build(const struct fixture *fixture)
 {
-    const struct recipe *recipe = NULL;
+    const struct recipe_choice choice = {.layout = NULL};
+    const struct package_options options = {.no_license = false};
+    cleanup_recipe_matches struct recipe_matches matches = {0};
     struct package *package = NULL;
     struct error error = {0};
 
     fixture_refresh(fixture);
-    if (recipe_detect(fixture->origin.source, &recipe, &error) < 0 ||
-        package_build(&fixture->origin, &recipe->addons[0], NULL, &package, &error) < 0)
+    if (recipe_find(fixture->origin.source, &choice, NULL, &matches, &error) < 0 ||
+        package_build(&fixture->origin, &options, &matches.items[0], NULL, &package, &error) < 0)
         fail_msg("%s", error.text);
     return package;
 }

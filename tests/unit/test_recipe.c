@@ -1,6 +1,5 @@
 #include "fixture.h"
 
-#include <addonfs/path.h>
 #include <addonfs/recipe.h>
 #include <errno.h>
 #include <setjmp.h>
@@ -11,42 +10,34 @@
 
 #include <cmocka.h>
 
+static int find(const struct fixture *fixture, struct recipe_matches *matches, struct error *error)
+{
+    const struct recipe_choice choice = {.layout = NULL};
+
+    return recipe_find(fixture->origin.source, &choice, NULL, matches, error);
+}
+
 static void the_signs_of_layout_a_are_recognised(void **state)
 {
     const struct fixture *fixture = *state;
-    const struct recipe *recipe = NULL;
+    cleanup_recipe_matches struct recipe_matches matches = {0};
 
-    assert_int_equal(recipe_detect(fixture->origin.source, &recipe, NULL), 0);
-    assert_string_equal(recipe->layout, "a");
-    assert_int_equal(recipe->addon_count, 1);
-    assert_string_equal(recipe->addons[0].name, "openpype");
-    assert_string_equal(recipe->addons[0].version_file, "openpype/version.py");
-}
-
-static void every_path_of_a_built_in_recipe_is_allowed(void **state)
-{
-    const struct fixture *fixture = *state;
-    const struct recipe *recipe = NULL;
-
-    assert_int_equal(recipe_detect(fixture->origin.source, &recipe, NULL), 0);
-    for (size_t i = 0; i < recipe->addons[0].rule_count; i++) {
-        const struct recipe_rule *rule = &recipe->addons[0].rules[i];
-        assert_true(path_recipe_ok(rule->source));
-        assert_true(*rule->destination == '\0' || path_recipe_ok(rule->destination));
-        assert_int_equal(rule->kind == RECIPE_ZIP, rule->prefix != NULL);
-        assert_int_equal(rule->kind == RECIPE_FILE, rule->top == NULL);
-    }
-    assert_true(path_addon_name_ok(recipe->addons[0].name));
+    assert_int_equal(find(fixture, &matches, NULL), 0);
+    assert_string_equal(matches.layout, "a");
+    assert_int_equal(matches.count, 1);
+    assert_string_equal(matches.items[0].addon->name.text, "openpype");
+    assert_string_equal(matches.items[0].addon->version.file, "openpype/version.py");
+    assert_null(matches.items[0].folder);
 }
 
 static void expect_none(const struct fixture *fixture)
 {
-    const struct recipe *recipe = NULL;
+    cleanup_recipe_matches struct recipe_matches matches = {0};
     struct error error = {0};
 
     fixture_refresh(fixture);
-    assert_int_equal(recipe_detect(fixture->origin.source, &recipe, &error), -ENOENT);
-    assert_null(recipe);
+    assert_int_equal(find(fixture, &matches, &error), -ENOENT);
+    assert_int_equal(matches.count, 0);
     assert_non_null(strstr(error.text, fixture->root));
     assert_non_null(strstr(error.text, "openpype/version.py"));
 }
@@ -77,7 +68,6 @@ int main(void)
 #define TEST(test) cmocka_unit_test_setup_teardown(test, fixture_setup, fixture_teardown)
     const struct CMUnitTest tests[] = {
         TEST(the_signs_of_layout_a_are_recognised),
-        TEST(every_path_of_a_built_in_recipe_is_allowed),
         TEST(a_missing_sign_is_no_layout),
         TEST(a_file_where_a_folder_belongs_is_no_layout),
     };

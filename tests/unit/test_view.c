@@ -236,13 +236,13 @@ static void what_lies_above_a_links_target_is_seen_after_any_number_of_looks(voi
     for (int i = 0; i < 3; i++) {
         fixture_write(fixture, "openpype/lib/tools.py", i % 2 == 0 ? "edited" : "edited again");
         cleanup_generation struct generation *edited = look(view);
-        assert_int_equal(member(edited, "link/f.py")->size, 3);
+        assert_int_equal(member(edited, "openpype/link/f.py")->size, 3);
         expect_mode(edited, 0444);
     }
     move(fixture, "shared/a", "shared/c");
     move(fixture, "shared/b", "shared/a");
     cleanup_generation struct generation *swapped = look(view);
-    assert_int_equal(member(swapped, "link/f.py")->size, 5);
+    assert_int_equal(member(swapped, "openpype/link/f.py")->size, 5);
     set_mode(fixture, "shared", 0700);
     cleanup_generation struct generation *closed = look(view);
     expect_mode(closed, 0400);
@@ -268,13 +268,13 @@ static void the_same_holds_where_the_rule_names_a_link(void **state)
     for (int i = 0; i < 3; i++) {
         fixture_write(fixture, "server_addon/server/f.py", i % 2 == 0 ? "edited" : "edited again");
         cleanup_generation struct generation *edited = look(view);
-        assert_int_equal(member(edited, "f.py")->size, 3);
+        assert_int_equal(member(edited, "openpype/f.py")->size, 3);
         expect_mode(edited, 0444);
     }
     move(fixture, "shared/a", "shared/c");
     move(fixture, "shared/b", "shared/a");
     cleanup_generation struct generation *swapped = look(view);
-    assert_int_equal(member(swapped, "f.py")->size, 5);
+    assert_int_equal(member(swapped, "openpype/f.py")->size, 5);
     set_mode(fixture, "shared", 0700);
     cleanup_generation struct generation *closed = look(view);
     expect_mode(closed, 0400);

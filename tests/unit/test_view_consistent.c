@@ -79,8 +79,8 @@ static void files_that_are_written_one_after_the_other_never_show_the_other_way_
         writer.turns = turns;
         cleanup_generation struct generation *generation = look(view);
         assert_int_equal(writer.turns, 0);
-        assert_int_equal(size_of(generation, "z/second.py"), writer.written);
-        assert_int_equal(size_of(generation, "a/first.py"), writer.written);
+        assert_int_equal(size_of(generation, "openpype/z/second.py"), writer.written);
+        assert_int_equal(size_of(generation, "openpype/a/first.py"), writer.written);
         /* It stands for one change, not for as many as there were tries. */
         cleanup_generation struct generation *same = look(view);
         assert_ptr_equal(same, generation);
@@ -102,8 +102,8 @@ static void a_writer_who_never_rests_does_not_keep_a_look_from_ending(void **sta
     writer.turns = 0;
     generation_unref(generation);
     generation = look(view);
-    assert_int_equal(size_of(generation, "z/second.py"), writer.written);
-    assert_int_equal(size_of(generation, "a/first.py"), writer.written);
+    assert_int_equal(size_of(generation, "openpype/z/second.py"), writer.written);
+    assert_int_equal(size_of(generation, "openpype/a/first.py"), writer.written);
 }
 
 int main(void)

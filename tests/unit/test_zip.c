@@ -265,7 +265,7 @@ static void a_stored_member_is_written_byte_for_byte(void **state)
         "PK\5\6" "\0\0" "\0\0" "\1\0" "\1\0" "\x33\0\0\0" "\x26\0\0\0" "\0";
     /* clang-format on */
     struct content content = {(const uint8_t *)"abc", 3};
-    struct zip_member member = {"a/b.c", &content, 3, 3, 0x352441C2, ZIP_STORED, 0100644};
+    struct zip_member member = {"a/b.c", &content, 3, 3, 0x352441C2, ZIP_STORED, 0100644, NULL};
 
     (void)state;
     check_golden(&member, 1, golden, sizeof(golden));
@@ -283,7 +283,8 @@ static void a_deflated_member_with_a_name_in_utf8_is_written_byte_for_byte(void 
         "PK\5\6" "\0\0" "\0\0" "\1\0" "\1\0" "\x30\0\0\0" "\x25\0\0\0" "\0";
     /* clang-format on */
     struct content content = {(const uint8_t *)"\x4B\x4C\x4A\6\0", 5};
-    struct zip_member member = {"\xC3\xBC", &content, 3, 5, 0x352441C2, ZIP_DEFLATED, 0100755};
+    struct zip_member member = {"\xC3\xBC", &content,     3,       5,
+                                0x352441C2, ZIP_DEFLATED, 0100755, NULL};
 
     (void)state;
     check_golden(&member, 1, golden, sizeof(golden));
@@ -346,7 +347,7 @@ static void a_read_ends_where_the_archive_ends(void **state)
 static void a_failing_stream_gives_its_errno(void **state)
 {
     struct content content = {(const uint8_t *)"abc", 3};
-    struct zip_member member = {"a/b.c", &content, 3, 3, 0x352441C2, ZIP_STORED, 0100644};
+    struct zip_member member = {"a/b.c", &content, 3, 3, 0x352441C2, ZIP_STORED, 0100644, NULL};
     struct giver giver = {.failure = -EIO};
     uint8_t bytes[200];
 
@@ -367,7 +368,7 @@ static void a_failing_stream_gives_its_errno(void **state)
 static void the_fields_of_members_are_copied(void **state)
 {
     struct content content = {(const uint8_t *)"abc", 3};
-    struct zip_member member = {"name", &content, 3, 3, 0x352441C2, ZIP_STORED, 0100644};
+    struct zip_member member = {"name", &content, 3, 3, 0x352441C2, ZIP_STORED, 0100644, NULL};
 
     (void)state;
     cleanup_zip struct zip *zip = compose(&member, 1);
