@@ -1,5 +1,6 @@
 #include "source_file.h"
 #include "source_acl.h"
+#include "source_lfs.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -134,6 +135,23 @@ static int fail(struct file *file, int code, const char *reason)
     return file->failure ? 0 : -ENOMEM;
 }
 
+/* The file is a pointer of Git LFS, `file->size` bytes. */
+static int point(struct file *file, const char *bytes)
+{
+    struct lfs_pointer pointer;
+
+    if (!lfs_parse(bytes, (size_t)file->size, &pointer))
+        return fail(file, 0, "a Git LFS pointer that makes no sense");
+    int r = lfs_look(file->source->repository->common_dir, &pointer);
+    if (r < 0)
+        return error_is_transient(r) ? r : fail(file, 0, LFS_ABSENT);
+    file->lfs = malloc(sizeof(*file->lfs));
+    if (!file->lfs)
+        return -ENOMEM;
+    *file->lfs = pointer;
+    return 0;
+}
+
 int file_take(struct source *source, const struct resolve_root *root, const char *path,
               const char *real, uint64_t written, const struct file *before, struct file **ret_file,
               struct error *error)
@@ -141,7 +159,7 @@ int file_take(struct source *source, const struct resolve_root *root, const char
     cleanup_file struct file *file = file_new(source, path, real, NULL);
     /* Non-blocking: what was a regular file when it was listed may be a FIFO by now. */
     cleanup_fd int fd = resolve_open(root, real, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
-    char start[SOURCE_LFS_POINTER_LIMIT];
+    char start[LFS_POINTER_LIMIT];
     int r = fd < 0 ? fd : 0;
 
     if (!file)
@@ -161,9 +179,10 @@ int file_take(struct source *source, const struct resolve_root *root, const char
         r = fail(file, r, "changes while it is read");
     else if (r < 0)
         r = fail(file, r, NULL);
-    else if (file->size < sizeof(start) && pread(fd, start, sizeof(start), 0) > 0 &&
-             source_is_lfs_pointer(start, file->size))
-        r = fail(file, 0, "a Git LFS pointer without its object: git lfs pull");
+    else if (!source->lfs_pointers && file->size < sizeof(start) &&
+             pread(fd, start, sizeof(start), 0) == (ssize_t)file->size &&
+             lfs_is_pointer(start, file->size))
+        r = point(file, start);
     if (r < 0)
         return error_errno(error, r, "%s", path);
     *ret_file = steal_pointer(&file);

@@ -67,6 +67,7 @@ void file_unref(struct file *file)
     free(file->path);
     free(file->link);
     free(file->failure);
+    free(file->lfs);
     free(file->text);
     free(file->also);
     source_unref(file->source);
@@ -94,7 +95,9 @@ bool file_known_id(const struct file *file, struct content_id *ret_id)
     const struct content_id *known = atomic_load(&file->read_id);
     const struct member *member = atomic_load(&file->member);
 
-    if (file->id_known)
+    if (file->lfs)
+        known = &file->lfs->id;
+    else if (file->id_known)
         known = &file->id;
     else if (atomic_load(&file->mixed) ||
              (known && member && !content_id_equal(known, &member->id)))
@@ -131,7 +134,7 @@ bool file_key(const struct file *file, struct content_id *ret_key)
     const struct file_identity *identity = &file->identity;
     cleanup_sha256 struct sha256 *sha256 = NULL;
 
-    if (file->failure || file->text)
+    if (file->failure || file->text || file->lfs)
         return false;
     bool is_blob = memcmp(identity->object, no_object, sizeof(no_object)) != 0;
     sha256 = sha256_new();
@@ -142,6 +145,8 @@ bool file_key(const struct file *file, struct content_id *ret_key)
         checkout_converter(converter);
         sha256_update(sha256, "blob", sizeof("blob"));
         sha256_update(sha256, converter, strlen(converter) + 1);
+        if (file->source->lfs_pointers)
+            sha256_update(sha256, "pointer", sizeof("pointer"));
         sha256_update(sha256, identity->object, sizeof(identity->object));
         sha256_update(sha256, identity->attributes.bytes, sizeof(identity->attributes.bytes));
         sha256_update(sha256, file->real, strlen(file->real));

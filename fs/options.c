@@ -15,6 +15,7 @@ const char options_help[] =
     "  license=no       leave LICENSE out of package and client (layout d)\n"
     "  upload=prefixed  upload zips for servers before July 2023 (layouts a, b)\n"
     "  view=NAME        mount the content of package, upload or client as the root\n"
+    "  lfs=pointer      show files of Git LFS as the pointers that are committed\n"
     "  problems=skip    leave out what cannot be read (otherwise it fails to open)\n"
     "  level=N          compression, 1 (fast) to 12 (small); default 6\n"
     "  cache=DIR|none   where compressed files are kept; default ~/.cache/addonfs\n"
@@ -137,6 +138,14 @@ static int set_problems(struct options *options, const char *value, struct error
     return 0;
 }
 
+static int set_lfs(struct options *options, const char *value, struct error *error)
+{
+    if (strcmp(value, "pointer") != 0)
+        return bad_value("lfs", value, "only lfs=pointer is there", error);
+    options->view.source.lfs_pointers = true;
+    return 0;
+}
+
 static int set_level(struct options *options, const char *value, struct error *error)
 {
     uint64_t number = 0;
@@ -246,6 +255,7 @@ static const struct {
     {"cache", set_cache},
     {"cache_size", set_cache_size},
     {"watch", set_watch},
+    {"lfs", set_lfs},
     {"uid", set_uid},
     {"gid", set_gid},
     {"umask", set_umask},

@@ -41,6 +41,7 @@ struct source;
 struct source_options {
     const char *path;     /* root of a clone, or a bare repository; borrowed */
     const char *revision; /* what `git rev-parse` understands; NULL: the worktree, HEAD if bare */
+    bool lfs_pointers;    /* files of Git LFS are the pointers that are committed */
     bool poll;            /* do not watch the worktree: compare everything at every look */
 };
 
