@@ -196,6 +196,8 @@ static int replace_pointer(const struct file *file, struct spool *spool, size_t 
         return error_set(error, -EIO, "%s: a Git LFS pointer that makes no sense", file->path);
     int r = lfs_read(source->repository->common_dir, &pointer, file->path, spool, memory_limit,
                      &object, error);
+    if (r == -EIO)
+        atomic_store(&source->repository->lfs_absent, true);
     if (r < 0)
         return r;
     content_unref(*content);
@@ -267,5 +269,10 @@ uint64_t source_healing(struct source *source)
 
 uint64_t source_objects_healing(const struct source *source)
 {
-    return objects_healing(source->repository->objects);
+    struct repository *repository = source->repository;
+
+    /* Nothing tells when an object of Git LFS comes. */
+    if (atomic_load(&repository->lfs_absent))
+        atomic_fetch_add(&repository->lfs_tries, 1);
+    return objects_healing(repository->objects) + atomic_load(&repository->lfs_tries);
 }

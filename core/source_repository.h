@@ -25,6 +25,8 @@ struct repository {
     struct objects *objects;
     struct history *history;
     struct version_memory *versions;
+    _Atomic bool lfs_absent;    /* an object of Git LFS was not there */
+    _Atomic uint64_t lfs_tries; /* how often it was asked since whether that may be so no more */
     pthread_mutex_t lock;   /* guards the rest */
     git_repository *handle; /* for refs */
     bool refs_failed;       /* what the handle remembers of refs may be wrong */
