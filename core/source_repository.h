@@ -27,11 +27,11 @@ struct repository {
     struct version_memory *versions;
     _Atomic bool lfs_absent;    /* an object of Git LFS was not there */
     _Atomic uint64_t lfs_tries; /* how often it was asked since whether that may be so no more */
-    pthread_mutex_t lock;   /* guards the rest */
-    git_repository *handle; /* for refs */
-    bool refs_failed;       /* what the handle remembers of refs may be wrong */
-    struct reader *reader;  /* for the objects that they name: its `plain` is the handle */
-    struct reader *idle;    /* as many as there are cores, at most */
+    pthread_mutex_t lock;       /* guards the rest */
+    git_repository *handle;     /* for refs */
+    bool refs_failed;           /* what the handle remembers of refs may be wrong */
+    struct reader *reader;      /* for the objects that they name: its `plain` is the handle */
+    struct reader *idle;        /* as many as there are cores, at most */
     long idle_count;
 };
 

@@ -18,7 +18,7 @@ enum exit_code {
 
 static const char help_start[] =
     "Usage:\n"
-    "  addonfs mount SOURCE MOUNTPOINT [-f] [-o OPTION,…]\n"
+    "  addonfs mount SOURCE MOUNTPOINT [-f] [--replace] [-o OPTION,…]\n"
     "  addonfs umount MOUNTPOINT [--timeout SECONDS]\n"
     "  addonfs export SOURCE DEST [-o OPTION,…]\n"
     "  addonfs wait MOUNTPOINT [--since GENERATION] [--timeout SECONDS]\n"
@@ -29,6 +29,7 @@ static const char help_start[] =
     "\n"
     "  -f, --foreground  stay in the foreground and log to stderr\n"
     "  -o OPTION,…       see below\n"
+    "  --replace           clear a dead mount first (after a crash), and mount in its place\n"
     "  --since GENERATION  wait until there is another one than this, and print it; without it:\n"
     "                      another one than now; empty: at once\n"
     "  --timeout SECONDS   wait no longer, and exit with 1\n"
@@ -40,6 +41,7 @@ static const char help_start[] =
 struct command_line {
     struct options options;
     bool foreground;
+    bool replace;
     const char *since;
     double timeout;       /* seconds; negative: none */
     int (*instead)(void); /* what to do instead of the command */
@@ -109,10 +111,13 @@ static int wrong_option(const char *text, const char *argument, int letter)
 static int parse(int count, char **arguments, int operands, const char *allowed,
                  struct command_line *line)
 {
-    static const struct option names[] = {
-        {"foreground", no_argument, NULL, 'f'},    {"help", no_argument, NULL, 'h'},
-        {"version", no_argument, NULL, 'V'},       {"since", required_argument, NULL, 's'},
-        {"timeout", required_argument, NULL, 't'}, {0}};
+    static const struct option names[] = {{"foreground", no_argument, NULL, 'f'},
+                                          {"help", no_argument, NULL, 'h'},
+                                          {"version", no_argument, NULL, 'V'},
+                                          {"since", required_argument, NULL, 's'},
+                                          {"timeout", required_argument, NULL, 't'},
+                                          {"replace", no_argument, NULL, 'r'},
+                                          {0}};
     struct error error = {0};
     int found = 0;
     int option;
@@ -138,6 +143,9 @@ static int parse(int count, char **arguments, int operands, const char *allowed,
         case 'V':
             line->instead = version;
             return EXIT_DONE;
+        case 'r':
+            line->replace = true;
+            break;
         case 's':
             line->since = optarg;
             break;
@@ -165,7 +173,11 @@ static int parse(int count, char **arguments, int operands, const char *allowed,
 
 static int run_mount(const struct command_line *line, struct error *error)
 {
-    return mount_run(line->operands[0], line->operands[1], &line->options, line->foreground, error);
+    int r = line->replace ? mount_clear(line->operands[1], error) : 0;
+
+    return r < 0 ? r
+                 : mount_run(line->operands[0], line->operands[1], &line->options, line->foreground,
+                             error);
 }
 
 static int run_umount(const struct command_line *line, struct error *error)
@@ -198,7 +210,7 @@ static const struct command {
     /* Returns what to exit with, or a negative errno. */
     int (*run)(const struct command_line *line, struct error *error);
 } commands[] = {
-    {"mount", 2, "fo", EXIT_FAILED, run_mount},
+    {"mount", 2, "for", EXIT_FAILED, run_mount},
     {"umount", 1, "t", EXIT_FAILED, run_umount},
     {"export", 2, "o", EXIT_FAILED, run_export},
     {"wait", 1, "st", EXIT_USAGE, run_wait},

@@ -31,6 +31,12 @@ int mount_run(const char *source, const char *mountpoint, const struct options *
 int mount_end(const char *mountpoint, double timeout, struct error *error);
 
 /*
+ * Take a mount away whose daemon is dead (it answers ENOTCONN), whoever still works in it. Nothing
+ * is done where none is mounted. -EBUSY: one is, and lives, or hangs.
+ */
+int mount_clear(const char *mountpoint, struct error *error);
+
+/*
  * Wait until the live view of the mount has another generation than `since`, a number in decimal
  * digits: NULL is that of now, "" is none. `timeout` in seconds, negative: for ever. Returns 1 and
  * `*ret_generation` (the caller frees it), 0 when the time is over, or a negative errno: the mount

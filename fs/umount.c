@@ -238,6 +238,36 @@ static int await_daemon(const struct target *target, pid_t pid, int daemon, int 
                              target->given, (long)pid);
 }
 
+/* Whether nobody serves the mount any more. */
+static pid_t is_dead(const char *mountpoint)
+{
+    char text[32];
+
+    return getxattr(mountpoint, PID_ATTRIBUTE, text, sizeof(text)) < 0 && errno == ENOTCONN;
+}
+
+int mount_clear(const char *mountpoint, struct error *error)
+{
+    cleanup_target struct target target = {.above = -1};
+    struct error why;
+    bool hangs;
+
+    int r = find(mountpoint, &target, &why);
+    if (r == -EINVAL || r == -ENOENT)
+        return 0; /* nothing is there; or what will be told of whoever mounts */
+    if (r < 0) {
+        if (error)
+            *error = why;
+        return r;
+    }
+    if (ask_apart(&target.mount, target.at, is_dead, &hangs) > 0)
+        return unmount(&target, true, error);
+    return error_set(error, -EBUSY,
+                     "%s: busy, a living addonfs is mounted here: --replace takes the place of a "
+                     "dead one only, addonfs umount '%s' ends this one",
+                     mountpoint, mountpoint);
+}
+
 int mount_end(const char *mountpoint, double timeout, struct error *error)
 {
     cleanup_target struct target target = {.above = -1};
