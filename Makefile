@@ -15,6 +15,9 @@ PYTHON ?= $(or $(wildcard /usr/bin/python3),python3)
 ONLY ?= tests
 PYTEST_ARGS ?=
 RUNS ?= 5
+TIME ?= 60
+TARGET ?=
+FUZZ_ARGS ?=
 BENCH_ARGS ?=
 BUILD ?= build$(if $(SANITIZE),/$(SANITIZE))
 JOBS = $(shell nproc 2>/dev/null || echo 2)
@@ -26,6 +29,9 @@ FS := $(sort $(wildcard fs/*.c))
 TESTS := $(sort $(wildcard tests/unit/test_*.c))
 CLIS := $(sort $(wildcard tests/unit/*_cli.c))
 BENCH := $(sort $(wildcard tests/bench/*.c))
+FUZZ := $(sort $(wildcard tests/fuzz/fuzz_*.c))
+# Feeds the kept inputs where libFuzzer does not.
+REPLAY := $(if $(filter fuzzer,$(SANITIZE)),,tests/fuzz/replay.c)
 # What several unit tests share is linked with each of them.
 SHARED := $(filter-out $(TESTS) $(CLIS),$(sort $(wildcard tests/unit/*.c)))
 # What is known of libraries' own faults, told to the sanitizers.
@@ -40,6 +46,7 @@ PROGRAM := $(BUILD)/addonfs
 TEST_PROGRAMS := $(TESTS:tests/unit/%.c=$(BUILD)/tests/%)
 CLI_PROGRAMS := $(CLIS:tests/unit/%.c=$(BUILD)/tests/%)
 BENCH_PROGRAMS := $(BENCH:tests/bench/%.c=$(BUILD)/bench/%)
+FUZZ_PROGRAMS := $(FUZZ:tests/fuzz/%.c=$(BUILD)/fuzz/%)
 
 # --- Flags ---------------------------------------------------------------------------------------
 
@@ -64,8 +71,11 @@ ifeq ($(SANITIZE),address)
 SANITIZER := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 else ifeq ($(SANITIZE),thread)
 SANITIZER := -fsanitize=thread -fno-omit-frame-pointer
+else ifeq ($(SANITIZE),fuzzer)
+CC := clang
+SANITIZER := -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 else ifneq ($(SANITIZE),)
-$(error SANITIZE is "address", "thread" or nothing, not "$(SANITIZE)")
+$(error SANITIZE is "address", "thread", "fuzzer" or nothing, not "$(SANITIZE)")
 endif
 
 # _FORTIFY_SOURCE warns where nothing is optimised, and hides what a sanitizer would find.
@@ -145,15 +155,22 @@ $(TEST_PROGRAMS) $(CLI_PROGRAMS): $(BUILD)/tests/%: $(BUILD)/obj/tests/unit/%.o 
 	@mkdir -p $(@D)
 	$(call quiet,LINK,$@) $(call link,$(TEST_LIBS))
 
+# They look at everything that takes input: the options' parser as well.
+$(FUZZ_PROGRAMS): $(BUILD)/fuzz/%: $(BUILD)/obj/tests/fuzz/%.o \
+        $(call object,$(REPLAY) $(KNOWN) fs/options.c) $(LIBRARY) $(BUILD)/sources
+	@mkdir -p $(@D)
+	$(call quiet,LINK,$@) $(call link,$(if $(REPLAY),,-fsanitize=fuzzer) $(TEST_LIBS))
+
 # Programs to measure against: nothing of ours is in them.
 $(BENCH_PROGRAMS): $(BUILD)/bench/%: $(BUILD)/obj/tests/bench/%.o
 	@mkdir -p $(@D)
 	$(call quiet,LINK,$@) $(call link,$(FS_LIBS))
 
 # Kept although they are only steps on the way to a program.
-.SECONDARY: $(call object,$(CORE) $(FS) $(SHARED) $(KNOWN) $(TESTS) $(CLIS) $(BENCH))
+OBJECTS := $(call object,$(CORE) $(FS) $(SHARED) $(KNOWN) $(TESTS) $(CLIS) $(BENCH) $(FUZZ) $(REPLAY))
+.SECONDARY: $(OBJECTS)
 
--include $(patsubst %.o,%.d,$(call object,$(CORE) $(FS) $(SHARED) $(KNOWN) $(TESTS) $(CLIS) $(BENCH)))
+-include $(OBJECTS:.o=.d)
 
 # --- Use -----------------------------------------------------------------------------------------
 
@@ -185,12 +202,18 @@ sanitizers = ASAN_OPTIONS="detect_leaks=1:abort_on_error=0:strict_string_checks=
     UBSAN_OPTIONS="print_stacktrace=1:halt_on_error=1:exitcode=99$(1)" \
     TSAN_OPTIONS="second_deadlock_stack=1:die_after_fork=0:exitcode=99$(1)"
 
-check: all $(TEST_PROGRAMS) $(CLI_PROGRAMS) $(BENCH_PROGRAMS) ## what `make test` does, without installing anything
+check: all $(TEST_PROGRAMS) $(CLI_PROGRAMS) $(BENCH_PROGRAMS) $(FUZZ_PROGRAMS) ## what `make test` does, without installing anything
 	@$(MAKE) --no-print-directory check-unit
 	@$(MAKE) --no-print-directory check-python
 
-check-unit: $(TEST_PROGRAMS) ## the unit tests alone
+# Every input that a fuzzer has broken something with is run again each time, and the seeds as well.
+check-unit: $(TEST_PROGRAMS) $(FUZZ_PROGRAMS) ## the unit tests alone, and the kept inputs of the fuzzers
 	@failed=; \
+	for program in $(FUZZ_PROGRAMS); do \
+	    echo "== $$program"; \
+	    $(call sanitizers) "$$program" "tests/fuzz/corpus/$${program##*/fuzz_}" || \
+	        failed="$$failed $$program"; \
+	done; \
 	for program in $(TEST_PROGRAMS); do \
 	    echo "== $$program"; \
 	    $(call sanitizers) "$$program" || failed="$$failed $$program"; \
@@ -226,6 +249,26 @@ soak: ## a hundred thousand operations, each seen at once; readers against write
 	@$(MAKE) --no-print-directory all $(CLI_PROGRAMS)
 	@ADDONFS_OPERATIONS=$${ADDONFS_OPERATIONS:-100000} $(MAKE) --no-print-directory check-python \
 	    ONLY='tests/mount/test_strict.py tests/soak/soak_readers.py' PYTEST_ARGS='-s $(PYTEST_ARGS)'
+
+# TARGET is one of tests/fuzz/fuzz_*.c; without it each gets TIME seconds. What libFuzzer finds goes to
+# build/fuzzer/found/; once mended, it is kept in tests/fuzz/corpus/.
+fuzz: ## libFuzzer with ASan and UBSan on everything that takes input (TIME=60, TARGET=pylit, JOBS)
+	@fs/dist/deps.sh lint
+	@$(MAKE) --no-print-directory fuzz-programs SANITIZE=fuzzer
+	@failed=; for target in $(or $(TARGET),$(FUZZ:tests/fuzz/fuzz_%.c=%)); do \
+	    mkdir -p build/fuzzer/corpus/$$target build/fuzzer/found; \
+	    echo "== $$target"; \
+	    ASAN_OPTIONS=detect_leaks=1 UBSAN_OPTIONS=print_stacktrace=1 \
+	    build/fuzzer/fuzz/fuzz_$$target -max_total_time=$(TIME) -timeout=20 -print_final_stats=1 \
+	        -artifact_prefix=build/fuzzer/found/$$target- $(FUZZ_ARGS) \
+	        build/fuzzer/corpus/$$target tests/fuzz/corpus/$$target \
+	        >build/fuzzer/$$target.log 2>&1 || failed="$$failed $$target"; \
+	    grep -E 'number_of_executed_units|ERROR|SUMMARY' build/fuzzer/$$target.log; \
+	done; \
+	[ -z "$$failed" ] || { echo "make: failed:$$failed: see build/fuzzer/*.log" >&2; exit 1; }
+
+.PHONY: fuzz fuzz-programs
+fuzz-programs: $(FUZZ_PROGRAMS)
 
 # What clang-tidy and cppcheck read of C: headers through the files that include them.
 LINTED := $(CORE) $(FS) $(BENCH)
