@@ -243,3 +243,22 @@ def test_it_is_read_only(make, folder, fuse):
             with pytest.raises(OSError) as failure:
                 call()
             assert failure.value.errno == errno.EROFS
+
+
+@pytest.mark.parametrize("options", ["problems=skip", "problems=skip,rev=HEAD"])
+def test_what_the_zip_leaves_out_knowingly_is_not_in_the_folder_either(make, folder, fuse, options):
+    repo = make(D)
+    repo.write({"client/ayon_core/lost.py": "lost = 1\n" * 50, "client/ayon_core/broken.py": Link("nowhere")})
+    repo.commit()
+    oid = repo.git("rev-parse", "HEAD:client/ayon_core/lost.py").decode().strip()
+    lost = repo.path / ".git/objects" / oid[:2] / oid[2:]
+    kept = lost.read_bytes()
+    lost.unlink()
+    with mounted(repo.path, folder / "mnt", options) as mnt:
+        client = mnt / "client/core_1.9.7+dev/ayon_core"
+        unpacked = folder / "out"
+        subprocess.run(["unzip", "-qq", mnt / "package/core/1.9.7+dev/private/client.zip", "-d", unpacked], check=True)
+        subprocess.run(["diff", "-r", client, unpacked / "ayon_core"], check=True)
+        assert (client / "lost.py").exists() == ("rev" not in options) and not (client / "broken.py").exists()
+        lost.write_bytes(kept)
+        assert (client / "lost.py").read_text() == "lost = 1\n" * 50
