@@ -1,5 +1,6 @@
 /* The command line: addonfs COMMAND … */
 #include "exporting.h"
+#include "list.h"
 #include "mount.h"
 #include "options.h"
 
@@ -20,6 +21,7 @@ static const char help_start[] =
     "Usage:\n"
     "  addonfs mount SOURCE MOUNTPOINT [-f] [--replace] [-o OPTION,…]\n"
     "  addonfs umount MOUNTPOINT [--timeout SECONDS]\n"
+    "  addonfs list SOURCE [--json] [-o OPTION,…]\n"
     "  addonfs export SOURCE DEST [-o OPTION,…]\n"
     "  addonfs wait MOUNTPOINT [--since GENERATION] [--timeout SECONDS]\n"
     "\n"
@@ -30,6 +32,7 @@ static const char help_start[] =
     "  -f, --foreground  stay in the foreground and log to stderr\n"
     "  -o OPTION,…       see below\n"
     "  --replace           clear a dead mount first (after a crash), and mount in its place\n"
+    "  --json              as JSON, for programs\n"
     "  --since GENERATION  wait until there is another one than this, and print it; without it:\n"
     "                      another one than now; empty: at once\n"
     "  --timeout SECONDS   wait no longer, and exit with 1\n"
@@ -42,6 +45,7 @@ struct command_line {
     struct options options;
     bool foreground;
     bool replace;
+    bool json;
     const char *since;
     double timeout;       /* seconds; negative: none */
     int (*instead)(void); /* what to do instead of the command */
@@ -111,13 +115,11 @@ static int wrong_option(const char *text, const char *argument, int letter)
 static int parse(int count, char **arguments, int operands, const char *allowed,
                  struct command_line *line)
 {
-    static const struct option names[] = {{"foreground", no_argument, NULL, 'f'},
-                                          {"help", no_argument, NULL, 'h'},
-                                          {"version", no_argument, NULL, 'V'},
-                                          {"since", required_argument, NULL, 's'},
-                                          {"timeout", required_argument, NULL, 't'},
-                                          {"replace", no_argument, NULL, 'r'},
-                                          {0}};
+    static const struct option names[] = {
+        {"foreground", no_argument, NULL, 'f'},    {"help", no_argument, NULL, 'h'},
+        {"version", no_argument, NULL, 'V'},       {"since", required_argument, NULL, 's'},
+        {"timeout", required_argument, NULL, 't'}, {"replace", no_argument, NULL, 'r'},
+        {"json", no_argument, NULL, 'j'},          {0}};
     struct error error = {0};
     int found = 0;
     int option;
@@ -145,6 +147,9 @@ static int parse(int count, char **arguments, int operands, const char *allowed,
             return EXIT_DONE;
         case 'r':
             line->replace = true;
+            break;
+        case 'j':
+            line->json = true;
             break;
         case 's':
             line->since = optarg;
@@ -185,6 +190,12 @@ static int run_umount(const struct command_line *line, struct error *error)
     return mount_end(line->operands[0], line->timeout, error);
 }
 
+/* 0: all can be read; 1: something cannot. */
+static int run_list(const struct command_line *line, struct error *error)
+{
+    return list_run(line->operands[0], &line->options, line->json, error);
+}
+
 static int run_export(const struct command_line *line, struct error *error)
 {
     return exporting_run(line->operands[0], line->operands[1], &line->options, error);
@@ -210,9 +221,8 @@ static const struct command {
     /* Returns what to exit with, or a negative errno. */
     int (*run)(const struct command_line *line, struct error *error);
 } commands[] = {
-    {"mount", 2, "for", EXIT_FAILED, run_mount},
-    {"umount", 1, "t", EXIT_FAILED, run_umount},
-    {"export", 2, "o", EXIT_FAILED, run_export},
+    {"mount", 2, "for", EXIT_FAILED, run_mount}, {"umount", 1, "t", EXIT_FAILED, run_umount},
+    {"list", 1, "jo", EXIT_USAGE, run_list},     {"export", 2, "o", EXIT_FAILED, run_export},
     {"wait", 1, "st", EXIT_USAGE, run_wait},
 };
 

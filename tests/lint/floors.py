@@ -24,7 +24,7 @@ FLOORS = [
     "file refs source worktree revision resolve recipe layouts",
     "zip bundle body entry package",
     "generation view watch",
-    "status export identity",
+    "json status listing export identity",
 ]
 FLOOR = {module: floor for floor, names in enumerate(FLOORS, 1) for module in names.split()}
 FS_FLOOR = len(FLOORS) + 1
@@ -34,7 +34,7 @@ LIBRARIES = [
     ("FUSE", r"(linux/)?fuse", ["fs/*"]),
     ("libgit2", r"git2\.h|git2/", ["core/source*", "core/refs*"]),
     ("SQLite", r"sqlite3", ["core/cache*"]),
-    ("cJSON", r"(cjson/)?cJSON\.h|cjson/", ["core/recipe_json*", "core/status*", "core/json*"]),
+    ("cJSON", r"(cjson/)?cJSON\.h|cjson/", ["core/recipe_json*", "core/status*", "core/json*", "core/listing_json*"]),
     ("libarchive", r"archive\.h|archive_entry\.h", ["core/export*", "core/archive*"]),
 ]
 
