@@ -84,8 +84,10 @@ static int new_session(const struct daemon *daemon, struct filesystem *filesyste
     cleanup_free char *list = NULL;
     struct fuse_args arguments = FUSE_ARGS_INIT(0, NULL);
 
-    if (!name || asprintf(&list, "fsname=%s,subtype=addonfs,ro,nosuid,nodev,default_permissions%s",
-                          name, daemon->options->allow_other ? ",allow_other" : "") < 0) {
+    if (!name ||
+        asprintf(&list, "fsname=%s,subtype=addonfs,ro,nosuid,nodev,default_permissions%s%s", name,
+                 daemon->options->allow_other ? ",allow_other" : "",
+                 daemon->options->noexec ? ",noexec" : "") < 0) {
         list = NULL;
         return error_errno(error, -ENOMEM, "%s", daemon->place->path);
     }
@@ -232,8 +234,8 @@ static int run_as_root(const struct daemon *daemon, struct filesystem *filesyste
 {
     cleanup_fd int device = -1;
 
-    int r =
-        place_mount(daemon->place, daemon->source, daemon->options->allow_other, &device, error);
+    int r = place_mount(daemon->place, daemon->source, daemon->options->allow_other,
+                        daemon->options->noexec, &device, error);
     if (r == 0)
         r = adopt_session(daemon, session, &device, error);
     if (r == 0)
@@ -350,8 +352,8 @@ static int keep(const struct keeper *keeper, bool *ret_serving, struct error *er
 
     int r = next_message(keeper, error);
     if (r == REPORT_OPENED) {
-        r = place_mount(daemon->place, daemon->source, daemon->options->allow_other, &device,
-                        error);
+        r = place_mount(daemon->place, daemon->source, daemon->options->allow_other,
+                        daemon->options->noexec, &device, error);
         if (r < 0)
             return r;
         (void)report_send(keeper->server_end, REPORT_MOUNTED, NULL, device);
