@@ -1,6 +1,7 @@
 #include "daemon.h"
 #include "filesystem.h"
 #include "log.h"
+#include "notify.h"
 #include "operations.h"
 #include "report.h"
 #include "signals.h"
@@ -149,6 +150,14 @@ static int loop(struct fuse_session *session)
     return r;
 }
 
+/* A service manager knows the process that it started; one in the background has told its parent.
+ */
+static void tell_ready(const struct daemon *daemon)
+{
+    if (daemon->foreground && daemon->report < 0)
+        notify("READY=1");
+}
+
 struct serving {
     struct filesystem *filesystem;
     struct fuse_session *session;
@@ -185,6 +194,7 @@ static int serve(const struct daemon *daemon, struct filesystem *filesystem,
     if (daemon->report >= 0)
         r = report_send(daemon->report, REPORT_SERVING, NULL, -1);
     if (r == 0) {
+        tell_ready(daemon);
         if (daemon->foreground)
             log_line(LOG_NOTICE, "%s is mounted at %s", daemon->source, daemon->place->path);
         words_to_log();
@@ -362,6 +372,7 @@ static int keep(const struct keeper *keeper, bool *ret_serving, struct error *er
     }
     if (r == REPORT_SERVING) {
         *ret_serving = true;
+        tell_ready(daemon);
         if (daemon->report >= 0 && report_send(daemon->report, REPORT_SERVING, NULL, -1) < 0)
             kill(keeper->server, SIGTERM);
         r = next_message(keeper, error);
