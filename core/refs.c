@@ -9,12 +9,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
-CLEANUP(reference, git_reference *, git_reference_free)
 CLEANUP(iterator, git_reference_iterator *, git_reference_iterator_free)
-CLEANUP(object, git_object *, git_object_free)
-#define cleanup_reference __attribute__((cleanup(cleanup_reference_scope)))
 #define cleanup_iterator __attribute__((cleanup(cleanup_iterator_scope)))
-#define cleanup_object __attribute__((cleanup(cleanup_object_scope)))
 
 static const char *prefix_of(enum refs_kind kind)
 {

@@ -13,7 +13,6 @@
  * it. */
 enum { CONVERSION = 1 };
 
-CLEANUP(blob, git_blob *, git_blob_free)
 CLEANUP(config, git_config *, git_config_free)
 CLEANUP(index, git_index *, git_index_free)
 #define cleanup_config __attribute__((cleanup(cleanup_config_scope)))
@@ -222,7 +221,7 @@ int checkout_blob(struct reader *reader, const git_oid *object, const git_oid *c
                   const char *path, struct spool *spool, size_t memory_limit,
                   struct content **ret_content, struct error *error)
 {
-    __attribute__((cleanup(cleanup_blob_scope))) git_blob *blob = NULL;
+    cleanup_blob git_blob *blob = NULL;
     __attribute__((cleanup(git_buf_dispose))) git_buf converted = {0};
     struct text text = {0};
 

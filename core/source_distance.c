@@ -50,9 +50,6 @@ struct walk {
     size_t capacity;
 };
 
-CLEANUP(commit, git_commit *, git_commit_free)
-#define cleanup_commit __attribute__((cleanup(cleanup_commit_scope)))
-
 static void node_free(void *visit)
 {
     visit_clear(visit);

@@ -49,11 +49,6 @@ struct walk {
     struct error *error;
 };
 
-CLEANUP(commit, git_commit *, git_commit_free)
-CLEANUP(tree, git_tree *, git_tree_free)
-#define cleanup_commit __attribute__((cleanup(cleanup_commit_scope)))
-#define cleanup_tree __attribute__((cleanup(cleanup_tree_scope)))
-
 /* --- Groups -------------------------------------------------------------------------------------
  */
 

@@ -23,6 +23,7 @@
 #ifndef ADDONFS_SOURCE_OBJECTS_H
 #define ADDONFS_SOURCE_OBJECTS_H
 
+#include "source_git.h"
 #include "source_stores.h"
 
 #include <addonfs/cleanup.h>
@@ -89,15 +90,6 @@ void reader_begin(struct reader *reader);
  * failure of the moment (error_is_transient); the error begins with `path`.
  */
 int reader_failure(const struct reader *reader, int code, const char *path, struct error *error);
-
-/*
- * The same of a function that reads no objects. libgit2 clears errno when it describes a failure of
- * the system, so that is read from the words; one that is not understood is -EAGAIN.
- */
-int source_git_failure(int code);
-
-/* What libgit2 said last in this thread, for a message. */
-const char *source_git_message(void);
 
 CLEANUP(reader, struct reader *, reader_free)
 #define cleanup_reader __attribute__((cleanup(cleanup_reader_scope)))

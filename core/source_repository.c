@@ -11,11 +11,6 @@
 #include <string.h>
 #include <sys/stat.h>
 
-CLEANUP(object, git_object *, git_object_free)
-CLEANUP(reference, git_reference *, git_reference_free)
-#define cleanup_object __attribute__((cleanup(cleanup_object_scope)))
-#define cleanup_reference __attribute__((cleanup(cleanup_reference_scope)))
-
 /* What libgit2 asks the owner of: the folder, its `.git`, and what that may refer to. */
 static int explain_owner(const char *path, struct error *error)
 {

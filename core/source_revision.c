@@ -14,11 +14,6 @@
  * that was shown when it was first seen.
  */
 
-CLEANUP(commit, git_commit *, git_commit_free)
-CLEANUP(tree, git_tree *, git_tree_free)
-#define cleanup_commit __attribute__((cleanup(cleanup_commit_scope)))
-#define cleanup_tree __attribute__((cleanup(cleanup_tree_scope)))
-
 static struct revision *revision_of(const struct source *source)
 {
     return source->state;

@@ -6,11 +6,6 @@
 #include <stdio.h>
 #include <string.h>
 
-CLEANUP(blob, git_blob *, git_blob_free)
-CLEANUP(tree_entry, git_tree_entry *, git_tree_entry_free)
-#define cleanup_blob __attribute__((cleanup(cleanup_blob_scope)))
-#define cleanup_tree_entry __attribute__((cleanup(cleanup_tree_entry_scope)))
-
 /* A link's way through the trees: a path that grows and shrinks by components. */
 struct way {
     struct revision *revision;

@@ -1,8 +1,10 @@
 #include "source_stores.h"
 
-#include "source_file.h"
 #include "source_pack.h"
+#include "stamp.h"
 
+#include <addonfs/cleanup.h>
+#include <addonfs/error.h>
 #include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
@@ -297,7 +299,7 @@ static void mix_file(struct stores_stamp *stamp, const char *path)
     mix(stamp, (uint64_t)status.st_mtim.tv_nsec);
     mix(stamp, (uint64_t)status.st_ctim.tv_sec);
     mix(stamp, (uint64_t)status.st_ctim.tv_nsec);
-    stamp->settled = stamp->settled && file_stamp_is_old(status.st_ctim);
+    stamp->settled = stamp->settled && stamp_is_old(status.st_ctim);
 }
 
 struct stores_stamp stores_stamp(const struct stores *stores)

@@ -45,7 +45,7 @@ bool stores_loose_path(const char *folder, const git_oid *object, char ret_path[
 /* A look at stores, to be compared with a later one. */
 struct stores_stamp {
     uint64_t value;
-    bool settled; /* old enough for what is read from now on to be tied to it (source_file.c) */
+    bool settled; /* old enough for what is read from now on to be tied to it (stamp.c) */
 };
 
 /* Of what makes objects come and go: the folders of packs, and the lists of alternates. */

@@ -9,15 +9,6 @@
 #include <stdio.h>
 #include <string.h>
 
-CLEANUP(commit, git_commit *, git_commit_free)
-CLEANUP(tree, git_tree *, git_tree_free)
-CLEANUP(blob, git_blob *, git_blob_free)
-CLEANUP(tree_entry, git_tree_entry *, git_tree_entry_free)
-#define cleanup_commit __attribute__((cleanup(cleanup_commit_scope)))
-#define cleanup_tree __attribute__((cleanup(cleanup_tree_scope)))
-#define cleanup_blob __attribute__((cleanup(cleanup_blob_scope)))
-#define cleanup_tree_entry __attribute__((cleanup(cleanup_tree_entry_scope)))
-
 struct search {
     struct reader *reader;
     struct shallow shallow;
