@@ -432,8 +432,9 @@ bool refs_has_commit(struct source *source, const char *id)
     struct repository *repository = source->repository;
     git_oid oid;
     git_oid found;
+    size_t count;
     cleanup_lock(&repository->lock);
 
     return git_oid_fromstr(&oid, id) == 0 &&
-           stores_find(&repository->reader->stores, &oid, GIT_OID_HEXSZ, &found) != -ENOENT;
+           reader_find(repository->reader, &oid, GIT_OID_HEXSZ, &found, 1, &count, NULL) != -ENOENT;
 }

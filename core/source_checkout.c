@@ -171,7 +171,7 @@ static int apply_encoding(struct reader *reader, const git_oid *commit, const ch
     };
     const char *encoding = NULL;
 
-    int r = git_attr_get_ext(&encoding, reader->plain, &options, path, "working-tree-encoding");
+    int r = git_attr_get_ext(&encoding, reader->git, &options, path, "working-tree-encoding");
     if (r < 0 || reader->fault.code != 0)
         return reader_failure(reader, r, path, error);
     if (git_attr_value(encoding) == GIT_ATTR_VALUE_UNSPECIFIED ||
@@ -226,7 +226,7 @@ int checkout_blob(struct reader *reader, const git_oid *object, const git_oid *c
     struct text text = {0};
 
     reader_begin(reader);
-    int r = git_blob_lookup(&blob, reader->plain, object);
+    int r = git_blob_lookup(&blob, reader->git, object);
     if (r < 0)
         return reader_failure(reader, r, path, error);
     r = convert(reader, blob, commit, path, &converted, error);

@@ -4,7 +4,7 @@
 #ifndef ADDONFS_SOURCE_DISTANCE_H
 #define ADDONFS_SOURCE_DISTANCE_H
 
-#include "source_objects.h"
+#include "source_reader.h"
 #include "source_shallow.h"
 
 #include <stdint.h>

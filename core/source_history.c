@@ -140,7 +140,7 @@ static int tree_of(struct walk *walk, const git_tree_entry *entry, git_tree **re
 {
     if (!entry || git_tree_entry_type(entry) != GIT_OBJECT_TREE)
         return 0;
-    int r = git_tree_lookup(ret_tree, walk->history->reader->plain, git_tree_entry_id(entry));
+    int r = git_tree_lookup(ret_tree, walk->history->reader->git, git_tree_entry_id(entry));
     return r < 0 ? fail(walk, r) : 0;
 }
 
@@ -285,7 +285,7 @@ static int walk_all(struct walk *walk, size_t count)
     cleanup_commit git_commit *start = NULL;
 
     reader_begin(walk->history->reader);
-    int r = git_commit_lookup(&start, walk->history->reader->plain, walk->commit);
+    int r = git_commit_lookup(&start, walk->history->reader->git, walk->commit);
     if (r < 0)
         return fail(walk, r);
     struct group *first = group_of(walk, start);
@@ -321,6 +321,7 @@ int history_times(struct history *history, struct cache *cache, const git_oid *c
 
     if (count == 0)
         return 0;
+    reader_renew(history->reader);
     int r = shallow_read(history->common_dir, &history->shallow, error);
     if (r < 0)
         return r;
@@ -339,15 +340,17 @@ int history_times(struct history *history, struct cache *cache, const git_oid *c
                : r;
 }
 
-int history_new(struct objects *objects, const char *common_dir, struct history **ret_history)
+int history_new(struct objects *objects, const char *common_dir, struct history **ret_history,
+                struct error *error)
 {
     struct history *history = calloc(1, sizeof(*history));
 
     if (!history)
-        return -ENOMEM;
+        return error_errno(error, -ENOMEM, "%s", common_dir);
     pthread_mutex_init(&history->lock, NULL);
     history->common_dir = strdup(common_dir);
-    int r = history->common_dir ? reader_new(objects, &history->reader) : -ENOMEM;
+    int r = history->common_dir ? reader_new(objects, &history->reader, error)
+                                : error_errno(error, -ENOMEM, "%s", common_dir);
     if (r < 0)
         history_free(history);
     else

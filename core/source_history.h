@@ -12,7 +12,7 @@
 #ifndef ADDONFS_SOURCE_HISTORY_H
 #define ADDONFS_SOURCE_HISTORY_H
 
-#include "source_objects.h"
+#include "source_reader.h"
 
 #include <addonfs/cache.h>
 
@@ -22,7 +22,8 @@ struct history;
  * A history of what `objects` (which outlives it) holds. `common_dir` is where Git keeps `shallow`.
  * Errors as reader_new.
  */
-int history_new(struct objects *objects, const char *common_dir, struct history **ret_history);
+int history_new(struct objects *objects, const char *common_dir, struct history **ret_history,
+                struct error *error);
 void history_free(struct history *history);
 
 /*

@@ -144,20 +144,16 @@ static void set_up_libgit2(void)
     (void)git_libgit2_opts(GIT_OPT_SET_CACHE_MAX_SIZE, (ssize_t)ALL_LIMIT);
 }
 
-static int open_objects(struct repository *repository)
+static int open_objects(struct repository *repository, struct error *error)
 {
-    git_repository *handle = steal_pointer(&repository->handle);
+    int r = objects_open(repository->common_dir, &repository->objects, error);
 
-    int r = objects_open(repository->common_dir, &repository->objects);
-    if (r < 0) {
-        git_repository_free(handle);
-        return r;
-    }
-    r = reader_attach(repository->objects, handle, &repository->reader);
+    if (r == 0)
+        r = reader_attach(repository->objects, &repository->handle, &repository->reader, error);
     if (r < 0)
         return r;
-    repository->handle = repository->reader->plain;
-    return history_new(repository->objects, repository->common_dir, &repository->history);
+    repository->handle = repository->reader->git;
+    return history_new(repository->objects, repository->common_dir, &repository->history, error);
 }
 
 int repository_open(const char *path, struct repository **ret_repository, struct error *error)
@@ -170,6 +166,7 @@ int repository_open(const char *path, struct repository **ret_repository, struct
     set_up_libgit2();
     atomic_init(&repository->references, 1);
     pthread_mutex_init(&repository->lock, NULL);
+    pthread_mutex_init(&repository->idle_lock, NULL);
     repository->versions = version_memory_new();
     if (!repository->versions)
         return error_errno(error, -ENOMEM, "%s", path);
@@ -183,9 +180,9 @@ int repository_open(const char *path, struct repository **ret_repository, struct
     repository->common_dir = strdup(git_repository_commondir(repository->handle));
     if (!repository->git_dir || !repository->common_dir)
         return error_errno(error, -ENOMEM, "%s", path);
-    r = open_objects(repository);
+    r = open_objects(repository, error);
     if (r < 0)
-        return error_errno(error, r, "%s: cannot open the object database", path);
+        return r;
     *ret_repository = steal_pointer(&repository);
     return 0;
 }
@@ -212,6 +209,7 @@ void repository_unref(struct repository *repository)
     reader_free(repository->reader);
     objects_free(repository->objects);
     git_libgit2_shutdown();
+    pthread_mutex_destroy(&repository->idle_lock);
     pthread_mutex_destroy(&repository->lock);
     free(repository->path);
     free(repository->git_dir);
@@ -219,33 +217,71 @@ void repository_unref(struct repository *repository)
     free(repository);
 }
 
-int repository_borrow(struct repository *repository, struct reader **ret_reader)
+static struct reader *take_idle(struct repository *repository)
 {
+    cleanup_lock(&repository->idle_lock);
+    struct reader *reader = repository->idle;
+
+    if (reader) {
+        repository->idle = reader->next;
+        repository->idle_count--;
+    }
+    return reader;
+}
+
+int repository_borrow(struct repository *repository, struct reader **ret_reader,
+                      struct error *error)
+{
+    cleanup_reader struct reader *reader = take_idle(repository);
+
+    if (reader) {
+        reader_renew(reader);
+        *ret_reader = steal_pointer(&reader);
+        return 0;
+    }
+    int r = reader_new(repository->objects, &reader, error);
+    if (r < 0)
+        return r;
+    r = checkout_prepare(reader->git);
+    if (r < 0)
+        return error_errno(error, r, "%s", repository->path);
+    *ret_reader = steal_pointer(&reader);
+    return 0;
+}
+
+/* Those that were not asked since packs have gone (git gc) hold these, and their room on the disk.
+ */
+static void drop_outdated(struct repository *repository, const struct reader *current)
+{
+    struct reader *outdated = NULL;
     {
-        cleanup_lock(&repository->lock);
-        struct reader *reader = repository->idle;
-        if (reader) {
-            repository->idle = reader->next;
+        cleanup_lock(&repository->idle_lock);
+        for (struct reader **at = &repository->idle; *at;) {
+            struct reader *reader = *at;
+            if (reader->opened.value == current->opened.value) {
+                at = &reader->next;
+                continue;
+            }
+            *at = reader->next;
             repository->idle_count--;
-            *ret_reader = reader;
-            return 0;
+            reader->next = outdated;
+            outdated = reader;
         }
     }
-    cleanup_reader struct reader *made = NULL;
-    int r = reader_new(repository->objects, &made);
-    if (r == 0)
-        r = checkout_prepare(made->plain);
-    if (r == 0)
-        *ret_reader = steal_pointer(&made);
-    return r;
+    while (outdated) {
+        struct reader *reader = outdated;
+        outdated = reader->next;
+        reader_free(reader);
+    }
 }
 
 void repository_give_back(struct repository *repository, struct reader *reader)
 {
     if (!reader)
         return;
+    drop_outdated(repository, reader);
     {
-        cleanup_lock(&repository->lock);
+        cleanup_lock(&repository->idle_lock);
         if (repository->idle_count < sysconf(_SC_NPROCESSORS_ONLN)) {
             reader->next = repository->idle;
             repository->idle = reader;
@@ -266,6 +302,7 @@ int repository_refs_begin(struct repository *repository, struct error *error)
     __attribute__((cleanup(cleanup_refs_scope))) git_refdb *refs = NULL;
 
     git_error_clear();
+    reader_renew(repository->reader);
     if (!repository->refs_failed)
         return 0;
     int r = git_refdb_open(&refs, repository->handle);
@@ -304,7 +341,7 @@ static bool is_described(const char *name)
  */
 static int find_object(struct reader *reader, const char *name, git_object **ret_object)
 {
-    git_repository *repository = reader->plain;
+    git_repository *repository = reader->git;
     cleanup_reference git_reference *reference = NULL;
     size_t length = strlen(name);
     bool is_id = strspn(name, hexadecimal) == length && length <= GIT_OID_HEXSZ;

@@ -10,7 +10,7 @@
 #define ADDONFS_SOURCE_REPOSITORY_H
 
 #include "source_history.h"
-#include "source_objects.h"
+#include "source_reader.h"
 #include "source_version_memory.h"
 
 #include <addonfs/error.h>
@@ -25,11 +25,12 @@ struct repository {
     struct objects *objects;
     struct history *history;
     struct version_memory *versions;
-    pthread_mutex_t lock;   /* guards the rest */
+    pthread_mutex_t lock;   /* guards what is needed for refs */
     git_repository *handle; /* for refs */
     bool refs_failed;       /* what the handle remembers of refs may be wrong */
-    struct reader *reader;  /* for the objects that they name: its `plain` is the handle */
-    struct reader *idle;    /* as many as there are cores, at most */
+    struct reader *reader;  /* for the objects that they name: its `git` is the handle */
+    pthread_mutex_t idle_lock;
+    struct reader *idle; /* as many as there are cores, at most */
     long idle_count;
 };
 
@@ -45,7 +46,8 @@ void repository_unref(struct repository *repository);
 
 /* A reader for the calling thread, fit for checkout_blob. -ENOMEM, or what is wrong at the moment.
  */
-int repository_borrow(struct repository *repository, struct reader **ret_reader);
+int repository_borrow(struct repository *repository, struct reader **ret_reader,
+                      struct error *error);
 
 /* NULL is allowed. */
 void repository_give_back(struct repository *repository, struct reader *reader);

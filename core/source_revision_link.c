@@ -32,7 +32,7 @@ static int way_turn(struct way *way, const git_tree_entry *entry)
 
     if (++way->links > RESOLVE_LINK_LIMIT)
         return error_set(way->why, -ELOOP, RESOLVE_LOOPS);
-    int r = git_blob_lookup(&target, way->revision->reader->plain, git_tree_entry_id(entry));
+    int r = git_blob_lookup(&target, way->revision->reader->git, git_tree_entry_id(entry));
     if (r < 0)
         return fail(way, r);
     size_t size = (size_t)git_blob_rawsize(target);

@@ -52,7 +52,7 @@ static int read_value(const struct search *search, const git_oid *id, char **ret
 {
     cleanup_blob git_blob *blob = NULL;
 
-    int r = git_blob_lookup(&blob, search->reader->plain, id);
+    int r = git_blob_lookup(&blob, search->reader->git, id);
     if (r < 0)
         return fail(search, r);
     git_object_size_t size = git_blob_rawsize(blob);
@@ -136,7 +136,7 @@ static int search_base(struct search *search, const git_oid *id, struct version_
     uint64_t commits = 0;
 
     reader_begin(search->reader);
-    int r = git_commit_lookup(&commit, search->reader->plain, id);
+    int r = git_commit_lookup(&commit, search->reader->git, id);
     if (r < 0)
         return fail(search, r);
     r = begin(search, commit);
@@ -170,9 +170,7 @@ int source_version_base(struct source *source, const char *commit, const char *p
     int r = shallow_read(repository->common_dir, &search.shallow, error);
     if (r < 0)
         return r;
-    r = repository_borrow(repository, &search.reader);
-    if (r < 0)
-        r = error_errno(error, r, "%s: cannot open the object database", repository->path);
+    r = repository_borrow(repository, &search.reader, error);
     if (r == 0)
         r = search_base(&search, &id, ret_base);
     if (r == 0)
