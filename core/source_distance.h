@@ -15,7 +15,7 @@
  * `commit` is read with `reader`. 1, and no answer: the history is cut off where that might have a
  * say. -EIO: an object is missing or damaged; -ENOMEM, …; the error begins with `what`.
  */
-int distance_count(struct reader *reader, const struct shallow *shallow, git_commit *commit,
+int distance_count(struct reader *reader, const struct shallow *shallow, const git_oid *commit,
                    const git_oid *base, const char *what, uint64_t *ret_count, struct error *error);
 
 #endif

@@ -1,9 +1,10 @@
 /*
  * source_history: when a path of a commit was last changed.
  *
- * The answer is that of `git log -1 --format=%ct COMMIT -- PATH`: from a commit the path is
- * followed to the first parent in which it is the same (git-log(1), History Simplification, default
- * mode), and the commit with no such parent is the one. At a shallow boundary there are no parents.
+ * The answer is that of `git --no-replace-objects log -1 --format=%ct COMMIT -- PATH`: from a
+ * commit the path is followed to the first parent in which it is the same (git-log(1), History
+ * Simplification, default mode), and the commit with no such parent is the one. At a shallow
+ * boundary there are no parents.
  *
  * All paths are followed in one walk, and parted only where they part. What was found for a commit
  * is remembered, in memory for the last few commits and in the cache for all mounts, and ends later
@@ -31,7 +32,7 @@ void history_free(struct history *history);
  * was last changed, in seconds since 1970 as the committer's clock had it. A path that the commit
  * has not is as old as the history. `cache` remembers the answers, or is NULL. `check` (or NULL) is
  * asked at every commit, and what it answers ends the walk, unless that is 0. -EIO: an object is
- * missing or damaged, or `shallow` cannot be read; -ENOMEM, -EMFILE, …: not now. Thread-safe, one
+ * missing or damaged; -ENOMEM, -EMFILE, …: not now. Thread-safe, one
  * walk at a time.
  */
 int history_times(struct history *history, struct cache *cache, const git_oid *commit,

@@ -1,6 +1,7 @@
 #include "source_revision.h"
 
 #include "source_checkout.h"
+#include "source_commit.h"
 
 #include <addonfs/path.h>
 #include <errno.h>
@@ -23,7 +24,7 @@ static struct revision *revision_of(const struct source *source)
 static int begin(struct source *source, struct error *error)
 {
     struct revision *revision = revision_of(source);
-    cleanup_commit git_commit *commit = NULL;
+    cleanup_free struct commit *commit = NULL;
     git_tree *tree = NULL;
     git_oid id;
 
@@ -37,14 +38,15 @@ static int begin(struct source *source, struct error *error)
     if (revision->resolved && git_oid_equal(&id, &revision->commit))
         return 0;
     reader_begin(revision->reader);
-    r = git_commit_lookup(&commit, revision->reader->git, &id);
-    if (r == 0)
-        r = git_commit_tree(&tree, commit);
+    r = commit_read(revision->reader, &id, source->revision, &commit, error);
+    if (r < 0)
+        return r;
+    r = commit_tree(revision->reader, commit, &tree);
     if (r < 0)
         return reader_failure(revision->reader, r, source->revision, error);
     git_tree_free(revision->root);
     revision->root = tree;
-    revision->time.tv_sec = (time_t)git_commit_time(commit);
+    revision->time.tv_sec = (time_t)commit->time;
     revision->commit = id;
     revision->resolved = true;
     git_oid_tostr(source->commit, sizeof(source->commit), &id);

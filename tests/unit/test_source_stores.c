@@ -162,6 +162,8 @@ static void an_alternate_that_comes_later_is_noticed(void **state)
     ahead = 20;
     reader_renew(test->reader);
     expect(test, -EIO, "is missing");
+    (void)objects_healing(test->all);
+    expect(test, -EIO, "is missing");
     number = objects_healing(test->all);
     assert_int_equal(objects_healing(test->all), number);
     fixture_remove(test->fixture, "link");
