@@ -32,7 +32,7 @@ void history_free(struct history *history);
  * was last changed, in seconds since 1970 as the committer's clock had it. A path that the commit
  * has not is as old as the history. `cache` remembers the answers, or is NULL. `check` (or NULL) is
  * asked at every commit, and what it answers ends the walk, unless that is 0. -EIO: an object is
- * missing or damaged; -ENOMEM, -EMFILE, …: not now. Thread-safe, one
+ * missing or damaged, or `shallow` cannot be read; -ENOMEM, -EMFILE, …: not now. Thread-safe, one
  * walk at a time.
  */
 int history_times(struct history *history, struct cache *cache, const git_oid *commit,

@@ -25,6 +25,16 @@ static int add(struct shallow *shallow, const git_oid *commit)
     return 0;
 }
 
+/* What lasts, such as a file that may not be read, is a problem, with which the rest can be had. */
+static int fail(int code, const char *path, struct error *error)
+{
+    char text[128];
+
+    return error_is_transient(code)
+               ? error_errno(error, code, "%s", path)
+               : error_set(error, -EIO, "%s: %s", path, strerror_r(-code, text, sizeof(text)));
+}
+
 static int read_list(const char *path, struct shallow *shallow, struct sha256 *sha256,
                      struct error *error)
 {
@@ -36,7 +46,7 @@ static int read_list(const char *path, struct shallow *shallow, struct sha256 *s
     FILE *file = fopen(path, "re");
 
     if (!file)
-        return errno == ENOENT ? 0 : error_of_the_moment(error, -errno, "%s", path);
+        return errno == ENOENT ? 0 : fail(-errno, path, error);
     errno = 0;
     while (r == 0 && (size = getline(&line, &room, file)) > 0) {
         sha256_update(sha256, line, (size_t)size);
@@ -49,7 +59,7 @@ static int read_list(const char *path, struct shallow *shallow, struct sha256 *s
     }
     /* Without memory getline ends too, and the stream has neither failed nor ended. */
     if (r == 0 && !feof(file))
-        r = error_of_the_moment(error, errno ? -errno : -ENOMEM, "%s", path);
+        r = fail(errno ? -errno : -ENOMEM, path, error);
     fclose(file);
     return r;
 }

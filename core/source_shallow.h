@@ -18,7 +18,8 @@ struct shallow {
 
 /*
  * Read the list of the repository whose common folder is `common_dir`. What the caller has is
- * cleared. -EIO: it is damaged; others are of the moment (error_is_transient).
+ * cleared. -EIO: it is damaged, or may not be read; others are of the moment
+ * (error_is_transient).
  */
 int shallow_read(const char *common_dir, struct shallow *ret_shallow, struct error *error);
 void shallow_clear(struct shallow *shallow);
