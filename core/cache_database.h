@@ -23,9 +23,9 @@ struct cache_database;
 
 /*
  * `codec` is borrowed. `*ret_database` is set, to be asked for its message, unless memory lacks. It
- * is made only if `create` says so, which needs the folder's lock; else there must be one.
+ * is made only if `make` says so, which needs the folder's lock; else there must be one.
  */
-int cache_database_open(const char *path, const char *codec, int busy_milliseconds, bool create,
+int cache_database_open(const char *path, const char *codec, int busy_milliseconds, bool make,
                         struct cache_database **ret_database);
 void cache_database_close(struct cache_database *database);
 

@@ -80,6 +80,8 @@ static int whole_name(enum refs_kind kind, const char *path, const char *end,
 /* No ref lies deeper: each folder takes a descriptor while it is looked into. */
 enum { DEPTH_LIMIT = 40 };
 
+static const size_t ID_SIZE = GIT_OID_HEXSZ;
+
 struct listing {
     struct repository *repository;
     const char *prefix; /* "refs/tags/feature/" */
@@ -265,12 +267,12 @@ static int each_packed(struct listing *listing, int (*take)(struct listing *, co
         /* The header; the commit of the tag before. */
         if (*line == '#' || *line == '^')
             continue;
-        if (size < GIT_OID_HEXSZ + 2 || line[GIT_OID_HEXSZ] != ' ' ||
+        if (size < GIT_OID_HEXSZ + 2 || line[ID_SIZE] != ' ' ||
             git_oid_fromstrn(&id, line, GIT_OID_HEXSZ) < 0) {
             r = error_set(listing->error, -EIO, "%s: damaged: a line is no ref", path);
             break;
         }
-        const char *name = line + GIT_OID_HEXSZ + 1;
+        const char *name = line + ID_SIZE + 1;
         int valid = 0;
         if (strncmp(name, listing->prefix, prefix) == 0 &&
             git_reference_name_is_valid(&valid, name) == 0 && valid)

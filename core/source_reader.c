@@ -230,7 +230,7 @@ static int look_everywhere(struct reader *reader, const git_oid *object, struct 
     fault_set(fault, -ENOENT, "it is not there");
     for (size_t i = 0; i < stores + reader->pack_count; i++) {
         struct raw_object raw = {0};
-        struct fault one;
+        struct fault one = {.code = -ENOENT};
         /* Objects that are read one after the other are mostly in one pack. */
         size_t pack = i < stores ? 0 : (reader->last_pack + i - stores) % reader->pack_count;
         int r = i < stores ? read_loose(reader, i, object, &raw, &one)
@@ -257,16 +257,17 @@ static void certify(const struct reader *reader, struct fault *fault)
     struct error why;
 
     int r = stores_find(reader->stores, &fault->object, GIT_OID_HEXSZ, &found, 1, &count, &why);
+    bool is_damaged =
+        r == -EIO ? fault->code != -EIO : fault->code == -ENOENT && reader->lacks_pack;
+
     if (r == -ENOENT)
         fault_set(fault, -ENOENT, "it is not there");
-    else if (r == -EIO && fault->code != -EIO)
-        fault_set(fault, -EIO, "a pack or its index is damaged");
     else if (r < 0 && r != -EIO)
         fault_set(fault, r, why.text);
-    /* It is there: damaged if that was seen; otherwise it came, or was not seen. */
-    else if (r == 0 && fault->code == -ENOENT && reader->lacks_pack)
+    /* It is there, or may be: damaged if that was seen; otherwise it came, or was not seen. */
+    else if (is_damaged)
         fault_set(fault, -EIO, "a pack or its index is damaged");
-    else if (r == 0 && fault->code == -ENOENT)
+    else if (fault->code == -ENOENT)
         fault_set(fault, -EAGAIN, "it is there, and was not found");
 }
 
