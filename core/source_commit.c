@@ -92,6 +92,9 @@ static int read_raw(struct reader *reader, const git_oid *id, const char *what,
     if (r == 0)
         r = git_odb_read(ret_raw, objects, id);
     git_odb_free(objects);
+    /* libgit2 does not ask for that one. */
+    if (git_oid_is_zero(id) && reader->fault.code == 0)
+        reader->fault = (struct fault){.code = -ENOENT, .object = *id, .length = GIT_OID_HEXSZ};
     return r < 0 ? reader_failure(reader, r, what, error) : 0;
 }
 
