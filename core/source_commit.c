@@ -59,7 +59,8 @@ static int64_t time_of(struct text line)
     return time;
 }
 
-static struct commit *parse(const char *bytes, size_t size)
+/* 0; -EINVAL: it is no commit; -ENOMEM. */
+static int parse(const char *bytes, size_t size, struct commit **ret_commit)
 {
     struct text text = {bytes, bytes + size};
     struct text line;
@@ -67,20 +68,21 @@ static struct commit *parse(const char *bytes, size_t size)
     git_oid tree;
 
     if (!take_id(&text, "tree ", &tree))
-        return NULL;
+        return -EINVAL;
     struct text parents = text;
     size_t count = 0;
     while (take_id(&text, "parent ", &id))
         count++;
     struct commit *commit = calloc(1, sizeof(*commit) + count * sizeof(commit->parents[0]));
     if (!commit)
-        return NULL;
+        return -ENOMEM;
     commit->tree = tree;
     for (; commit->parent_count < count; commit->parent_count++)
         (void)take_id(&parents, "parent ", &commit->parents[commit->parent_count]);
     if (take_line(&text, "author", &line) && take_line(&text, "committer", &line))
         commit->time = time_of(line);
-    return commit;
+    *ret_commit = commit;
+    return 0;
 }
 
 static int read_raw(struct reader *reader, const git_oid *id, const char *what,
@@ -101,10 +103,13 @@ static int read_raw(struct reader *reader, const git_oid *id, const char *what,
 static int take_commit(const git_odb_object *raw, const git_oid *id, const char *what,
                        struct commit **ret_commit, struct error *error)
 {
-    struct commit *commit = parse(git_odb_object_data((git_odb_object *)(uintptr_t)raw),
-                                  git_odb_object_size((git_odb_object *)(uintptr_t)raw));
+    struct commit *commit = NULL;
+    int r = parse(git_odb_object_data((git_odb_object *)(uintptr_t)raw),
+                  git_odb_object_size((git_odb_object *)(uintptr_t)raw), &commit);
 
-    if (!commit)
+    if (r == -ENOMEM)
+        return error_errno(error, r, "%s", what);
+    if (r < 0)
         return error_set(error, -EIO, "%s: object %s is no commit that can be read", what,
                          git_oid_tostr_s(id));
     commit->id = *id;
