@@ -122,8 +122,8 @@ static int get_filter(struct reader *reader, const struct where *where, const cJ
         return json_wrong(reader, &there,
                           "\"walk\", \"walk folders\" or {\"files\": […], \"folders\": […]} is "
                           "expected");
-    const char *const *files;
-    const char *const *folders;
+    const char *const *files = NULL;
+    const char *const *folders = NULL;
     int r = json_check_keys(reader, &there, item, keys);
     if (r == 0)
         r = json_get_list(reader, &there, item, "files", &files);
@@ -224,8 +224,8 @@ static int get_source(struct reader *reader, const struct where *where, const cJ
 {
     struct where there = json_below(where, ".source");
     struct where kind_there = json_below(where, ".kind");
-    const char *source;
-    const char *kind;
+    const char *source = NULL;
+    const char *kind = NULL;
 
     int r = json_get_string(reader, where, object, "source", true, &source);
     if (r == 0)
@@ -473,7 +473,7 @@ int recipe_read(const char *path, struct recipe **ret_recipe, struct error *erro
         return error_set(error, -EINVAL, "%s: is not a file that can hold a recipe", path);
     if ((uint64_t)status.st_size > RECIPE_SIZE_LIMIT)
         return error_set(error, -EFBIG, "%s: too large for a recipe", path);
-    cleanup_free char *text = malloc((size_t)status.st_size + 1);
+    cleanup_free char *text = calloc(1, (size_t)status.st_size + 1);
     if (!text)
         return error_errno(error, -ENOMEM, "%s", path);
     size_t size = 0;

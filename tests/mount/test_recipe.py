@@ -344,6 +344,16 @@ def test_a_variable_that_is_no_name_fails_the_addon(shown, value):
 
 
 @pytest.mark.parametrize("way", WAYS)
+def test_a_text_needs_a_file_to_replace_or_a_version_that_a_file_says(shown, way):
+    rules = [ONE, {"text": "{version}", "destination": "made"},
+             {"text": "{version}", "replaces": "src/two.txt", "destination": "replaced"}]
+    with shown(recipe(*rules, version="4.5.6"), way) as (_, mnt):
+        assert (place(mnt, version="4.5.6") / "replaced").read_text() == "4.5.6"
+        fails((place(mnt, version="4.5.6") / "made").read_bytes)
+        assert [p["path"] for p in errors(mnt)] == ["made"] and "needs a file to replace" in errors(mnt)[0]["reason"]
+
+
+@pytest.mark.parametrize("way", WAYS)
 def test_client_names_the_zip_that_is_shown_unpacked(shown, way):
     rules = [{**tree(exclude="walk"), "zip": "lib/{name}.zip"}, {**tree(source="other/"), "zip": "other.zip"}]
     with shown(recipe(*rules, client="lib/{name}.zip"), way) as (_, mnt):
