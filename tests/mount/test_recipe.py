@@ -119,7 +119,6 @@ RULES = {
     "an executable file": ([{"source": "src/run.sh", "destination": "run"}], {"run": "src/run.sh"}),
     "a folder's content": ([tree()], below("s", *ALL)),
     "a folder's content in the package's root": ([tree(destination="")], below("", *ALL)),
-    "a folder's content, by its kind": ([tree(source="src", kind="tree")], below("s", *ALL)),
     "two folders that become one": (
         [tree(source="src/sub/deep/"), tree(source="src/vendor/old/")],
         {"s/two.txt": "src/sub/deep/two.txt", "s/a.py": "src/vendor/old/a.py"}),
@@ -341,6 +340,16 @@ def test_a_variable_that_is_no_name_fails_the_addon(shown, value):
         assert errors(mnt)[0]["path"] == "pkg.py"
         repo.write({"pkg.py": PKG})
         assert sorted(os.listdir(place(mnt))) == ["extra_name"]
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_text_needs_a_file_to_replace_or_a_version_that_a_file_says(shown, way):
+    rules = [ONE, {"text": "{version}", "destination": "made"},
+             {"text": "{version}", "replaces": "src/two.txt", "destination": "replaced"}]
+    with shown(recipe(*rules, version="4.5.6"), way) as (_, mnt):
+        assert (place(mnt, version="4.5.6") / "replaced").read_text() == "4.5.6"
+        fails((place(mnt, version="4.5.6") / "made").read_bytes)
+        assert [p["path"] for p in errors(mnt)] == ["made"] and "needs a file to replace" in errors(mnt)[0]["reason"]
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -610,4 +619,4 @@ def test_every_key_of_the_readme_is_one_that_a_recipe_may_have(shown):
         with shown(recipe(ONE), "own") as (repo, mnt):
             repo.write({"addonfs.json": said})
             allowed = set(errors(mnt)[0]["reason"].partition("allowed are ")[2].split(", "))
-        assert keys <= allowed <= {key for row in rows for key in re.findall(r"`(\w+)`", row)} | {"kind"}
+        assert keys <= allowed <= {key for row in rows for key in re.findall(r"`(\w+)`", row)}

@@ -192,7 +192,7 @@ static void what_is_wrong_is_told_with_its_place_and_what_is_allowed(void **stat
          "own.json: $.addons[0].version: ", "no variable"},
         /* Rules. */
         {WITH(", \"colour\": 1"), "own.json: $.addons[0].rules[1].colour: ",
-         "source, kind, zip, destination, exclude, exclude_top, include, without, optional, "
+         "source, zip, destination, exclude, exclude_top, include, without, optional, "
          "priority, empty_folders, linked_folders, license, expected_with"},
         {WITH(", \"zip\": \"a\", \"zip\": \"a\""), "own.json: $.addons[0].rules[1].zip: ", "twice"},
         {WITH_RULE("{}"), "own.json: $.addons[0].rules[1].source: ", "missing"},
