@@ -63,6 +63,7 @@ struct source_entry {
     char *reason;      /* SOURCE_OTHER */
     uint64_t written;  /* the source's own: the look that was told of a writer's end, or 0 */
     int type;          /* the source's own: what the listing said */
+    ino_t several; /* … of a name that was not looked at: its file's number, if that has others */
     unsigned char object[20];
 };
 
