@@ -167,6 +167,20 @@ def test_a_text_is_the_version_of_every_package_in_every_place(make, folder, fus
     assert repo.git("status", "--porcelain") == b""
 
 
+@pytest.mark.parametrize("options", ["version=git", "version=7.0.0"])
+@pytest.mark.parametrize("layout", ["a", "b"])
+def test_a_prefixed_upload_has_it_in_the_prefix(make, folder, fuse, layout, options):
+    repo = make(SAMPLES[layout], commits=1)
+    wanted = expected_versions(repo, layout) if options == "version=git" else dict.fromkeys(MADE[layout], "7.0.0")
+    with mounted(repo.path, folder / "mnt", f"upload=prefixed,{options}") as mnt:
+        for addon, version in wanted.items():
+            members = oracle.read_zip((mnt / "upload" / f"{addon}-{version}.zip").read_bytes())
+            prefix = f"{addon}/{version}/".encode()
+            assert {name.removeprefix(prefix) for name in members} == \
+                set(oracle.read_folder(mnt / "package" / addon / version))
+            assert f'"{version}"'.encode() in members[prefix + b"version.py"][0]
+
+
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_version_source_is_what_there_is_without_it(make, folder, fuse, layout):
     repo = make(SAMPLES[layout], commits=2)
