@@ -167,6 +167,20 @@ def test_a_text_is_the_version_of_every_package_in_every_place(make, folder, fus
     assert repo.git("status", "--porcelain") == b""
 
 
+@pytest.mark.parametrize("options", ["version=git", "version=7.0.0"])
+@pytest.mark.parametrize("layout", ["a", "b"])
+def test_a_prefixed_upload_has_it_in_the_prefix(make, folder, fuse, layout, options):
+    repo = make(SAMPLES[layout], commits=1)
+    wanted = expected_versions(repo, layout) if options == "version=git" else dict.fromkeys(MADE[layout], "7.0.0")
+    with mounted(repo.path, folder / "mnt", f"upload=prefixed,{options}") as mnt:
+        for addon, version in wanted.items():
+            members = oracle.read_zip((mnt / "upload" / f"{addon}-{version}.zip").read_bytes())
+            prefix = f"{addon}/{version}/".encode()
+            assert {name.removeprefix(prefix) for name in members} == \
+                set(oracle.read_folder(mnt / "package" / addon / version))
+            assert f'"{version}"'.encode() in members[prefix + b"version.py"][0]
+
+
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_version_source_is_what_there_is_without_it(make, folder, fuse, layout):
     repo = make(SAMPLES[layout], commits=2)
@@ -572,6 +586,54 @@ def test_an_open_file_outlives_its_version(make, folder, fuse, layout):
             assert versions(mnt) == expected_versions(repo, layout)
             held.seek(0)
             assert held.read() == before
+
+
+@pytest.mark.parametrize("way", ["own", "option"])
+def test_a_recipes_package_has_a_version_of_its_own_by_its_own_variable(make, folder, fuse, way):
+    def recipe(*sources):
+        return json.dumps({"addonfs_recipe": 1, "addons": [{
+            "name": "tools", "version": {"file": "about.py", "variable": "RELEASE"},
+            "rules": [{"source": source, "destination": source} for source in ("about.py", *sources)]}]})
+
+    files = {"about.py": 'VERSION = "9.9.9"\nRELEASE = "1.2.3"\n', "one.py": "one = 1\n", "two.py": "two = 2\n"}
+    repo = make({**files, **({"addonfs.json": recipe("one.py")} if way == "own" else {})}, commits=2)
+    (folder / "recipe.json").write_text(recipe("one.py"))
+    options = "version=git" + (f",recipe={folder / 'recipe.json'}" if way == "option" else "")
+
+    def wanted():
+        return {"tools": version_of(repo, "HEAD", "about.py", "RELEASE")}
+
+    with mounted(repo.path, folder / "mnt", options) as mnt:
+        assert versions(mnt) == wanted()
+        about = mnt / "package/tools" / versions(mnt)["tools"] / "about.py"
+        assert about.read_text() == f'VERSION = "9.9.9"\nRELEASE = "{versions(mnt)["tools"]}"\n'
+        repo.write({"about.py": files["about.py"].replace("9.9.9", "9.9.8")})
+        assert DIRTY.fullmatch(versions(mnt)["tools"])[1] == wanted()["tools"]
+        repo.write(files)
+        assert versions(mnt) == wanted()
+        if way == "own":  # the recipe is a part of what the package comes from
+            repo.write({"addonfs.json": recipe("one.py", "two.py")})
+            assert DIRTY.fullmatch(versions(mnt)["tools"])[1] == wanted()["tools"]
+            repo.write({"addonfs.json": recipe("one.py") + "\n"})  # says the same
+            assert versions(mnt) == wanted()
+        repo.commit()
+        assert versions(mnt) == wanted()
+        repo.write({"about.py": files["about.py"].replace("1.2.3", "1.3.0")})
+        repo.commit()
+        assert versions(mnt) == {"tools": "1.3.0"} == wanted()
+
+
+@pytest.mark.parametrize("before", ["__version__ = broken()\n", '__version__ = "not semver"\n', None])
+def test_a_worktree_that_mends_what_the_commit_declares_starts_at_zero(make, folder, fuse, before):
+    files = dict(SAMPLES["a"])
+    repo = make({**files, "openpype/version.py": before} if before else
+                {name: text for name, text in files.items() if name != "openpype/version.py"}, commits=1)
+    repo.write(bump("2.0.0"))
+    with mounted(repo.path, folder / "mnt", "version=git") as mnt:
+        head = repo.git("rev-parse", "HEAD").decode()[:7]
+        assert DIRTY.fullmatch(versions(mnt)["openpype"])[1] == f"2.0.1-dev.0+g{head}"
+        repo.commit()
+        assert versions(mnt) == {"openpype": "2.0.0"}
 
 
 # --- Waiting -------------------------------------------------------------------------------------
