@@ -1,4 +1,5 @@
 /* The command line: addonfs COMMAND … */
+#include "diffing.h"
 #include "exporting.h"
 #include "list.h"
 #include "mount.h"
@@ -22,6 +23,7 @@ static const char help_start[] =
     "  addonfs mount SOURCE MOUNTPOINT [-f] [--replace] [-o OPTION,…]\n"
     "  addonfs umount MOUNTPOINT [--timeout SECONDS]\n"
     "  addonfs list SOURCE [--json] [-o OPTION,…]\n"
+    "  addonfs diff SOURCE PACKAGE [--json] [-o OPTION,…]\n"
     "  addonfs export SOURCE DEST [-o OPTION,…]\n"
     "  addonfs wait MOUNTPOINT [--since GENERATION] [--timeout SECONDS]\n"
     "\n"
@@ -196,6 +198,12 @@ static int run_list(const struct command_line *line, struct error *error)
     return list_run(line->operands[0], &line->options, line->json, error);
 }
 
+/* 0: the same; 1: not. */
+static int run_diff(const struct command_line *line, struct error *error)
+{
+    return diffing_run(line->operands[0], line->operands[1], &line->options, line->json, error);
+}
+
 static int run_export(const struct command_line *line, struct error *error)
 {
     return exporting_run(line->operands[0], line->operands[1], &line->options, error);
@@ -223,7 +231,7 @@ static const struct command {
 } commands[] = {
     {"mount", 2, "for", EXIT_FAILED, run_mount}, {"umount", 1, "t", EXIT_FAILED, run_umount},
     {"list", 1, "jo", EXIT_USAGE, run_list},     {"export", 2, "o", EXIT_FAILED, run_export},
-    {"wait", 1, "st", EXIT_USAGE, run_wait},
+    {"diff", 2, "jo", EXIT_USAGE, run_diff},     {"wait", 1, "st", EXIT_USAGE, run_wait},
 };
 
 static int run(const struct command *command, const struct command_line *line)
