@@ -1,4 +1,5 @@
 /* The command line: addonfs COMMAND … */
+#include "caching.h"
 #include "diffing.h"
 #include "exporting.h"
 #include "list.h"
@@ -24,6 +25,7 @@ static const char help_start[] =
     "  addonfs umount MOUNTPOINT [--timeout SECONDS]\n"
     "  addonfs list SOURCE [--json] [-o OPTION,…]\n"
     "  addonfs diff SOURCE PACKAGE [--json] [-o OPTION,…]\n"
+    "  addonfs cache stats|prune|clear [--json] [-o OPTION,…]\n"
     "  addonfs export SOURCE DEST [-o OPTION,…]\n"
     "  addonfs wait MOUNTPOINT [--since GENERATION] [--timeout SECONDS]\n"
     "\n"
@@ -204,6 +206,11 @@ static int run_diff(const struct command_line *line, struct error *error)
     return diffing_run(line->operands[0], line->operands[1], &line->options, line->json, error);
 }
 
+static int run_cache(const struct command_line *line, struct error *error)
+{
+    return caching_run(line->operands[0], &line->options, line->json, error);
+}
+
 static int run_export(const struct command_line *line, struct error *error)
 {
     return exporting_run(line->operands[0], line->operands[1], &line->options, error);
@@ -231,7 +238,8 @@ static const struct command {
 } commands[] = {
     {"mount", 2, "for", EXIT_FAILED, run_mount}, {"umount", 1, "t", EXIT_FAILED, run_umount},
     {"list", 1, "jo", EXIT_USAGE, run_list},     {"export", 2, "o", EXIT_FAILED, run_export},
-    {"diff", 2, "jo", EXIT_USAGE, run_diff},     {"wait", 1, "st", EXIT_USAGE, run_wait},
+    {"cache", 1, "jo", EXIT_FAILED, run_cache},  {"diff", 2, "jo", EXIT_USAGE, run_diff},
+    {"wait", 1, "st", EXIT_USAGE, run_wait},
 };
 
 static int run(const struct command *command, const struct command_line *line)
