@@ -4,8 +4,6 @@
 
 #include <addonfs/spool.h>
 #include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
 #include <string.h>
 
 enum { PIECE = 1 << 16 };
@@ -18,25 +16,6 @@ struct unpacking {
     struct inventory_reading *reading;
     char *piece;
 };
-
-static int open_unlinked(struct error *error)
-{
-    const char *folder = spool_default_folder();
-    int fd = open(folder, O_TMPFILE | O_RDWR | O_EXCL | O_CLOEXEC, 0600);
-    cleanup_free char *name = NULL;
-
-    if (fd >= 0)
-        return fd;
-    if (asprintf(&name, "%s/addonfs.XXXXXX", folder) < 0) {
-        name = NULL;
-        return error_errno(error, -ENOMEM, "%s", folder);
-    }
-    fd = mkostemp(name, O_CLOEXEC);
-    if (fd < 0)
-        return error_errno(error, -errno, "%s", folder);
-    (void)unlink(name);
-    return fd;
-}
 
 static int write_all(int fd, const char *bytes, size_t size, struct error *error)
 {
@@ -91,7 +70,7 @@ static int read_member(struct unpacking *unpacking, struct inventory_item *item,
 static int read_zip(struct unpacking *unpacking, struct inventory_item *item, const char *name,
                     struct error *error)
 {
-    cleanup_fd int fd = open_unlinked(error);
+    cleanup_fd int fd = spool_nameless_file(spool_default_folder(), error);
 
     if (fd < 0)
         return fd;

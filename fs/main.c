@@ -26,12 +26,12 @@ static const char help_start[] =
     "  addonfs list SOURCE [--json] [-o OPTION,…]\n"
     "  addonfs diff SOURCE PACKAGE [--json] [-o OPTION,…]\n"
     "  addonfs cache stats|prune|clear [--json] [-o OPTION,…]\n"
-    "  addonfs export SOURCE DEST [-o OPTION,…]\n"
+    "  addonfs export SOURCE DEST|- [--view=NAME] [--format=FORMAT] [-o OPTION,…]\n"
     "  addonfs wait MOUNTPOINT [--since GENERATION] [--timeout SECONDS]\n"
     "\n"
     "Shows the server package of an AYON addon, computed live from its Git source tree.\n"
     "SOURCE is the root of a clone, or a bare repository. DEST is a folder, or an archive by\n"
-    "its name: .zip .tar .tar.gz .tar.xz .tar.zst\n"
+    "its name: .zip .tar .tar.gz .tar.xz .tar.zst; - is standard output.\n"
     "\n"
     "  -f, --foreground  stay in the foreground and log to stderr\n"
     "  -o OPTION,…       see below\n"
@@ -40,6 +40,8 @@ static const char help_start[] =
     "  --since GENERATION  wait until there is another one than this, and print it; without it:\n"
     "                      another one than now; empty: at once\n"
     "  --timeout SECONDS   wait no longer, and exit with 1\n"
+    "  --view=NAME         package (default), upload or client\n"
+    "  --format=FORMAT     folder, zip, tar, tar.gz, tar.xz or tar.zst; default: by DEST's name\n"
     "  -h, --help        this text\n"
     "  -V, --version     the version\n"
     "\n"
@@ -51,6 +53,7 @@ struct command_line {
     bool replace;
     bool json;
     const char *since;
+    const char *format;   /* of an export */
     double timeout;       /* seconds; negative: none */
     int (*instead)(void); /* what to do instead of the command */
     const char *operands[2];
@@ -123,7 +126,8 @@ static int parse(int count, char **arguments, int operands, const char *allowed,
         {"foreground", no_argument, NULL, 'f'},    {"help", no_argument, NULL, 'h'},
         {"version", no_argument, NULL, 'V'},       {"since", required_argument, NULL, 's'},
         {"timeout", required_argument, NULL, 't'}, {"replace", no_argument, NULL, 'r'},
-        {"json", no_argument, NULL, 'j'},          {0}};
+        {"json", no_argument, NULL, 'j'},          {"view", required_argument, NULL, 'w'},
+        {"format", required_argument, NULL, 'F'},  {0}};
     struct error error = {0};
     int found = 0;
     int option;
@@ -154,6 +158,15 @@ static int parse(int count, char **arguments, int operands, const char *allowed,
             break;
         case 'j':
             line->json = true;
+            break;
+        case 'F':
+            line->format = optarg;
+            break;
+        case 'w':
+            if (options_set_view(&line->options, optarg, &error) < 0) {
+                fprintf(stderr, "addonfs: %s\n", error.text);
+                return EXIT_USAGE;
+            }
             break;
         case 's':
             line->since = optarg;
@@ -213,7 +226,7 @@ static int run_cache(const struct command_line *line, struct error *error)
 
 static int run_export(const struct command_line *line, struct error *error)
 {
-    return exporting_run(line->operands[0], line->operands[1], &line->options, error);
+    return exporting_run(line->operands[0], line->operands[1], line->format, &line->options, error);
 }
 
 /* 0: another generation; 1: the time is over. */
@@ -237,7 +250,7 @@ static const struct command {
     int (*run)(const struct command_line *line, struct error *error);
 } commands[] = {
     {"mount", 2, "for", EXIT_FAILED, run_mount}, {"umount", 1, "t", EXIT_FAILED, run_umount},
-    {"list", 1, "jo", EXIT_USAGE, run_list},     {"export", 2, "o", EXIT_FAILED, run_export},
+    {"list", 1, "jo", EXIT_USAGE, run_list},     {"export", 2, "oFw", EXIT_FAILED, run_export},
     {"cache", 1, "jo", EXIT_FAILED, run_cache},  {"diff", 2, "jo", EXIT_USAGE, run_diff},
     {"wait", 1, "st", EXIT_USAGE, run_wait},
 };

@@ -181,6 +181,12 @@ int view_problems(struct view *view, const _Atomic bool *interrupted,
 /* What its store of members has done. */
 void view_counters(const struct view *view, struct members_counters *ret_counters);
 
+/*
+ * How many members of the zips in its packages are compressed, of how many. False: not known at the
+ * moment, for somebody is looking. Waits for nobody.
+ */
+bool view_progress(struct view *view, uint64_t *ret_done, uint64_t *ret_total);
+
 /* Does it have a cache, be it one that cannot be used? */
 bool view_has_cache(const struct view *view);
 
