@@ -177,25 +177,38 @@ static char *place_in_view(const struct deployment *deployment, const char *addo
     return length < 0 ? NULL : path;
 }
 
-static int compare_version(struct making *making, const struct deployment *deployment,
-                           const struct generation_addon *addon, struct error *error)
+static int compare_version(struct view *view, struct generation *generation,
+                           const struct deployment *deployment, bool empty_folders,
+                           struct inventory_reading *reading, struct diff *diff,
+                           struct error *error)
 {
-    cleanup_free char *path = place_in_view(deployment, addon->name, addon->version);
+    cleanup_free char *path = place_in_view(deployment, deployment->addon, deployment->version);
     cleanup_inventory struct inventory_item *should = NULL;
+    const struct inventory_item *is = deployment->item;
 
     if (!path)
-        return error_errno(error, -ENOMEM, "%s", addon->name);
-    int r = inventory_of_view(making->view, making->diff->generation, path, &making->reading,
-                              &should, error);
+        return error_errno(error, -ENOMEM, "%s", deployment->addon);
+    int r = inventory_of_view(view, generation, path, reading, &should, error);
     if (r < 0)
         return r;
-    making->diff->compared++;
-    const struct inventory_item *is = deployment->item;
+    diff->compared++;
     if (is->broken)
-        r = add(making->diff, DIFFERENCE_FAULT, deployment->path, "%s", is->broken);
+        r = add(diff, DIFFERENCE_FAULT, deployment->path, "%s", is->broken);
     if (r == 0)
-        r = compare_children(making->diff, should, is, deployment->path, !making->is_archive);
-    return r < 0 ? error_errno(error, r, "%s", making->diff->package) : 0;
+        r = compare_children(diff, should, is, deployment->path, empty_folders);
+    return r < 0 ? error_errno(error, r, "%s", path) : 0;
+}
+
+int diff_deployment(struct view *view, struct generation *generation,
+                    const struct deployment *deployment, bool empty_folders,
+                    struct inventory_reading *reading, bool *ret_differs, struct error *error)
+{
+    cleanup_diff struct diff diff = {.count = 0};
+
+    int r = compare_version(view, generation, deployment, empty_folders, reading, &diff, error);
+    if (r == 0)
+        *ret_differs = diff.count > 0;
+    return r;
 }
 
 static bool is_of(const struct deployment *deployment, const char *addon)
@@ -257,7 +270,8 @@ static int compare_addon(struct making *making, const struct generation_addon *a
         const struct deployment *deployment = &deployments->items[i];
         if (is_of(deployment, addon->name) && deployment->version &&
             strcmp(deployment->version, addon->version) == 0)
-            return compare_version(making, deployment, addon, error);
+            return compare_version(making->view, making->diff->generation, deployment,
+                                   !making->is_archive, &making->reading, making->diff, error);
     }
     return add_absent(making, addon, error);
 }

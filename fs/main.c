@@ -6,6 +6,7 @@
 #include "mount.h"
 #include "mounts.h"
 #include "options.h"
+#include "verifying.h"
 
 #include <addonfs/cleanup.h>
 #include <errno.h>
@@ -27,6 +28,7 @@ static const char help_start[] =
     "  addonfs status [MOUNTPOINT] [--json] [--timeout SECONDS]\n"
     "  addonfs list SOURCE [--json] [-o OPTION,…]\n"
     "  addonfs diff SOURCE PACKAGE [--json] [-o OPTION,…]\n"
+    "  addonfs verify PACKAGE [SOURCE] [--json] [-o OPTION,…]\n"
     "  addonfs cache stats|prune|clear [--json] [-o OPTION,…]\n"
     "  addonfs export SOURCE DEST|- [--view=NAME] [--format=FORMAT] [-o OPTION,…]\n"
     "  addonfs wait MOUNTPOINT [--since GENERATION] [--timeout SECONDS]\n"
@@ -250,6 +252,12 @@ static int run_diff(const struct command_line *line, struct error *error)
     return diffing_run(line->operands[0], line->operands[1], &line->options, line->json, error);
 }
 
+/* 0: it is good; 1: it is not. */
+static int run_verify(const struct command_line *line, struct error *error)
+{
+    return verifying_run(line->operands[0], line->operands[1], &line->options, line->json, error);
+}
+
 static int run_cache(const struct command_line *line, struct error *error)
 {
     return caching_run(line->operands[0], &line->options, line->json, error);
@@ -277,6 +285,7 @@ static const struct command commands[] = {
     {"umount", 1, 0, "lt", EXIT_FAILED, run_umount},
     {"status", 1, 1, "jt", EXIT_USAGE, run_status},
     {"list", 1, 0, "jo", EXIT_USAGE, run_list},
+    {"verify", 2, 1, "jo", EXIT_USAGE, run_verify},
     {"diff", 2, 0, "jo", EXIT_USAGE, run_diff},
     {"cache", 1, 0, "jo", EXIT_FAILED, run_cache},
     {"export", 2, 0, "oFw", EXIT_FAILED, run_export},

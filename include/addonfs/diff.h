@@ -57,6 +57,14 @@ void diff_clear(struct diff *diff);
 int diff_compare(struct diff *diff, const struct inventory_item *should,
                  const struct inventory_item *is, const char *path, bool empty_folders);
 
+/*
+ * Does a version that is deployed differ from what the view shows for it in a generation that
+ * view_look has just answered, or in a frozen one? Errors as diff_make.
+ */
+int diff_deployment(struct view *view, struct generation *generation,
+                    const struct deployment *deployment, bool empty_folders,
+                    struct inventory_reading *reading, bool *ret_differs, struct error *error);
+
 /* "missing", …: a constant. */
 const char *difference_kind_name(enum difference_kind kind);
 

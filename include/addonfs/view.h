@@ -193,6 +193,12 @@ bool view_has_cache(const struct view *view);
 /* The source; only its constant properties (path, revision) may be asked. */
 const struct source *view_source(const struct view *view);
 
+/* The same, for questions about its repository (refs.h), which are thread-safe. */
+struct source *view_repository(struct view *view);
+
+/* Does it derive versions (version=git)? */
+bool view_derives_versions(const struct view *view);
+
 CLEANUP(view, struct view *, view_close)
 #define cleanup_view __attribute__((cleanup(cleanup_view_scope)))
 
