@@ -9,11 +9,10 @@
 #include <string.h>
 #include <time.h>
 
-enum {
-    BUSY = 60000, /* milliseconds */
-    DAY = 24 * 3600,
-    ALIAS_AGE = 120 * DAY, /* as the cache's own writer has it */
-};
+enum { BUSY = 60000 }; /* milliseconds */
+
+static const int64_t DAY = INT64_C(24) * 3600;
+static const int64_t ALIAS_DAYS = 120; /* as the cache's own writer has it */
 
 /* A cache that somebody looks after: `cache` holds only where it is. */
 struct upkeep {
@@ -182,7 +181,7 @@ int cache_prune(const char *folder, uint64_t size, struct error *error)
         return r < 0 ? r : 0;
     r = open_database(&upkeep);
     if (r == SQLITE_OK)
-        r = cache_database_evict(upkeep.database, size, (int64_t)time(NULL) - ALIAS_AGE);
+        r = cache_database_evict(upkeep.database, size, (int64_t)time(NULL) - ALIAS_DAYS * DAY);
     if (r != SQLITE_OK)
         return fail(&upkeep, r);
     shorten_log(&upkeep);

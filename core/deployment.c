@@ -398,18 +398,13 @@ static bool is_hinted_shape(const struct finding *finding, enum deployment_shape
     return false;
 }
 
-static int find_shape(const struct finding *finding, enum deployment_shape *ret_shape,
-                      struct error *error)
+/* Where the source's names say nothing, or may not. */
+static int find_plain_shape(const struct finding *finding, enum deployment_shape *ret_shape,
+                            struct error *error)
 {
     struct inventory_item *root = finding->root;
 
-    if (is_upload(root))
-        *ret_shape = DEPLOYMENT_UPLOAD;
-    else if (is_hinted_shape(finding, DEPLOYMENT_ROOT))
-        *ret_shape = DEPLOYMENT_ROOT;
-    else if (is_hinted_shape(finding, DEPLOYMENT_CLIENTS))
-        *ret_shape = DEPLOYMENT_CLIENTS;
-    else if (is_version(root))
+    if (is_version(root))
         *ret_shape = DEPLOYMENT_VERSION;
     else if (holds_zips(root))
         *ret_shape = DEPLOYMENT_UPLOADS;
@@ -422,6 +417,22 @@ static int find_shape(const struct finding *finding, enum deployment_shape *ret_
                          "%s: looks like no package of an addon: give a version's folder, an "
                          "addon's, the folder of addons, or an archive of one of these",
                          finding->path);
+    return 0;
+}
+
+static int find_shape(const struct finding *finding, enum deployment_shape *ret_shape,
+                      struct error *error)
+{
+    struct inventory_item *root = finding->root;
+
+    if (is_upload(root))
+        *ret_shape = DEPLOYMENT_UPLOAD;
+    else if (is_hinted_shape(finding, DEPLOYMENT_ROOT))
+        *ret_shape = DEPLOYMENT_ROOT;
+    else if (is_hinted_shape(finding, DEPLOYMENT_CLIENTS))
+        *ret_shape = DEPLOYMENT_CLIENTS;
+    else
+        return find_plain_shape(finding, ret_shape, error);
     return 0;
 }
 

@@ -123,6 +123,17 @@ static void send_all(int channel, const void *bytes, size_t size)
     }
 }
 
+/* "1500 3327" */
+static void read_progress(const char *text, struct answer *answer)
+{
+    char *end = NULL;
+
+    answer->ready = strtoull(text, &end, 10);
+    answer->has_progress = end != text && *end == ' ';
+    if (answer->has_progress)
+        answer->members = strtoull(end, NULL, 10);
+}
+
 /* In the process that asks: as the user who may, for FUSE answers no other. */
 static void ask(const struct asked *asked, int channel)
 {
@@ -142,7 +153,7 @@ static void ask(const struct asked *asked, int channel)
     if (n < 0 && errno != ENODATA)
         answer.code = -errno;
     text[n > 0 ? n : 0] = '\0';
-    answer.has_progress = sscanf(text, "%" SCNu64 " %" SCNu64, &answer.ready, &answer.members) == 2;
+    read_progress(text, &answer);
     send_all(channel, &answer, sizeof(answer));
     if (answer.code < 0 || asprintf(&path, "%s/.addonfs/status.json", asked->report.mountpoint) < 0)
         _exit(0);
@@ -220,11 +231,9 @@ static void conclude(struct asked *asked, bool answered)
         report->state = STATUS_HANGS;
     else if (asked->answer.code == -ENOTCONN || asked->answer.code == -ECONNABORTED)
         report->state = STATUS_DEAD;
-    else if (asked->answer.code < 0)
-        report->state = STATUS_HIDDEN;
-    else if (!answered)
+    else if (asked->answer.code == 0 && !answered)
         report->state = STATUS_BUSY;
-    else if (asked->length == sizeof(asked->answer))
+    else if (asked->answer.code < 0 || asked->length == sizeof(asked->answer))
         report->state = STATUS_HIDDEN;
     else
         report->text = asked->text + sizeof(asked->answer);
