@@ -1,4 +1,5 @@
 #include "deployment_manifest.h"
+#include "deployment_parts.h"
 
 #include <addonfs/deployment.h>
 #include <addonfs/path.h>
@@ -24,81 +25,6 @@ const char *deployment_shape_name(enum deployment_shape shape)
     };
 
     return names[shape];
-}
-
-/* --- What it looks like -------------------------------------------------------------------------
- */
-
-static bool is_file(struct inventory_item *item, const char *path)
-{
-    const struct inventory_item *found = inventory_find(item, path);
-
-    return found && found->kind == INVENTORY_FILE;
-}
-
-static bool is_folder(struct inventory_item *item, const char *path)
-{
-    const struct inventory_item *found = inventory_find(item, path);
-
-    return found && found->kind == INVENTORY_FOLDER;
-}
-
-static bool is_version(struct inventory_item *item)
-{
-    static const char *const signs[] = {"package.py",         "version.py",
-                                        "__init__.py",        "server/__init__.py",
-                                        "private/client.zip", "private/pyproject.toml"};
-
-    for (size_t i = 0; i < sizeof(signs) / sizeof(signs[0]); i++) {
-        if (is_file(item, signs[i]))
-            return true;
-    }
-    return false;
-}
-
-static bool is_upload(struct inventory_item *item)
-{
-    return is_file(item, "manifest.json") && is_folder(item, "addon");
-}
-
-static int visit_version(void *context, const char *name, void *value)
-{
-    (void)context;
-    return *name != '.' && is_version(value);
-}
-
-static bool is_addon(struct inventory_item *item)
-{
-    return map_each(&item->children, visit_version, NULL) != 0;
-}
-
-static int visit_addon(void *context, const char *name, void *value)
-{
-    (void)context;
-    return *name != '.' && is_addon(value);
-}
-
-static bool is_root(struct inventory_item *item)
-{
-    return map_each(&item->children, visit_addon, NULL) != 0;
-}
-
-static int visit_other(void *context, const char *name, void *value)
-{
-    const struct inventory_item *item = value;
-    size_t *count = context;
-
-    if (*name == '.')
-        return 0;
-    ++*count;
-    return item->kind != INVENTORY_FILE || !item->is_archive;
-}
-
-static bool holds_zips(struct inventory_item *item)
-{
-    size_t count = 0;
-
-    return map_each(&item->children, visit_other, &count) == 0 && count > 0;
 }
 
 /* --- What it is called --------------------------------------------------------------------------
@@ -309,15 +235,15 @@ static int add_upload(void *context, const char *name, void *value)
     if (*name == '.')
         return 0;
     /* As servers before July 2023 took them: <addon>/<version>/… */
-    if (!is_upload(value) && !is_version(value)) {
+    if (!deployment_is_upload(value) && !deployment_is_version(value)) {
         struct inventory_item *item = value;
         size_t before = finding->found->count;
         int r = map_each(&item->children, add_addon, context);
         if (r < 0 || finding->found->count > before)
             return r;
     }
-    struct deployment *deployment =
-        add(finding, is_upload(value) ? DEPLOYMENT_UPLOAD : DEPLOYMENT_VERSION, name, value);
+    struct deployment *deployment = add(
+        finding, deployment_is_upload(value) ? DEPLOYMENT_UPLOAD : DEPLOYMENT_VERSION, name, value);
     if (!deployment || name_both(finding, deployment, name, stem_length(name), '-') < 0)
         return -ENOMEM;
     return identify(finding, deployment, true);
@@ -387,12 +313,14 @@ static bool is_hinted_shape(const struct finding *finding, enum deployment_shape
         cleanup_free char *client = NULL;
         if (asprintf(&client, "%s_%s", hint->addon, hint->version ? hint->version : "") < 0)
             client = NULL;
-        if (shape == DEPLOYMENT_CLIENTS && client && is_folder(finding->root, client))
+        if (shape == DEPLOYMENT_CLIENTS && client && deployment_is_folder(finding->root, client))
             return true;
-        if (shape == DEPLOYMENT_ADDON && hint->version && is_folder(finding->root, hint->version))
+        if (shape == DEPLOYMENT_ADDON && hint->version &&
+            deployment_is_folder(finding->root, hint->version))
             return true;
-        if (shape == DEPLOYMENT_ROOT && is_folder(finding->root, hint->addon) && hint->version &&
-            is_folder(inventory_find(finding->root, hint->addon), hint->version))
+        if (shape == DEPLOYMENT_ROOT && deployment_is_folder(finding->root, hint->addon) &&
+            hint->version &&
+            deployment_is_folder(inventory_find(finding->root, hint->addon), hint->version))
             return true;
     }
     return false;
@@ -404,13 +332,13 @@ static int find_plain_shape(const struct finding *finding, enum deployment_shape
 {
     struct inventory_item *root = finding->root;
 
-    if (is_version(root))
+    if (deployment_is_version(root))
         *ret_shape = DEPLOYMENT_VERSION;
-    else if (holds_zips(root))
+    else if (deployment_holds_zips(root))
         *ret_shape = DEPLOYMENT_UPLOADS;
-    else if (is_hinted_shape(finding, DEPLOYMENT_ADDON) || is_addon(root))
+    else if (is_hinted_shape(finding, DEPLOYMENT_ADDON) || deployment_is_addon(root))
         *ret_shape = DEPLOYMENT_ADDON;
-    else if (is_root(root))
+    else if (deployment_is_root(root))
         *ret_shape = DEPLOYMENT_ROOT;
     else
         return error_set(error, -EINVAL,
@@ -425,7 +353,7 @@ static int find_shape(const struct finding *finding, enum deployment_shape *ret_
 {
     struct inventory_item *root = finding->root;
 
-    if (is_upload(root))
+    if (deployment_is_upload(root))
         *ret_shape = DEPLOYMENT_UPLOAD;
     else if (is_hinted_shape(finding, DEPLOYMENT_ROOT))
         *ret_shape = DEPLOYMENT_ROOT;

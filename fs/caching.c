@@ -38,7 +38,7 @@ static void print(const char *folder, const struct cache_stats *stats)
     print_row("notes", stats->notes, stats->notes > 0 ? quantity_bytes(stats->noted, noted) : "");
     if (stats->oldest > 0 && localtime_r(&(time_t){stats->oldest}, &time) &&
         strftime(oldest, sizeof(oldest), "%Y-%m-%d %H:%M", &time) > 0)
-        printf("%-14s %s\n", "not used since", oldest);
+        printf("%-14s %s\n", "oldest use", oldest);
 }
 
 /* A path may hold anything; numbers cannot. */

@@ -47,6 +47,19 @@ static bool has(struct cache *cache, uint8_t number)
     return cache_find_member(reader, &id, &member);
 }
 
+static void remove_folder(const char *folder)
+{
+    static const char *const names[] = {"lock", "members.sqlite", "members.sqlite-wal",
+                                        "members.sqlite-shm"};
+    char path[100];
+
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        snprintf(path, sizeof(path), "%s/%s", folder, names[i]);
+        (void)unlink(path);
+    }
+    assert_int_equal(rmdir(folder), 0);
+}
+
 /* While a cache is in use, as by a mount. */
 static void a_cache_is_looked_after_while_it_is_used(void **state)
 {
@@ -82,6 +95,7 @@ static void a_cache_is_looked_after_while_it_is_used(void **state)
     }
     assert_int_equal(cache_stats(folder, &stats, &error), 0);
     assert_int_equal(stats.members, 1);
+    remove_folder(folder);
 }
 
 static void what_is_not_ours_is_refused(void **state)
@@ -98,6 +112,7 @@ static void what_is_not_ours_is_refused(void **state)
     assert_int_equal(cache_prune(folder, 1, &error), -EPERM);
     assert_non_null(strstr(error.text, "is open to others (chmod 700)"));
     assert_int_equal(cache_clear("/nowhere/at/all", &error), 0);
+    remove_folder(folder);
 }
 
 int main(void)
