@@ -179,6 +179,8 @@ static char *trimmed(const char *name)
 /* Where Windows takes '\' for a separator such a name leads out as well. */
 static const char *fault_of_name(const char *name)
 {
+    if (*name == '\0')
+        return "an empty name";
     if (*name == '/' || *name == '\\')
         return "an absolute name";
     if (name[1] == ':' && ((name[0] | 32) >= 'a' && (name[0] | 32) <= 'z'))

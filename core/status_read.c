@@ -75,6 +75,20 @@ static bool add_line(char ***lines, size_t *count, char *line)
     return true;
 }
 
+/* What a status.json says of it was so later than what was asked before. */
+static void take_progress(const cJSON *object, struct status_report *report)
+{
+    const cJSON *ready = cJSON_GetObjectItemCaseSensitive(object, "ready");
+    double members = number_of(object, "members");
+
+    if (!cJSON_IsNumber(ready) || ready->valuedouble < 0 || !(ready->valuedouble <= members) ||
+        members > 1e15)
+        return;
+    report->has_progress = true;
+    report->ready = (uint64_t)ready->valuedouble;
+    report->members = (uint64_t)members;
+}
+
 static bool read_addons(const cJSON *object, struct status_summary *summary)
 {
     const cJSON *addon;
@@ -112,14 +126,16 @@ static bool read_problems(const cJSON *object, struct status_summary *summary)
     return true;
 }
 
-int status_read(const char *text, struct status_summary *ret_summary, struct error *error)
+int status_read(struct status_report *report, struct status_summary *ret_summary,
+                struct error *error)
 {
     cleanup_status_summary struct status_summary summary = {.source = NULL};
-    cleanup_json cJSON *object = cJSON_Parse(text);
+    cleanup_json cJSON *object = cJSON_Parse(report->text);
     const cJSON *cache = cJSON_GetObjectItemCaseSensitive(object, "cache");
 
     if (!cJSON_IsObject(object) || !text_of(object, "source"))
         return error_set(error, -EINVAL, "status.json: is none of this version of addonfs");
+    take_progress(object, report);
     summary.generation = number_of(object, "generation");
     summary.has_cache = cJSON_IsObject(cache);
     summary.hits = number_of(cache, "hits");
@@ -149,13 +165,14 @@ static bool has_error(const cJSON *status)
     return false;
 }
 
-static bool add_report(cJSON *mounts, const struct status_report *report, bool *has_errors)
+static bool add_report(cJSON *mounts, struct status_report *report, bool *has_errors)
 {
     cJSON *object = cJSON_CreateObject();
     cJSON *status = report->text ? cJSON_Parse(report->text) : NULL;
 
     *has_errors = *has_errors || report->state == STATUS_DEAD || report->state == STATUS_HANGS ||
                   has_error(status);
+    take_progress(status, report);
     if (!status)
         status = cJSON_CreateNull();
     return cJSON_AddItemToArray(mounts, object) &&
@@ -169,8 +186,8 @@ static bool add_report(cJSON *mounts, const struct status_report *report, bool *
            cJSON_AddItemToObject(object, "status", status);
 }
 
-int status_list(const struct status_report *reports, size_t count, char **ret_text,
-                bool *ret_has_errors, struct error *error)
+int status_list(struct status_report *reports, size_t count, char **ret_text, bool *ret_has_errors,
+                struct error *error)
 {
     cleanup_json cJSON *object = cJSON_CreateObject();
     cJSON *mounts = cJSON_AddArrayToObject(object, "mounts");

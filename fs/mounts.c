@@ -300,12 +300,12 @@ static void print_summary(const struct status_summary *summary)
         print_line(i == 0 ? "problems" : "", summary->problems[i]);
 }
 
-static int print(const struct status_report *report, bool *has_errors, struct error *error)
+static int print(struct status_report *report, bool *has_errors, struct error *error)
 {
     cleanup_status_summary struct status_summary summary = {.source = NULL};
     struct error line;
 
-    int r = report->text ? status_read(report->text, &summary, error) : 0;
+    int r = report->text ? status_read(report, &summary, error) : 0;
     if (r < 0)
         return r;
     *has_errors = *has_errors || report->state == STATUS_DEAD || report->state == STATUS_HANGS ||

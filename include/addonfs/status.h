@@ -50,7 +50,7 @@ struct status_report {
     char *mountpoint;
     enum status_state state;
     const char *text;  /* of its status.json, or NULL */
-    bool has_progress; /* else the next two are not known */
+    bool has_progress; /* else the next two are not known; what `text` says is newer */
     uint64_t ready;    /* see view_progress */
     uint64_t members;
 };
@@ -75,8 +75,12 @@ struct status_summary {
     size_t errors;   /* how many of them are */
 };
 
-/* Read the text of a status.json. -EINVAL: it is none; -ENOMEM. */
-int status_read(const char *text, struct status_summary *ret_summary, struct error *error);
+/*
+ * What the text of a report says, and how much is compressed into the report. -EINVAL: it is no
+ * status.json of this version; -ENOMEM.
+ */
+int status_read(struct status_report *report, struct status_summary *ret_summary,
+                struct error *error);
 void status_summary_clear(struct status_summary *summary);
 #define cleanup_status_summary __attribute__((cleanup(status_summary_clear)))
 
@@ -86,7 +90,7 @@ void status_summary_clear(struct status_summary *summary);
  * final newline; the caller frees it. `*ret_has_errors`: one is dead, hangs, or has a problem that
  * is an error. -ENOMEM.
  */
-int status_list(const struct status_report *reports, size_t count, char **ret_text,
-                bool *ret_has_errors, struct error *error);
+int status_list(struct status_report *reports, size_t count, char **ret_text, bool *ret_has_errors,
+                struct error *error);
 
 #endif
