@@ -39,6 +39,10 @@ KNOWN := $(if $(SANITIZE),tests/fixtures/sanitizers.c)
 C_FILES := $(sort $(wildcard $(foreach folder,core fs include/addonfs tests/*,$(folder)/*.[ch])))
 
 comma := ,
+define newline
+
+
+endef
 object = $(1:%.c=$(BUILD)/obj/%.o)
 
 LIBRARY := $(BUILD)/libaddonfs.a
@@ -107,7 +111,7 @@ link = $(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $(filter %.o %.a,$^) $(1) $(CORE
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: all deps run test bench check check-unit check-python lint format clean help \
+.PHONY: all deps run test install uninstall bench check check-unit check-python lint format clean help \
     compile_commands FORCE
 
 all: $(PROGRAM) ## build build/addonfs (SANITIZE=address: build/address/addonfs)
@@ -172,6 +176,16 @@ OBJECTS := $(call object,$(CORE) $(FS) $(SHARED) $(KNOWN) $(TESTS) $(CLIS) $(BEN
 
 -include $(OBJECTS:.o=.d)
 
+# What is installed as it is, and where below PREFIX.
+INSTALLED := $(sort $(wildcard fs/dist/man/*.[18] fs/dist/completion/*))
+place = $(patsubst fs/dist/man/%.1,share/man/man1/%.1,$(patsubst fs/dist/man/%.8,share/man/man8/%.8,\
+    $(patsubst fs/dist/completion/addonfs.bash,share/bash-completion/completions/addonfs,\
+    $(patsubst fs/dist/completion/addonfs.fish,share/fish/vendor_completions.d/addonfs.fish,\
+    $(patsubst fs/dist/completion/_addonfs,share/zsh/site-functions/_addonfs,$(1))))))
+PREFIX ?= /usr/local
+DESTDIR ?=
+UNITS ?= $(PREFIX)/lib/systemd/system
+
 # --- Use -----------------------------------------------------------------------------------------
 
 deps: ## install what is missing (SCOPE=build, test, lint or bench; each includes those it needs)
@@ -186,6 +200,20 @@ run: ## mount REPO at MNT and show it (default: a demo repository; RUN_OPTIONS='
 test: ## install what is missing, then build and run every test (ONLY=tests/mount/test_live.py, PYTEST_ARGS, SANITIZE=address|thread)
 	@fs/dist/deps.sh test
 	@$(MAKE) --no-print-directory check
+
+# DESTDIR is for whoever makes packages; PREFIX is what the installed files say.
+install: all ## install into PREFIX (default /usr/local), below DESTDIR
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(UNITS)
+	install -m 755 $(PROGRAM) $(DESTDIR)$(PREFIX)/bin/addonfs
+	ln -sf ../bin/addonfs $(DESTDIR)$(PREFIX)/sbin/mount.addonfs
+	sed 's|@PREFIX@|$(PREFIX)|' 'fs/dist/systemd/addonfs@.service' >$(DESTDIR)$(UNITS)/addonfs@.service
+	chmod 644 $(DESTDIR)$(UNITS)/addonfs@.service
+	$(foreach file,$(INSTALLED),install -D -m 644 $(file) $(DESTDIR)$(PREFIX)/$(call place,$(file))$(newline)	)
+
+uninstall: ## remove what `make install` has installed
+	rm -f $(DESTDIR)$(PREFIX)/bin/addonfs $(DESTDIR)$(PREFIX)/sbin/mount.addonfs \
+	    $(DESTDIR)$(UNITS)/addonfs@.service \
+	    $(foreach file,$(INSTALLED),$(DESTDIR)$(PREFIX)/$(call place,$(file)))
 
 bench: ## measure addonfs beside its peers, into tests/bench/results/ (REPO=, RUNS=5, BENCH_ARGS=--no-growth)
 	@fs/dist/deps.sh bench
@@ -311,10 +339,6 @@ format: ## let clang-format lay out every C file
 
 # How each file is compiled, for clang-tidy and editors.
 json = $(subst ",\",$(subst \,\\,$(1)))
-define newline
-
-
-endef
 define command
 {"directory": "$(call json,$(CURDIR))", "file": "$(1)", "output": "$(call object,$(1))", "command": "$(call json,$(call compile,$(2)) -c -o $(call object,$(1)) $(1))"}
 endef

@@ -69,7 +69,7 @@ static int find(const char *folder, struct upkeep *upkeep)
 /* SQLite's result. */
 static int open_database(struct upkeep *upkeep)
 {
-    return cache_database_open(upkeep->cache.path, "", BUSY, &upkeep->database);
+    return cache_database_open(upkeep->cache.path, "", BUSY, false, &upkeep->database);
 }
 
 /* The answer to a question of one integer, of which `?1` is `argument`. */

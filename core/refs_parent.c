@@ -1,14 +1,12 @@
 /* From a commit to the one before it. */
 #include "source_backend.h"
+#include "source_git.h"
 #include "source_shallow.h"
 
 #include <addonfs/refs.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-
-CLEANUP(commit, git_commit *, git_commit_free)
-#define cleanup_commit __attribute__((cleanup(cleanup_commit_scope)))
 
 static int find_parent(struct reader *reader, const struct shallow *shallow, const char *id,
                        char ret_parent[static COMMIT_ID_SIZE], struct error *error)
@@ -19,7 +17,7 @@ static int find_parent(struct reader *reader, const struct shallow *shallow, con
     if (git_oid_fromstr(&oid, id) < 0)
         return error_set(error, -EINVAL, "%s: not the id of a commit", id);
     reader_begin(reader);
-    int r = git_commit_lookup(&commit, reader->plain, &oid);
+    int r = git_commit_lookup(&commit, reader->git, &oid);
     if (r < 0)
         return reader_failure(reader, r, id, error);
     if (git_commit_parentcount(commit) == 0 || shallow_cuts(shallow, &oid))
@@ -38,10 +36,9 @@ int refs_parent(struct source *source, const char *id, char ret_parent[static CO
     int r = shallow_read(repository->common_dir, &shallow, error);
     if (r < 0)
         return r;
-    r = repository_borrow(repository, &reader);
-    if (r < 0)
-        return error_errno(error, r, "%s: cannot open the object database", repository->path);
-    r = find_parent(reader, &shallow, id, ret_parent, error);
+    r = repository_borrow(repository, &reader, error);
+    if (r == 0)
+        r = find_parent(reader, &shallow, id, ret_parent, error);
     repository_give_back(repository, reader);
     return r;
 }

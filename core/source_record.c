@@ -2,6 +2,7 @@
 
 #include "source_checkout.h"
 #include "source_file.h"
+#include "stamp.h"
 
 #include <stdatomic.h>
 #include <string.h>
@@ -166,7 +167,7 @@ bool file_key(const struct file *file, struct content_id *ret_key)
 
 bool file_has_settled(const struct file *file)
 {
-    return file->identity.inode == 0 || file_stamp_is_old(file->identity.change);
+    return file->identity.inode == 0 || stamp_is_old(file->identity.change);
 }
 
 bool file_equal(const struct file *a, const struct file *b)
@@ -181,15 +182,15 @@ bool file_equal(const struct file *a, const struct file *b)
         return false;
     if (a->text || b->text)
         return a->text && b->text && content_id_equal(&a->id, &b->id) &&
-               file_stamp_is_same(a->mtime, b->mtime);
+               stamp_times_are_same(a->mtime, b->mtime);
     const struct file_identity *left = &a->identity;
     const struct file_identity *right = &b->identity;
     if (memcmp(left->object, no_object, sizeof(no_object)) != 0)
         return memcmp(left->object, right->object, sizeof(no_object)) == 0 &&
                content_id_equal(&left->attributes, &right->attributes);
     return left->device == right->device && left->inode == right->inode && a->size == b->size &&
-           file_stamp_is_same(a->mtime, b->mtime) &&
-           file_stamp_is_same(left->change, right->change) &&
+           stamp_times_are_same(a->mtime, b->mtime) &&
+           stamp_times_are_same(left->change, right->change) &&
            ((left->trusted && right->trusted && !left->rewritten && !right->rewritten) ||
             (a->id_known && b->id_known && content_id_equal(&a->id, &b->id)));
 }

@@ -3,6 +3,7 @@
 #include "source_link.h"
 #include "source_listing.h"
 #include "source_watch.h"
+#include "stamp.h"
 
 #include <addonfs/path.h>
 #include <dirent.h>
@@ -221,8 +222,8 @@ static bool is_same_listing(const struct source_folder *folder, const struct sta
 {
     return folder->identity.trusted && folder->identity.device == status->st_dev &&
            folder->identity.inode == status->st_ino &&
-           file_stamp_is_same(folder->identity.modification, status->st_mtim) &&
-           file_stamp_is_same(folder->identity.change, status->st_ctim);
+           stamp_times_are_same(folder->identity.modification, status->st_mtim) &&
+           stamp_times_are_same(folder->identity.change, status->st_ctim);
 }
 
 static int list(struct source *source, struct source_folder *folder, int fd, bool *ret_changed)
@@ -235,7 +236,7 @@ static int list(struct source *source, struct source_folder *folder, int fd, boo
     if (*folder->path != '\0' && resolve_is_git(&worktree_of(source)->root, &status))
         return -EPERM;
     if (!is_same_listing(folder, &status)) {
-        bool trusted = file_stamp_is_old(status.st_ctim);
+        bool trusted = stamp_is_old(status.st_ctim);
         mode_t denied = acl_denied(fd, status.st_mode);
         r = listing_read(fd, folder, ret_changed);
         if (r < 0)

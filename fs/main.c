@@ -4,6 +4,7 @@
 #include "exporting.h"
 #include "list.h"
 #include "mount.h"
+#include "mounthelper.h"
 #include "mounts.h"
 #include "options.h"
 #include "verifying.h"
@@ -309,6 +310,9 @@ int main(int count, char **arguments)
     struct command_line line = {.timeout = -1};
 
     hold_standard_streams();
+    const char *slash = count > 0 ? strrchr(arguments[0], '/') : NULL;
+    if (count > 0 && strcmp(slash ? slash + 1 : arguments[0], MOUNTHELPER_NAME) == 0)
+        return mounthelper_main(count, arguments);
     if (count < 2)
         return usage("a command is missing", "");
     if (strcmp(arguments[1], "--help") == 0 || strcmp(arguments[1], "-h") == 0)

@@ -22,6 +22,7 @@ const char options_help[] =
     "  cache_size=SIZE  how much is kept, such as 500M or 4G; default 1G\n"
     "  watch=poll       compare all files at every look instead of watching them\n"
     "  allow_other      let other users read the mount\n"
+    "  noexec           nothing in the mount may be executed\n"
     "  uid=N, gid=N     show N as the owner, the group\n"
     "  umask=OCTAL      take these permission bits away\n"
     "  ro, nosuid, nodev  always on, and may be said\n";
@@ -281,6 +282,10 @@ static int set_flag(struct options *options, const char *name, struct error *err
     }
     if (strcmp(name, "allow_other") == 0) {
         options->allow_other = true;
+        return 0;
+    }
+    if (strcmp(name, "noexec") == 0) {
+        options->noexec = true;
         return 0;
     }
     return error_set(error, -EINVAL, "unknown option %s: see addonfs --help", name);

@@ -14,6 +14,7 @@ struct options {
     struct view_options view; /* what is not below; strings are ours */
     const char *root;         /* of view=: "package", …; or NULL */
     bool allow_other;
+    bool noexec; /* nothing in the mount may be executed */
     bool has_uid;
     bool has_gid;
     bool has_umask;

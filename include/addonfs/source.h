@@ -120,11 +120,11 @@ const char *source_path(const struct source *source);
 /*
  * Hand `take` each folder of Git's that the source is read from, absolute, with links: the git dir,
  * the common dir (gitrepository-layout(5)), and the objects of both it and its alternates. Some may
- * not be there. Ends with what `take` answers, if that is not 0; -ENOMEM. Reads the alternates as
- * they are now.
+ * not be there. Ends with what `take` answers, if that is not 0, or with what is wrong at the
+ * moment, and only then is that described. Reads the alternates as they are now.
  */
 int source_git_folders(const struct source *source, int (*take)(void *context, const char *folder),
-                       void *context);
+                       void *context, struct error *error);
 
 /* The revision as it was asked for, or NULL for a worktree. */
 const char *source_revision(const struct source *source);
