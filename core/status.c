@@ -46,6 +46,17 @@ static bool add_counters(cJSON *object, const struct view *view)
            cJSON_AddNumberToObject(object, "read", (double)counters.read);
 }
 
+static bool add_progress(cJSON *object, struct view *view)
+{
+    uint64_t ready;
+    uint64_t members;
+
+    if (!view_progress(view, &ready, &members))
+        return cJSON_AddNullToObject(object, "members") && cJSON_AddNullToObject(object, "ready");
+    return cJSON_AddNumberToObject(object, "members", (double)members) &&
+           cJSON_AddNumberToObject(object, "ready", (double)ready);
+}
+
 static bool add_versions(cJSON *object, const struct status_mount *mount)
 {
     cJSON *versions = cJSON_AddObjectToObject(object, "versions");
@@ -76,7 +87,7 @@ int status_json(struct view *view, const struct status_mount *mount,
         !cJSON_AddNumberToObject(object, "generation", (double)generation->serial) ||
         !json_add_text(object, "layout", generation->layout) || !add_addons(object, generation) ||
         !json_add_problems(object, &list.problems) || !add_counters(object, view) ||
-        !add_versions(object, mount))
+        !add_progress(object, view) || !add_versions(object, mount))
         return error_errno(error, -ENOMEM, "status.json");
     *ret_text = json_print(object);
     return *ret_text ? 0 : error_errno(error, -ENOMEM, "status.json");

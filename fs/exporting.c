@@ -1,15 +1,66 @@
 #include "exporting.h"
+#include "progress.h"
+#include "quantity.h"
 #include "viewing.h"
 
 #include <addonfs/export.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+
+struct exporting {
+    struct export_options options;
+    struct export_progress progress;
+    struct view *view;
+};
+
+/* For struct progress. */
+static void ask(void *context, uint64_t *ret_done, uint64_t *ret_total, char *text, size_t size)
+{
+    struct exporting *exporting = context;
+    char done[QUANTITY_SIZE];
+    char of[QUANTITY_SIZE];
+
+    *ret_done = atomic_load(&exporting->progress.bytes);
+    *ret_total = atomic_load(&exporting->progress.of);
+    if (*ret_done > 0)
+        snprintf(text, size, "writing %s of %s", quantity_bytes(*ret_done, done),
+                 quantity_bytes(*ret_total, of));
+    else if (view_progress(exporting->view, ret_done, ret_total))
+        snprintf(text, size, "compressing %" PRIu64 " of %" PRIu64 " files", *ret_done, *ret_total);
+    else
+        snprintf(text, size, "looking");
+}
 
 static int write_out(struct viewing *viewing, void *context, struct error *error)
 {
-    return export_write(viewing->view, context, &viewing->interrupted, error);
+    struct exporting *exporting = context;
+    struct progress bar = {.ask = ask, .context = exporting};
+
+    exporting->view = viewing->view;
+    exporting->options.interrupted = &viewing->interrupted;
+    exporting->options.progress = &exporting->progress;
+    progress_begin(&bar);
+    int r = export_write(viewing->view, &exporting->options, error);
+    progress_end(&bar);
+    return r;
 }
 
-int exporting_run(const char *source, const char *destination, const struct options *options,
-                  struct error *error)
+int exporting_run(const char *source, const char *destination, const char *format,
+                  const struct options *options, struct error *error)
 {
-    return viewing_run(source, options, write_out, (void *)(uintptr_t)destination, error);
+    struct exporting exporting = {
+        .options = {.destination = destination, .root = options->root, .format = format, .fd = -1},
+    };
+
+    if (strcmp(destination, "-") == 0) {
+        exporting.options.destination = "standard output";
+        exporting.options.fd = STDOUT_FILENO;
+        if (isatty(STDOUT_FILENO))
+            return error_set(error, -EINVAL,
+                             "standard output: is a terminal: send it to a file or a program");
+    }
+    return viewing_run(source, options, write_out, &exporting, error);
 }

@@ -76,7 +76,7 @@ static int set_rev(struct options *options, const char *value, struct error *err
     return set_text(&options->view.source.revision, value, error);
 }
 
-static int set_view(struct options *options, const char *value, struct error *error)
+int options_set_view(struct options *options, const char *value, struct error *error)
 {
     static const char *const roots[] = {"package", "upload", "client"};
 
@@ -250,7 +250,7 @@ static const struct {
     {"version", set_version},
     {"license", set_license},
     {"upload", set_upload},
-    {"view", set_view},
+    {"view", options_set_view},
     {"problems", set_problems},
     {"level", set_level},
     {"cache", set_cache},

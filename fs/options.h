@@ -29,6 +29,9 @@ struct options {
  */
 int options_parse(struct options *options, const char *list, struct error *error);
 
+/* What `view=` does: "package", "upload" or "client". -EINVAL. */
+int options_set_view(struct options *options, const char *value, struct error *error);
+
 void options_clear(struct options *options);
 
 /* A line for each option, as --help prints them. */

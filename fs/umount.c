@@ -185,7 +185,7 @@ static int unmount(const struct target *target, bool lazy, struct error *error)
     if (r == -EBUSY)
         return error_set(error, r,
                          "%s: busy: a file is open below it, or a process works in it (see fuser "
-                         "-vm '%s')",
+                         "-vm '%s'; --lazy takes it away all the same)",
                          given, given);
     return r == 0 ? 0
                   : error_set(error, r, "%s: cannot unmount: %s", given,
@@ -268,7 +268,7 @@ int mount_clear(const char *mountpoint, struct error *error)
                      mountpoint, mountpoint);
 }
 
-int mount_end(const char *mountpoint, double timeout, struct error *error)
+int mount_end(const char *mountpoint, bool lazy, double timeout, struct error *error)
 {
     cleanup_target struct target target = {.above = -1};
     cleanup_free char *elsewhere = NULL;
@@ -278,6 +278,8 @@ int mount_end(const char *mountpoint, double timeout, struct error *error)
     int r = find(mountpoint, &target, error);
     if (r < 0)
         return r;
+    if (lazy)
+        return unmount(&target, true, error);
     /* Before it is gone: afterwards nobody can be asked. */
     pid_t pid = ask_apart(&target.mount, target.at, ask, &hangs);
     daemon = pid > 1 ? pidfd_open(pid, 0) : -1;
