@@ -314,13 +314,13 @@ static void so_does_one_with_a_recipe(void **state)
 static void an_edit_is_seen_although_the_look_at_it_ran_out_of_memory(void **state)
 {
     const struct fixture *fixture = *state;
-    cleanup_view struct view *view = fixture_view(fixture, NULL);
     uint64_t before[3] = {0};
     struct error error = {0};
     long turn = 0;
 
     if (!IS_OURS)
         skip();
+    cleanup_view struct view *view = fixture_view(fixture, NULL);
     assert_int_equal(use(view, before, &error), 0);
     for (bool failed = true; failed; turn += stride()) {
         char text[64];
