@@ -334,6 +334,8 @@ static int find_plain_shape(const struct finding *finding, enum deployment_shape
 
     if (deployment_is_version(root))
         *ret_shape = DEPLOYMENT_VERSION;
+    else if (deployment_is_clients(root))
+        *ret_shape = DEPLOYMENT_CLIENTS;
     else if (deployment_holds_zips(root))
         *ret_shape = DEPLOYMENT_UPLOADS;
     else if (is_hinted_shape(finding, DEPLOYMENT_ADDON) || deployment_is_addon(root))

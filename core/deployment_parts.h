@@ -14,9 +14,13 @@ bool deployment_is_folder(struct inventory_item *item, const char *path);
 bool deployment_is_version(struct inventory_item *item);
 bool deployment_is_upload(struct inventory_item *item);
 
-/* Is there a version in it, or an addon's folder? Is there nothing but zips? */
+/* Is there a version in it, or an addon's folder? */
 bool deployment_is_addon(struct inventory_item *item);
 bool deployment_is_root(struct inventory_item *item);
+/* Is there nothing but zips in it? */
 bool deployment_holds_zips(struct inventory_item *item);
+
+/* Are all in it folders called <addon>_<version>, with no versions in them? */
+bool deployment_is_clients(struct inventory_item *item);
 
 #endif

@@ -1,6 +1,8 @@
 /* What an inventory looks like. */
 #include "deployment_parts.h"
 
+#include <string.h>
+
 bool deployment_is_file(struct inventory_item *item, const char *path)
 {
     const struct inventory_item *found = inventory_find(item, path);
@@ -71,4 +73,34 @@ bool deployment_holds_zips(struct inventory_item *item)
     size_t count = 0;
 
     return map_each(&item->children, visit_other, &count) == 0 && count > 0;
+}
+
+static int visit_version_name(void *context, const char *name, void *value)
+{
+    (void)context;
+    (void)value;
+    return *name >= '0' && *name <= '9';
+}
+
+static int visit_client(void *context, const char *name, void *value)
+{
+    const struct inventory_item *item = value;
+    bool *found = context;
+    const char *version = strrchr(name, '_');
+
+    if (*name == '.')
+        return 0;
+    while (version && version > name && !(version[1] >= '0' && version[1] <= '9'))
+        version = memrchr(name, '_', (size_t)(version - name));
+    *found = version && version > name && version[1] >= '0' && version[1] <= '9' &&
+             item->kind == INVENTORY_FOLDER &&
+             map_each(&item->children, visit_version_name, NULL) == 0;
+    return *found ? 0 : -1;
+}
+
+bool deployment_is_clients(struct inventory_item *item)
+{
+    bool found = false;
+
+    return map_each(&item->children, visit_client, &found) == 0 && found;
 }

@@ -52,7 +52,8 @@ def test_what_we_write_is_good_and_of_its_commit(folder, layout, options):
         first = repo.commit("more")
     source = repo.checkout(folder / "clean")  # with the line ends that Git writes
     arguments = ["-o", options] if options else []
-    for view, form in (("package", "folder"), ("package", "tar.gz"), ("package", "zip"), ("upload", "folder")):
+    for view, form in (("package", "folder"), ("package", "tar.gz"), ("package", "zip"), ("client", "folder"),
+                       ("upload", "folder")):
         out = folder / f"{view}-{form}"
         result = run("export", source, out, f"--view={view}", f"--format={form}", *arguments)
         assert result.returncode == 0, result.stderr.decode()

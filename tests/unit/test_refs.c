@@ -588,6 +588,26 @@ static void without_descriptors_nothing_is_absent(void **state)
     }
 }
 
+static void a_parent_is_the_first_one(void **state)
+{
+    const struct fixture *fixture = *state;
+    struct source *source = fixture->origin.source;
+    char second[COMMIT_ID_SIZE];
+    char parent[COMMIT_ID_SIZE];
+    struct error error = {0};
+    struct ref first;
+
+    assert_int_equal(refs_head(source, &first, &error), 0);
+    fixture_write(fixture, "openpype/new.py", "new = 1\n");
+    fixture_commit(fixture, second);
+    assert_int_equal(refs_parent(source, second, parent, &error), 1);
+    assert_string_equal(parent, first.commit);
+    assert_int_equal(refs_parent(source, first.commit, parent, &error), 0);
+    assert_int_equal(refs_parent(source, "nonsense", parent, &error), -EINVAL);
+    assert_true(refs_parent(source, "0123456789012345678901234567890123456789", parent, &error) <
+                0);
+}
+
 int main(void)
 {
 #define TEST(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
@@ -596,6 +616,7 @@ int main(void)
         TEST(names_packed_and_loose_are_one_list),
         TEST(what_git_leaves_behind_is_no_branch),
         TEST(tags_lead_to_commits),
+        cmocka_unit_test_setup_teardown(a_parent_is_the_first_one, fixture_setup, fixture_teardown),
         TEST(head_is_its_branch_or_a_commit),
         TEST(what_is_missing_or_damaged_is_an_error_and_is_listed),
         TEST(a_commit_is_found_by_its_id_and_by_how_that_begins),
