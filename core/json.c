@@ -22,6 +22,14 @@ bool json_add_text(cJSON *object, const char *name, const char *bytes)
     return cJSON_AddItemToObject(object, name, text(bytes));
 }
 
+bool json_add_integer(cJSON *object, const char *name, uint64_t number)
+{
+    char text[24];
+
+    snprintf(text, sizeof(text), "%llu", (unsigned long long)number);
+    return cJSON_AddRawToObject(object, name, text) != NULL;
+}
+
 bool json_add_problems(cJSON *object, const struct problems *problems)
 {
     cJSON *array = cJSON_AddArrayToObject(object, "problems");

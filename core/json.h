@@ -8,6 +8,7 @@
 #include <addonfs/problem.h>
 #include <cjson/cJSON.h>
 #include <stdbool.h>
+#include <stdint.h>
 
 CLEANUP(json, cJSON *, cJSON_Delete)
 #define cleanup_json __attribute__((cleanup(cleanup_json_scope)))
@@ -19,6 +20,9 @@ CLEANUP(json, cJSON *, cJSON_Delete)
 
 /* A string that may hold any bytes (see error_printable), NULL is null. */
 bool json_add_text(cJSON *object, const char *name, const char *bytes);
+
+/* With all its digits, which cJSON's own numbers do not always have (16 of them). */
+bool json_add_integer(cJSON *object, const char *name, uint64_t number);
 
 /* An array of {path, reason, severity, affects}, named "problems". */
 bool json_add_problems(cJSON *object, const struct problems *problems);

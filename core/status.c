@@ -84,7 +84,7 @@ int status_json(struct view *view, const struct status_mount *mount,
         !cJSON_AddBoolToObject(object, "worktree", source_revision(source) == NULL) ||
         !json_add_text(object, "revision", source_revision(source)) ||
         !json_add_text(object, "commit", generation->commit) ||
-        !cJSON_AddNumberToObject(object, "generation", (double)generation->serial) ||
+        !json_add_integer(object, "generation", generation->serial) ||
         !json_add_text(object, "layout", generation->layout) || !add_addons(object, generation) ||
         !json_add_problems(object, &list.problems) || !add_counters(object, view) ||
         !add_progress(object, view) || !add_versions(object, mount))

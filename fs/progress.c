@@ -33,13 +33,15 @@ static void *run(void *argument)
     cleanup_lock(&progress->lock);
 
     clock_gettime(CLOCK_MONOTONIC, &next);
-    while (!progress->ending) {
+    /* Once at least: whoever waits sees what for. */
+    do {
         draw(progress);
         next.tv_nsec += INTERVAL;
         next.tv_sec += next.tv_nsec / 1000000000;
         next.tv_nsec %= 1000000000;
-        (void)pthread_cond_timedwait(&progress->wake, &progress->lock, &next);
-    }
+        if (!progress->ending)
+            (void)pthread_cond_timedwait(&progress->wake, &progress->lock, &next);
+    } while (!progress->ending);
     fputs("\r\033[K", stderr);
     return NULL;
 }
