@@ -15,6 +15,9 @@ PYTHON ?= $(or $(wildcard /usr/bin/python3),python3)
 ONLY ?= tests
 PYTEST_ARGS ?=
 RUNS ?= 5
+TIME ?= 60
+TARGET ?=
+FUZZ_ARGS ?=
 BENCH_ARGS ?=
 BUILD ?= build$(if $(SANITIZE),/$(SANITIZE))
 JOBS = $(shell nproc 2>/dev/null || echo 2)
@@ -26,6 +29,9 @@ FS := $(sort $(wildcard fs/*.c))
 TESTS := $(sort $(wildcard tests/unit/test_*.c))
 CLIS := $(sort $(wildcard tests/unit/*_cli.c))
 BENCH := $(sort $(wildcard tests/bench/*.c))
+FUZZ := $(sort $(wildcard tests/fuzz/fuzz_*.c))
+# Feeds the kept inputs where libFuzzer does not.
+REPLAY := $(if $(filter fuzzer,$(SANITIZE)),,tests/fuzz/replay.c)
 # What several unit tests share is linked with each of them.
 SHARED := $(filter-out $(TESTS) $(CLIS),$(sort $(wildcard tests/unit/*.c)))
 # What is known of libraries' own faults, told to the sanitizers.
@@ -33,6 +39,10 @@ KNOWN := $(if $(SANITIZE),tests/fixtures/sanitizers.c)
 C_FILES := $(sort $(wildcard $(foreach folder,core fs include/addonfs tests/*,$(folder)/*.[ch])))
 
 comma := ,
+define newline
+
+
+endef
 object = $(1:%.c=$(BUILD)/obj/%.o)
 
 LIBRARY := $(BUILD)/libaddonfs.a
@@ -40,6 +50,7 @@ PROGRAM := $(BUILD)/addonfs
 TEST_PROGRAMS := $(TESTS:tests/unit/%.c=$(BUILD)/tests/%)
 CLI_PROGRAMS := $(CLIS:tests/unit/%.c=$(BUILD)/tests/%)
 BENCH_PROGRAMS := $(BENCH:tests/bench/%.c=$(BUILD)/bench/%)
+FUZZ_PROGRAMS := $(FUZZ:tests/fuzz/%.c=$(BUILD)/fuzz/%)
 
 # --- Flags ---------------------------------------------------------------------------------------
 
@@ -64,8 +75,11 @@ ifeq ($(SANITIZE),address)
 SANITIZER := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 else ifeq ($(SANITIZE),thread)
 SANITIZER := -fsanitize=thread -fno-omit-frame-pointer
+else ifeq ($(SANITIZE),fuzzer)
+CC := clang
+SANITIZER := -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 else ifneq ($(SANITIZE),)
-$(error SANITIZE is "address", "thread" or nothing, not "$(SANITIZE)")
+$(error SANITIZE is "address", "thread", "fuzzer" or nothing, not "$(SANITIZE)")
 endif
 
 # _FORTIFY_SOURCE warns where nothing is optimised, and hides what a sanitizer would find.
@@ -97,7 +111,7 @@ link = $(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $(filter %.o %.a,$^) $(1) $(CORE
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: all deps run test bench check check-unit check-python lint format clean help \
+.PHONY: all deps run test install uninstall bench check check-unit check-python lint format clean help \
     compile_commands FORCE
 
 all: $(PROGRAM) ## build build/addonfs (SANITIZE=address: build/address/addonfs)
@@ -145,15 +159,32 @@ $(TEST_PROGRAMS) $(CLI_PROGRAMS): $(BUILD)/tests/%: $(BUILD)/obj/tests/unit/%.o 
 	@mkdir -p $(@D)
 	$(call quiet,LINK,$@) $(call link,$(TEST_LIBS))
 
+# They look at everything that takes input: the options' parser as well.
+$(FUZZ_PROGRAMS): $(BUILD)/fuzz/%: $(BUILD)/obj/tests/fuzz/%.o \
+        $(call object,$(REPLAY) $(KNOWN) fs/options.c) $(LIBRARY) $(BUILD)/sources
+	@mkdir -p $(@D)
+	$(call quiet,LINK,$@) $(call link,$(if $(REPLAY),,-fsanitize=fuzzer) $(TEST_LIBS))
+
 # Programs to measure against: nothing of ours is in them.
 $(BENCH_PROGRAMS): $(BUILD)/bench/%: $(BUILD)/obj/tests/bench/%.o
 	@mkdir -p $(@D)
 	$(call quiet,LINK,$@) $(call link,$(FS_LIBS))
 
 # Kept although they are only steps on the way to a program.
-.SECONDARY: $(call object,$(CORE) $(FS) $(SHARED) $(KNOWN) $(TESTS) $(CLIS) $(BENCH))
+OBJECTS := $(call object,$(CORE) $(FS) $(SHARED) $(KNOWN) $(TESTS) $(CLIS) $(BENCH) $(FUZZ) $(REPLAY))
+.SECONDARY: $(OBJECTS)
 
--include $(patsubst %.o,%.d,$(call object,$(CORE) $(FS) $(SHARED) $(KNOWN) $(TESTS) $(CLIS) $(BENCH)))
+-include $(OBJECTS:.o=.d)
+
+# What is installed as it is, and where below PREFIX.
+INSTALLED := $(sort $(wildcard fs/dist/man/*.[18] fs/dist/completion/*))
+place = $(patsubst fs/dist/man/%.1,share/man/man1/%.1,$(patsubst fs/dist/man/%.8,share/man/man8/%.8,\
+    $(patsubst fs/dist/completion/addonfs.bash,share/bash-completion/completions/addonfs,\
+    $(patsubst fs/dist/completion/addonfs.fish,share/fish/vendor_completions.d/addonfs.fish,\
+    $(patsubst fs/dist/completion/_addonfs,share/zsh/site-functions/_addonfs,$(1))))))
+PREFIX ?= /usr/local
+DESTDIR ?=
+UNITS ?= $(PREFIX)/lib/systemd/system
 
 # --- Use -----------------------------------------------------------------------------------------
 
@@ -170,6 +201,20 @@ test: ## install what is missing, then build and run every test (ONLY=tests/moun
 	@fs/dist/deps.sh test
 	@$(MAKE) --no-print-directory check
 
+# DESTDIR is for whoever makes packages; PREFIX is what the installed files say.
+install: all ## install into PREFIX (default /usr/local), below DESTDIR
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(UNITS)
+	install -m 755 $(PROGRAM) $(DESTDIR)$(PREFIX)/bin/addonfs
+	ln -sf ../bin/addonfs $(DESTDIR)$(PREFIX)/sbin/mount.addonfs
+	sed 's|@PREFIX@|$(PREFIX)|' 'fs/dist/systemd/addonfs@.service' >$(DESTDIR)$(UNITS)/addonfs@.service
+	chmod 644 $(DESTDIR)$(UNITS)/addonfs@.service
+	$(foreach file,$(INSTALLED),install -D -m 644 $(file) $(DESTDIR)$(PREFIX)/$(call place,$(file))$(newline)	)
+
+uninstall: ## remove what `make install` has installed
+	rm -f $(DESTDIR)$(PREFIX)/bin/addonfs $(DESTDIR)$(PREFIX)/sbin/mount.addonfs \
+	    $(DESTDIR)$(UNITS)/addonfs@.service \
+	    $(foreach file,$(INSTALLED),$(DESTDIR)$(PREFIX)/$(call place,$(file)))
+
 bench: ## measure addonfs beside its peers, into tests/bench/results/ (REPO=, RUNS=5, BENCH_ARGS=--no-growth)
 	@fs/dist/deps.sh bench
 	@$(MAKE) --no-print-directory all $(BENCH_PROGRAMS)
@@ -185,12 +230,18 @@ sanitizers = ASAN_OPTIONS="detect_leaks=1:abort_on_error=0:strict_string_checks=
     UBSAN_OPTIONS="print_stacktrace=1:halt_on_error=1:exitcode=99$(1)" \
     TSAN_OPTIONS="second_deadlock_stack=1:die_after_fork=0:exitcode=99$(1)"
 
-check: all $(TEST_PROGRAMS) $(CLI_PROGRAMS) $(BENCH_PROGRAMS) ## what `make test` does, without installing anything
+check: all $(TEST_PROGRAMS) $(CLI_PROGRAMS) $(BENCH_PROGRAMS) $(FUZZ_PROGRAMS) ## what `make test` does, without installing anything
 	@$(MAKE) --no-print-directory check-unit
 	@$(MAKE) --no-print-directory check-python
 
-check-unit: $(TEST_PROGRAMS) ## the unit tests alone
+# Every input that a fuzzer has broken something with is run again each time, and the seeds as well.
+check-unit: $(TEST_PROGRAMS) $(FUZZ_PROGRAMS) ## the unit tests alone, and the kept inputs of the fuzzers
 	@failed=; \
+	for program in $(FUZZ_PROGRAMS); do \
+	    echo "== $$program"; \
+	    $(call sanitizers) "$$program" "tests/fuzz/corpus/$${program##*/fuzz_}" || \
+	        failed="$$failed $$program"; \
+	done; \
 	for program in $(TEST_PROGRAMS); do \
 	    echo "== $$program"; \
 	    $(call sanitizers) "$$program" || failed="$$failed $$program"; \
@@ -226,6 +277,26 @@ soak: ## a hundred thousand operations, each seen at once; readers against write
 	@$(MAKE) --no-print-directory all $(CLI_PROGRAMS)
 	@ADDONFS_OPERATIONS=$${ADDONFS_OPERATIONS:-100000} $(MAKE) --no-print-directory check-python \
 	    ONLY='tests/mount/test_strict.py tests/soak/soak_readers.py' PYTEST_ARGS='-s $(PYTEST_ARGS)'
+
+# TARGET is one of tests/fuzz/fuzz_*.c; without it each gets TIME seconds. What libFuzzer finds goes to
+# build/fuzzer/found/; once mended, it is kept in tests/fuzz/corpus/.
+fuzz: ## libFuzzer with ASan and UBSan on everything that takes input (TIME=60, TARGET=pylit, JOBS)
+	@fs/dist/deps.sh lint
+	@$(MAKE) --no-print-directory fuzz-programs SANITIZE=fuzzer
+	@failed=; for target in $(or $(TARGET),$(FUZZ:tests/fuzz/fuzz_%.c=%)); do \
+	    mkdir -p build/fuzzer/corpus/$$target build/fuzzer/found; \
+	    echo "== $$target"; \
+	    ASAN_OPTIONS=detect_leaks=1 UBSAN_OPTIONS=print_stacktrace=1 \
+	    build/fuzzer/fuzz/fuzz_$$target -max_total_time=$(TIME) -timeout=20 -print_final_stats=1 \
+	        -artifact_prefix=build/fuzzer/found/$$target- $(FUZZ_ARGS) \
+	        build/fuzzer/corpus/$$target tests/fuzz/corpus/$$target \
+	        >build/fuzzer/$$target.log 2>&1 || failed="$$failed $$target"; \
+	    grep -E 'number_of_executed_units|ERROR|SUMMARY' build/fuzzer/$$target.log; \
+	done; \
+	[ -z "$$failed" ] || { echo "make: failed:$$failed: see build/fuzzer/*.log" >&2; exit 1; }
+
+.PHONY: fuzz fuzz-programs
+fuzz-programs: $(FUZZ_PROGRAMS)
 
 # What clang-tidy and cppcheck read of C: headers through the files that include them.
 LINTED := $(CORE) $(FS) $(BENCH)
@@ -268,10 +339,6 @@ format: ## let clang-format lay out every C file
 
 # How each file is compiled, for clang-tidy and editors.
 json = $(subst ",\",$(subst \,\\,$(1)))
-define newline
-
-
-endef
 define command
 {"directory": "$(call json,$(CURDIR))", "file": "$(1)", "output": "$(call object,$(1))", "command": "$(call json,$(call compile,$(2)) -c -o $(call object,$(1)) $(1))"}
 endef

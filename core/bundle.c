@@ -133,6 +133,17 @@ size_t bundle_count(const struct bundle *bundle)
     return bundle->count;
 }
 
+size_t bundle_ready(const struct bundle *bundle)
+{
+    size_t ready = 0;
+
+    for (size_t i = 0; i < bundle->count; i++) {
+        const struct file *file = bundle->members[i].file;
+        ready += !file || atomic_load(&file->member) != NULL;
+    }
+    return ready;
+}
+
 const struct bundle_member *bundle_members(const struct bundle *bundle, size_t *ret_count)
 {
     *ret_count = bundle->count;

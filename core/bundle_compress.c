@@ -76,14 +76,14 @@ static int find_or_compress(struct work *work, struct tools *tools, struct file 
     struct member *member = NULL;
     struct member *none = NULL;
     struct content_id key;
-    struct content_id id = file->id;
+    struct content_id id = file->lfs ? file->lfs->id : file->id;
     int r = 0;
 
     if (atomic_load(&file->member))
         return 0;
     bool knows_id =
-        !file->failure &&
-        (file->id_known || (reader && file_key(file, &key) && cache_find_alias(reader, &key, &id)));
+        !file->failure && (file->id_known || file->lfs ||
+                           (reader && file_key(file, &key) && cache_find_alias(reader, &key, &id)));
     if (!knows_id || !members_find(work->origin->members, reader, &id, &member))
         r = compress(work, tools, file, &member, error);
     if (r < 0)

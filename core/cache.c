@@ -10,6 +10,7 @@ enum {
     READER_BUSY = 100,   /* milliseconds: a reader rather misses than waits */
     WRITER_BUSY = 60000, /* the writer has time */
     TOUCH_AGE = 3600,    /* seconds: use is noted once in so long */
+    FAILURE_LIMIT = 100, /* of the moment, one after the other: then it is none any more */
 };
 
 struct cache_reader {
@@ -61,6 +62,22 @@ bool cache_is_busy(int result)
     return (result & 0xff) == SQLITE_BUSY || (result & 0xff) == SQLITE_LOCKED;
 }
 
+/* Without descriptors or memory there is no reading now; that is no fault of the cache. */
+static bool is_of_the_moment(int result)
+{
+    return (result & 0xff) == SQLITE_CANTOPEN || (result & 0xff) == SQLITE_NOMEM ||
+           result == SQLITE_IOERR_NOMEM;
+}
+
+/* Reading has failed: it is a miss, or the end of the cache. */
+static void fail_reading(struct cache *cache, const struct cache_database *database, int result)
+{
+    if (cache_is_busy(result) ||
+        (is_of_the_moment(result) && atomic_fetch_add(&cache->failures, 1) < FAILURE_LIMIT))
+        return;
+    cache_give_up(cache, database, result);
+}
+
 /* --- Reading ------------------------------------------------------------------------------------
  */
 
@@ -89,11 +106,11 @@ static struct cache_reader *new_reader(struct cache *cache)
     if (!reader)
         return NULL;
     reader->cache = cache;
-    int r = cache_database_open(cache->path, cache->codec, READER_BUSY, &reader->database);
+    /* Who makes one holds the folder's lock: another process may just be setting it aside. */
+    int r = cache_database_open(cache->path, cache->codec, READER_BUSY, false, &reader->database);
     if (r == SQLITE_OK)
         return reader;
-    if (!cache_is_busy(r))
-        cache_give_up(cache, reader->database, r);
+    fail_reading(cache, reader->database, r);
     reader_free(reader);
     return NULL;
 }
@@ -106,12 +123,14 @@ struct cache_reader *cache_reader_begin(struct cache *cache)
     if (!reader)
         reader = new_reader(cache);
     int r = reader ? cache_database_begin_reading(reader->database) : SQLITE_NOMEM;
-    if (r == SQLITE_OK)
+    if (r == SQLITE_OK) {
+        atomic_store(&cache->failures, 0);
         return reader;
-    if (reader && !cache_is_busy(r))
-        cache_give_up(cache, reader->database, r);
-    if (reader)
+    }
+    if (reader) {
+        fail_reading(cache, reader->database, r);
         reader_free(reader);
+    }
     return NULL;
 }
 
@@ -148,8 +167,8 @@ static bool conclude(struct cache_reader *reader, int result, bool damaged,
         cache_drop_member(reader->cache, id, stream);
     if (result == SQLITE_ROW)
         return true;
-    if (result != SQLITE_DONE && result != SQLITE_ABORT && !cache_is_busy(result))
-        cache_give_up(reader->cache, reader->database, result);
+    if (result != SQLITE_DONE && result != SQLITE_ABORT)
+        fail_reading(reader->cache, reader->database, result);
     return false;
 }
 
@@ -219,7 +238,7 @@ static void open_database(struct cache *cache)
         return;
     }
     for (int i = 0; i < 2; i++) {
-        r = cache_database_open(cache->path, cache->codec, WRITER_BUSY, &cache->writer);
+        r = cache_database_open(cache->path, cache->codec, WRITER_BUSY, true, &cache->writer);
         if (!cache_database_is_damaged(r) || lstat(cache->path, &cache->file) < 0)
             break;
         cache_database_close(cache->writer);

@@ -183,7 +183,7 @@ static int create(struct cache_database *database)
     return r;
 }
 
-static int check_format(struct cache_database *database)
+static int check_format(struct cache_database *database, bool make)
 {
     int64_t application = 0;
     int64_t format = 0;
@@ -197,13 +197,13 @@ static int check_format(struct cache_database *database)
     if (r != SQLITE_OK)
         return r;
     if (application == 0 && tables == 0)
-        return create(database);
+        return make ? create(database) : SQLITE_CANTOPEN;
     if (application != APPLICATION || format > FORMAT)
         return CACHE_DATABASE_FOREIGN;
     return format == FORMAT ? use_log(database) : CACHE_DATABASE_OUTDATED;
 }
 
-int cache_database_open(const char *path, const char *codec, int busy_milliseconds,
+int cache_database_open(const char *path, const char *codec, int busy_milliseconds, bool make,
                         struct cache_database **ret_database)
 {
     struct cache_database *database = calloc(1, sizeof(*database));
@@ -213,8 +213,8 @@ int cache_database_open(const char *path, const char *codec, int busy_millisecon
     *ret_database = database;
     database->codec = codec;
     int r = sqlite3_open_v2(path, &database->handle,
-                            SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX |
-                                SQLITE_OPEN_NOFOLLOW | SQLITE_OPEN_EXRESCODE,
+                            SQLITE_OPEN_READWRITE | (make ? SQLITE_OPEN_CREATE : 0) |
+                                SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW | SQLITE_OPEN_EXRESCODE,
                             NULL);
     if (r != SQLITE_OK)
         return r;
@@ -224,7 +224,7 @@ int cache_database_open(const char *path, const char *codec, int busy_millisecon
                          "PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON;"
                          "PRAGMA mmap_size = 0; PRAGMA cache_size = -2048;"
                          "PRAGMA synchronous = NORMAL; PRAGMA journal_size_limit = 33554432;");
-    return r == SQLITE_OK ? check_format(database) : r;
+    return r == SQLITE_OK ? check_format(database, make) : r;
 }
 
 void cache_database_close(struct cache_database *database)

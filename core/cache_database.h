@@ -21,8 +21,11 @@
 
 struct cache_database;
 
-/* `codec` is borrowed. `*ret_database` is set, to be asked for its message, unless memory lacks. */
-int cache_database_open(const char *path, const char *codec, int busy_milliseconds,
+/*
+ * `codec` is borrowed. `*ret_database` is set, to be asked for its message, unless memory lacks. It
+ * is made only if `make` says so, which needs the folder's lock; else there must be one.
+ */
+int cache_database_open(const char *path, const char *codec, int busy_milliseconds, bool make,
                         struct cache_database **ret_database);
 void cache_database_close(struct cache_database *database);
 
@@ -80,10 +83,9 @@ int cache_database_drop(struct cache_database *database, const struct content_id
  * A transaction of its own, to be rolled back if it fails.
  *
  * Delete what is damaged, and what belongs to nothing. If the streams have more than `limit` bytes,
- * delete the least recently used members until they
- * have a tenth less; if the notes have more than an eighth of `limit`, delete the older half of
- * them; and delete aliases and notes that were not made since `oldest`. Gives the room back to the
- * disk.
+ * delete the least recently used members until they have a tenth less; if the notes have more
+ * than an eighth of `limit`, delete the older half of them; and delete aliases and notes that were
+ * not made since `oldest`. Gives the room back to the disk.
  */
 int cache_database_evict(struct cache_database *database, uint64_t limit, int64_t oldest);
 

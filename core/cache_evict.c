@@ -111,13 +111,13 @@ static int find_victims(struct cache_database *database, struct row *victims, si
 /* `left`: bytes of streams that there are. */
 static int evict(struct cache_database *database, uint64_t left, uint64_t limit)
 {
-    cleanup_free struct row *victims = calloc(EVICTED_AT_ONCE, sizeof(*victims));
     uint64_t goal = limit - limit / 10;
     size_t count = 1;
-    int r = victims ? SQLITE_OK : SQLITE_NOMEM;
 
     if (left <= limit)
-        return r;
+        return SQLITE_OK;
+    cleanup_free struct row *victims = calloc(EVICTED_AT_ONCE, sizeof(*victims));
+    int r = victims ? SQLITE_OK : SQLITE_NOMEM;
     while (r == SQLITE_OK && left > goal && count > 0) {
         r = find_victims(database, victims, &count);
         for (size_t i = 0; i < count && r == SQLITE_OK && left > goal; i++) {

@@ -40,6 +40,7 @@ struct cache {
     pthread_t thread;
     bool has_thread;
     _Atomic bool usable;  /* becomes false under the lock */
+    _Atomic int failures; /* to read, of the moment, since the last success */
     _Atomic bool damaged; /* set before: the writer has a database to set aside */
 
     pthread_mutex_t lock; /* guards the rest; held for moments only */

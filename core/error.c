@@ -131,19 +131,38 @@ int error_set(struct error *error, int code, const char *format, ...)
     return code;
 }
 
-int error_errno(struct error *error, int code, const char *format, ...)
+/* `told` is returned and kept, and `code` described. */
+static int error_cause(struct error *error, int told, int code, const char *format,
+                       va_list arguments)
 {
     char text[ERROR_TEXT_SIZE];
     char cause[128];
-    va_list arguments;
 
     if (!error)
-        return code;
-    va_start(arguments, format);
+        return told;
     vsnprintf(text, sizeof(text), format, arguments);
+    error_write(error, told, text, strerror_r(-code, cause, sizeof(cause)));
+    return told;
+}
+
+int error_errno(struct error *error, int code, const char *format, ...)
+{
+    va_list arguments;
+
+    va_start(arguments, format);
+    int r = error_cause(error, code, code, format, arguments);
     va_end(arguments);
-    error_write(error, code, text, strerror_r(-code, cause, sizeof(cause)));
-    return code;
+    return r;
+}
+
+int error_of_the_moment(struct error *error, int code, const char *format, ...)
+{
+    va_list arguments;
+
+    va_start(arguments, format);
+    int r = error_cause(error, error_is_transient(code) ? code : -EAGAIN, code, format, arguments);
+    va_end(arguments);
+    return r;
 }
 
 const char *error_reason(const char *text, const char *path)

@@ -31,8 +31,10 @@ mode_t export_mode(const struct entry *entry)
 struct export
 {
     struct view *view;
-    struct export_target *target;
+    struct generation *generation;
+    struct export_target *target;    /* NULL: nothing is written, but bytes are counted */
     const _Atomic bool *interrupted; /* or NULL */
+    struct export_progress *progress;
 };
 
 static int check(const struct export *export, struct error *error)
@@ -62,6 +64,7 @@ static int copy(const struct export *export, struct body *body, const char *path
         r = export->target->bytes(export->target, piece, (size_t)n, error);
         if (r < 0)
             return r;
+        atomic_fetch_add(&export->progress->bytes, (uint64_t)n);
         offset += (uint64_t)n;
     }
 }
@@ -83,6 +86,10 @@ static int write_file(const struct export *export, struct entry *entry, const ch
     cleanup_body struct body *body = NULL;
 
     int r = view_body(export->view, entry, export->interrupted, &body, error);
+    if (r == 0 && !export->target) {
+        atomic_fetch_add(&export->progress->of, body_failure(body) ? 0 : body_size(body));
+        return 0;
+    }
     if (r == 0)
         r = view_open_body(export->view, body, export->interrupted, error);
     if (r < 0)
@@ -92,8 +99,37 @@ static int write_file(const struct export *export, struct entry *entry, const ch
     return r;
 }
 
-static int write_entry(const struct export *export, struct entry *entry, const char *path,
-                       struct error *error)
+static int write_entry(const struct export *export, struct entry *entry, const char *root,
+                       const char *path, struct error *error);
+
+/* A folder that is filled when somebody looks into it is that, or another one in its place. */
+static int fill(const struct export *export, const char *root, const char *path,
+                struct entry **entry, struct error *error)
+{
+    cleanup_free char *whole = path_join(root, path);
+
+    if (!whole)
+        return error_errno(error, -ENOMEM, "%s", path);
+    return view_find_entry(export->view, export->generation, whole, export->interrupted, entry,
+                           error);
+}
+
+static int write_children(const struct export *export, const struct entry *folder, const char *root,
+                          const char *path, struct error *error)
+{
+    int r = 0;
+
+    for (size_t i = 0; r == 0 && i < folder->count; i++) {
+        cleanup_free char *below = path_join(path, folder->children[i]->name);
+        r = below ? write_entry(export, folder->children[i], root, below, error)
+                  : error_errno(error, -ENOMEM, "%s", path);
+    }
+    return r;
+}
+
+/* What is at `path` below `root`, one of the three folders of a generation. */
+static int write_entry(const struct export *export, struct entry *entry, const char *root,
+                       const char *path, struct error *error)
 {
     struct export_target *target = export->target;
 
@@ -102,46 +138,81 @@ static int write_entry(const struct export *export, struct entry *entry, const c
     if (entry->kind != ENTRY_FOLDER)
         return write_file(export, entry, path, error);
     int r = check(export, error);
-    if (r == 0 && *path)
+    if (r == 0 && entry->lazy)
+        r = fill(export, root, path, &entry, error);
+    if (r == 0 && *path && target)
         r = target->folder(target, path, entry, error);
-    for (size_t i = 0; r == 0 && i < entry->count; i++) {
-        cleanup_free char *below = path_join(path, entry->children[i]->name);
-        r = below ? write_entry(export, entry->children[i], below, error)
-                  : error_errno(error, -ENOMEM, "%s", path);
-    }
-    return r;
+    return r == 0 ? write_children(export, entry, root, path, error) : r;
 }
 
-static int attempt(struct view *view, const char *destination, const _Atomic bool *interrupted,
-                   struct error *error)
+/* --- What is written, and where to --------------------------------------------------------------
+ */
+
+static bool is_format(const char *name)
 {
+    for (size_t i = 0; export_formats[i]; i++) {
+        if (strcmp(name, export_formats[i]) == 0)
+            return true;
+    }
+    return false;
+}
+
+static int open_target(const struct export_options *options, const char *root,
+                       struct export_target **ret_target, struct error *error)
+{
+    bool folder = options->format && strcmp(options->format, "folder") == 0;
+    const struct export_format *format =
+        folder ? NULL : export_format_find(options->format, options->destination);
+
+    if (options->format && !is_format(options->format))
+        return error_set(error, -EINVAL,
+                         "format %s: there are folder, zip, tar, tar.gz, tar.xz and tar.zst",
+                         options->format);
+    if (format)
+        return export_archive_open(format, options->destination, options->fd, ret_target, error);
+    if (options->fd >= 0)
+        return error_set(error, -EINVAL, "%s: give the format of an archive, such as --format=tar",
+                         options->destination);
+    return export_folder_open(options->destination, strcmp(root, "package") == 0 ? 2 : 1,
+                              ret_target, error);
+}
+
+static int attempt(struct view *view, const struct export_options *options,
+                   struct export_progress *progress, struct error *error)
+{
+    const char *root = options->root ? options->root : "package";
     cleanup_generation struct generation *generation = NULL;
     cleanup_target struct export_target *target = NULL;
-    struct entry *packages = NULL;
+    struct entry *shown = NULL;
 
     int r = view_look(view, &generation, error);
     if (r < 0)
         return r;
-    r = entry_find(generation->root, "package", &packages);
+    r = entry_find(generation->root, root, &shown);
     if (r < 0)
-        return error_errno(error, r, "package");
-    r = export_archive_name(destination) ? export_archive_open(destination, &target, error)
-                                         : export_folder_open(destination, &target, error);
+        return error_errno(error, r, "%s", root);
+    r = open_target(options, root, &target, error);
     if (r < 0)
         return r;
-    const struct export export = {view, target, interrupted};
-    r = write_entry(&export, packages, "", error);
+    struct export export = {view, generation, NULL, options->interrupted, progress};
+    /* Everything is composed before anything is written: then it is known how much it is. */
+    atomic_store(&progress->of, 0);
+    atomic_store(&progress->bytes, 0);
+    r = write_entry(&export, shown, root, "", error);
+    export.target = target;
+    if (r == 0)
+        r = write_entry(&export, shown, root, "", error);
     if (r == 0)
         r = check(&export, error);
     return r == 0 ? target->commit(target, error) : r;
 }
 
-int export_write(struct view *view, const char *destination, const _Atomic bool *interrupted,
-                 struct error *error)
+int export_write(struct view *view, const struct export_options *options, struct error *error)
 {
+    struct export_progress own = {.bytes = 0};
     int r = -ESTALE;
 
     for (int i = 0; r == -ESTALE && i < ATTEMPTS; i++)
-        r = attempt(view, destination, interrupted, error);
+        r = attempt(view, options, options->progress ? options->progress : &own, error);
     return r;
 }

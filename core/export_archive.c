@@ -1,5 +1,7 @@
 #include "export_target.h"
 
+#include <addonfs/export.h>
+#include <addonfs/spool.h>
 #include <archive.h>
 #include <archive_entry.h>
 #include <errno.h>
@@ -15,44 +17,48 @@ struct archive_target {
     struct export_target target;
     struct archive *archive;
     char *destination;
-    char *temporary; /* NULL once it counts */
+    char *temporary; /* NULL once it counts, and for `output` */
     int fd;
+    int output;    /* the caller's, or -1 */
     locale_t utf8; /* libarchive reads names in the locale's character set */
     locale_t before;
     char *zone; /* TZ as it was; or NULL */
     bool has_zone;
 };
 
-/* By the end of the name; the compressions are libarchive filters. */
-static const struct format {
-    const char *suffix;
+const char *const export_formats[] = {"folder", "zip", "tar", "tar.gz", "tar.xz", "tar.zst", NULL};
+
+/* The compressions are libarchive filters. */
+static const struct export_format {
+    const char *name; /* and how a destination ends, behind a dot */
     int (*set_format)(struct archive *);
     int (*add_filter)(struct archive *);
 } formats[] = {
-    {".zip", archive_write_set_format_zip, NULL},
-    {".tar", archive_write_set_format_pax_restricted, NULL},
-    {".tar.gz", archive_write_set_format_pax_restricted, archive_write_add_filter_gzip},
-    {".tgz", archive_write_set_format_pax_restricted, archive_write_add_filter_gzip},
-    {".tar.xz", archive_write_set_format_pax_restricted, archive_write_add_filter_xz},
-    {".tar.zst", archive_write_set_format_pax_restricted, archive_write_add_filter_zstd},
+    {"zip", archive_write_set_format_zip, NULL},
+    {"tar", archive_write_set_format_pax_restricted, NULL},
+    {"tar.gz", archive_write_set_format_pax_restricted, archive_write_add_filter_gzip},
+    {"tgz", archive_write_set_format_pax_restricted, archive_write_add_filter_gzip},
+    {"tar.xz", archive_write_set_format_pax_restricted, archive_write_add_filter_xz},
+    {"tar.zst", archive_write_set_format_pax_restricted, archive_write_add_filter_zstd},
 };
 
-static const struct format *find_format(const char *name)
+static bool ends_with(const char *destination, const char *name)
 {
-    size_t length = strlen(name);
+    size_t length = strlen(destination);
+    size_t suffix = strlen(name);
 
+    return length > suffix + 1 && destination[length - suffix - 1] == '.' &&
+           destination[length - suffix - 2] != '/' &&
+           strcasecmp(destination + length - suffix, name) == 0;
+}
+
+const struct export_format *export_format_find(const char *name, const char *destination)
+{
     for (size_t i = 0; i < sizeof(formats) / sizeof(formats[0]); i++) {
-        size_t suffix = strlen(formats[i].suffix);
-        if (length > suffix && name[length - suffix - 1] != '/' &&
-            strcasecmp(name + length - suffix, formats[i].suffix) == 0)
+        if (name ? strcmp(name, formats[i].name) == 0 : ends_with(destination, formats[i].name))
             return &formats[i];
     }
     return NULL;
-}
-
-bool export_archive_name(const char *destination)
-{
-    return find_format(destination) != NULL;
 }
 
 static int fail(const struct archive_target *archive, struct error *error)
@@ -121,12 +127,34 @@ static int end_file(struct export_target *target, struct error *error)
     return archive_write_finish_entry(archive->archive) < ARCHIVE_WARN ? fail(archive, error) : 0;
 }
 
+/* Everything goes where it is to go, now that it is whole. */
+static int hand_out(const struct archive_target *archive, struct error *error)
+{
+    char piece[1 << 16];
+    off_t offset = 0;
+    ssize_t n;
+
+    while ((n = pread(archive->fd, piece, sizeof(piece), offset)) > 0) {
+        ssize_t written = write(archive->output, piece, (size_t)n);
+        if (written >= 0)
+            offset += written;
+        else if (errno == EPIPE)
+            return error_set(error, -EPIPE, "%s: whoever reads it ended before all was written",
+                             archive->destination);
+        else if (errno != EINTR)
+            return error_errno(error, -errno, "%s", archive->destination);
+    }
+    return n < 0 ? error_errno(error, -errno, "%s", archive->destination) : 0;
+}
+
 static int commit_archive(struct export_target *target, struct error *error)
 {
     struct archive_target *archive = (struct archive_target *)target;
 
     if (archive_write_close(archive->archive) < ARCHIVE_WARN)
         return fail(archive, error);
+    if (archive->output >= 0)
+        return hand_out(archive, error);
     if (fsync(archive->fd) < 0 || rename(archive->temporary, archive->destination) < 0)
         return error_errno(error, -errno, "%s", archive->destination);
     free(archive->temporary);
@@ -189,6 +217,10 @@ static int open_temporary(struct archive_target *archive, struct error *error)
     mode_t mask = umask(0);
 
     umask(mask);
+    if (archive->output >= 0) {
+        archive->fd = spool_nameless_file(spool_default_folder(), error);
+        return archive->fd < 0 ? archive->fd : 0;
+    }
     if (asprintf(&archive->temporary, "%.*s.%s.XXXXXX", (int)(name - archive->destination),
                  archive->destination, name) < 0) {
         archive->temporary = NULL;
@@ -206,12 +238,12 @@ static int open_temporary(struct archive_target *archive, struct error *error)
                : 0;
 }
 
-static int set_up(struct archive_target *archive, const struct format *format, struct error *error)
+static int set_up(struct archive_target *archive, const struct export_format *format,
+                  struct error *error)
 {
     archive->utf8 = newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t)0);
     if (archive->utf8)
         archive->before = uselocale(archive->utf8);
-    archive->destination = strdup(archive->destination);
     archive->archive = archive_write_new();
     if (!archive->destination || !archive->archive || use_utc(archive) < 0)
         return error_errno(error, -ENOMEM, "%s", "export");
@@ -230,8 +262,8 @@ static int set_up(struct archive_target *archive, const struct format *format, s
                : 0;
 }
 
-int export_archive_open(const char *destination, struct export_target **ret_target,
-                        struct error *error)
+int export_archive_open(const struct export_format *format, const char *destination, int fd,
+                        struct export_target **ret_target, struct error *error)
 {
     struct archive_target *archive = calloc(1, sizeof(*archive));
 
@@ -240,8 +272,9 @@ int export_archive_open(const char *destination, struct export_target **ret_targ
     archive->target = (struct export_target){add_folder, begin_file,     add_bytes,
                                              end_file,   commit_archive, close_archive};
     archive->fd = -1;
-    archive->destination = (char *)(uintptr_t)destination;
-    int r = set_up(archive, find_format(destination), error);
+    archive->output = fd;
+    archive->destination = strdup(destination);
+    int r = set_up(archive, format, error);
     if (r < 0) {
         close_archive(&archive->target);
         return r;

@@ -1,5 +1,6 @@
 #include "export_target.h"
 
+#include <addonfs/path.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <fts.h>
@@ -9,15 +10,15 @@
 #include <sys/stat.h>
 
 /*
- * Each version folder is filled under a name with a leading dot beside its place, which an AYON
- * server passes over, and then exchanged with what stands there. One export may hold several
- * addons: they count one after the other, each whole.
+ * Each unit (a version's folder, or a file of `upload/`) is filled under a name with a leading dot
+ * beside its place, which an AYON server passes over, and then exchanged with what stands there.
+ * One export may hold several: they count one after the other, each whole.
  */
-struct version {
+struct unit {
     char *temporary;
     char *final;
-    char *addon_folder;
-    bool made_addon_folder;
+    char *above; /* the folder that it is in */
+    bool made_above;
     struct timespec mtime;
 };
 
@@ -25,8 +26,9 @@ struct folder_target {
     struct export_target target;
     char *destination;
     bool made_destination;
+    int depth; /* see export_folder_open */
     size_t count;
-    struct version *versions;
+    struct unit *units;
     int fd; /* of the file being written */
     char *path;
     const struct entry *entry;
@@ -75,72 +77,96 @@ static void close_folder(struct export_target *target)
     if (folder->fd >= 0)
         close(folder->fd);
     for (size_t i = 0; i < folder->count; i++) {
-        struct version *version = &folder->versions[i];
-        if (version->temporary)
-            (void)walk_tree(version->temporary, true);
-        if (version->made_addon_folder && !folder->committed)
-            (void)rmdir(version->addon_folder);
-        free(version->temporary);
-        free(version->final);
-        free(version->addon_folder);
+        struct unit *unit = &folder->units[i];
+        if (unit->temporary)
+            (void)walk_tree(unit->temporary, true);
+        if (unit->made_above && !folder->committed)
+            (void)rmdir(unit->above);
+        free(unit->temporary);
+        free(unit->final);
+        free(unit->above);
     }
     if (folder->made_destination && !folder->committed)
         (void)rmdir(folder->destination);
-    free(folder->versions);
+    free(folder->units);
     free(folder->destination);
     free(folder->path);
     free(folder);
 }
 
-/* "<addon>/<version>": begin it under a temporary name. */
-static int add_version(struct folder_target *folder, const char *path, const struct entry *entry,
-                       struct error *error)
+/* What is behind the unit in `path`: "" for the unit itself; NULL: `path` is above all units. */
+static const char *behind_unit(const struct folder_target *folder, const char *path)
 {
-    const char *slash = strchr(path, '/');
-    struct version *versions = reallocarray(folder->versions, folder->count + 1, sizeof(*versions));
-
-    if (!versions)
-        return error_errno(error, -ENOMEM, "%s", path);
-    folder->versions = versions;
-    struct version *version = &versions[folder->count++];
-    *version = (struct version){.mtime = entry->mtime};
-    if (asprintf(&version->addon_folder, "%s/%.*s", folder->destination, (int)(slash - path),
-                 path) < 0)
-        version->addon_folder = NULL;
-    if (asprintf(&version->final, "%s/%s", folder->destination, path) < 0)
-        version->final = NULL;
-    if (!version->addon_folder || !version->final)
-        return error_errno(error, -ENOMEM, "%s", path);
-    version->made_addon_folder = mkdir(version->addon_folder, 0755) == 0;
-    if (!version->made_addon_folder && errno != EEXIST)
-        return error_errno(error, -errno, "%s", version->addon_folder);
-
-    char *temporary = NULL;
-    if (asprintf(&temporary, "%s/.%s.XXXXXX", version->addon_folder, slash + 1) < 0)
-        return error_errno(error, -ENOMEM, "%s", path);
-    if (!mkdtemp(temporary)) {
-        int r = error_errno(error, -errno, "%s", temporary);
-        free(temporary);
-        return r;
+    for (int depth = folder->depth; depth > 1; depth--) {
+        path = strchr(path, '/');
+        if (!path)
+            return NULL;
+        path++;
     }
-    version->temporary = temporary;
-    /* mkdtemp makes it private; what it becomes is what the umask allows. */
+    return path + strcspn(path, "/");
+}
+
+static int name_unit(const struct folder_target *folder, const char *path, struct unit *unit)
+{
+    const char *slash = strrchr(path, '/');
+
+    unit->final = path_join(folder->destination, path);
+    if (slash &&
+        asprintf(&unit->above, "%s/%.*s", folder->destination, (int)(slash - path), path) < 0)
+        unit->above = NULL;
+    else if (!slash)
+        unit->above = strdup(folder->destination);
+    return unit->final && unit->above ? 0 : -ENOMEM;
+}
+
+/* Make it under its temporary name; a file stays open. What mkdtemp makes is private. */
+static int make_unit(struct folder_target *folder, struct unit *unit, const struct entry *entry,
+                     struct error *error)
+{
+    cleanup_free char *temporary = NULL;
     mode_t mask = umask(0);
+
     umask(mask);
-    if (chmod(temporary, export_mode(entry) & ~mask) < 0)
+    if (asprintf(&temporary, "%s/.%s.XXXXXX", unit->above, strrchr(unit->final, '/') + 1) < 0) {
+        temporary = NULL;
+        return error_errno(error, -ENOMEM, "%s", unit->final);
+    }
+    if (entry->kind != ENTRY_FOLDER)
+        folder->fd = mkostemp(temporary, O_CLOEXEC);
+    if (entry->kind == ENTRY_FOLDER ? !mkdtemp(temporary) : folder->fd < 0)
         return error_errno(error, -errno, "%s", temporary);
+    unit->temporary = steal_pointer(&temporary);
+    if (chmod(unit->temporary, export_mode(entry) & ~mask) < 0)
+        return error_errno(error, -errno, "%s", unit->temporary);
     return 0;
 }
 
-/* Where "<addon>/<version>/…" is for now. */
+static int add_unit(struct folder_target *folder, const char *path, const struct entry *entry,
+                    struct error *error)
+{
+    struct unit *units = reallocarray(folder->units, folder->count + 1, sizeof(*units));
+
+    if (!units)
+        return error_errno(error, -ENOMEM, "%s", path);
+    folder->units = units;
+    struct unit *unit = &units[folder->count++];
+    *unit = (struct unit){.mtime = entry->mtime};
+    if (name_unit(folder, path, unit) < 0)
+        return error_errno(error, -ENOMEM, "%s", path);
+    unit->made_above = folder->depth > 1 && mkdir(unit->above, 0755) == 0;
+    if (folder->depth > 1 && !unit->made_above && errno != EEXIST)
+        return error_errno(error, -errno, "%s", unit->above);
+    return make_unit(folder, unit, entry, error);
+}
+
+/* Where `path`, below a unit, is for now. */
 static char *place(const struct folder_target *folder, const char *path)
 {
-    const char *slash = strchr(path, '/');
-    const char *rest = slash ? strchr(slash + 1, '/') : NULL;
+    const char *rest = behind_unit(folder, path);
     char *result = NULL;
 
     if (!rest || folder->count == 0 ||
-        asprintf(&result, "%s%s", folder->versions[folder->count - 1].temporary, rest) < 0)
+        asprintf(&result, "%s%s", folder->units[folder->count - 1].temporary, rest) < 0)
         return NULL;
     return result;
 }
@@ -149,13 +175,13 @@ static int add_folder(struct export_target *target, const char *path, const stru
                       struct error *error)
 {
     struct folder_target *folder = (struct folder_target *)target;
-    const char *slash = strchr(path, '/');
+    const char *rest = behind_unit(folder, path);
     cleanup_free char *at = NULL;
 
-    if (!slash)
-        return 0; /* the addon's folder: made with its version */
-    if (!strchr(slash + 1, '/'))
-        return add_version(folder, path, entry, error);
+    if (!rest)
+        return 0; /* made with what is in it */
+    if (!*rest)
+        return add_unit(folder, path, entry, error);
     at = place(folder, path);
     if (!at)
         return error_errno(error, -ENOMEM, "%s", path);
@@ -166,14 +192,23 @@ static int begin_file(struct export_target *target, const char *path, const stru
                       uint64_t size, struct error *error)
 {
     struct folder_target *folder = (struct folder_target *)target;
+    const char *rest = behind_unit(folder, path);
 
     (void)size;
     free(folder->path);
-    folder->path = place(folder, path);
+    folder->path = NULL;
     folder->entry = entry;
+    if (rest && !*rest) {
+        int r = add_unit(folder, path, entry, error);
+        if (r < 0)
+            return r;
+    }
+    folder->path = place(folder, path);
     if (!folder->path)
         return error_errno(error, -ENOMEM, "%s", path);
-    folder->fd = open(folder->path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, export_mode(entry));
+    if (*rest)
+        folder->fd =
+            open(folder->path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, export_mode(entry));
     return folder->fd < 0 ? error_errno(error, -errno, "%s", folder->path) : 0;
 }
 
@@ -215,31 +250,31 @@ static int commit_folder(struct export_target *target, struct error *error)
 
     /* What stood there is removed in the end. It must not hold what cannot be. */
     for (size_t i = 0; i < folder->count; i++) {
-        if (walk_tree(folder->versions[i].final, false) < 0)
+        if (walk_tree(folder->units[i].final, false) < 0)
             return error_set(error, -EBUSY, "%s: something is mounted below it: umount it first",
-                             folder->versions[i].final);
+                             folder->units[i].final);
     }
     for (size_t i = 0; i < folder->count; i++) {
-        struct version *version = &folder->versions[i];
-        struct timespec times[2] = {{.tv_nsec = UTIME_NOW}, version->mtime};
-        (void)utimensat(AT_FDCWD, version->temporary, times, 0);
+        struct unit *unit = &folder->units[i];
+        struct timespec times[2] = {{.tv_nsec = UTIME_NOW}, unit->mtime};
+        (void)utimensat(AT_FDCWD, unit->temporary, times, 0);
         /* What stood there gets the temporary name, and goes when the target is closed. */
-        int r = renameat2(AT_FDCWD, version->temporary, AT_FDCWD, version->final, RENAME_EXCHANGE);
+        int r = renameat2(AT_FDCWD, unit->temporary, AT_FDCWD, unit->final, RENAME_EXCHANGE);
         if (r < 0 && errno == ENOENT) {
-            r = renameat2(AT_FDCWD, version->temporary, AT_FDCWD, version->final, RENAME_NOREPLACE);
+            r = renameat2(AT_FDCWD, unit->temporary, AT_FDCWD, unit->final, RENAME_NOREPLACE);
             if (r == 0) {
-                free(version->temporary);
-                version->temporary = NULL;
+                free(unit->temporary);
+                unit->temporary = NULL;
             }
         }
         if (r < 0)
-            return error_errno(error, -errno, "%s", version->final);
+            return error_errno(error, -errno, "%s", unit->final);
         folder->committed = true;
     }
     return 0;
 }
 
-int export_folder_open(const char *destination, struct export_target **ret_target,
+int export_folder_open(const char *destination, int depth, struct export_target **ret_target,
                        struct error *error)
 {
     struct folder_target *folder = calloc(1, sizeof(*folder));
@@ -250,6 +285,7 @@ int export_folder_open(const char *destination, struct export_target **ret_targe
     folder->target = (struct export_target){add_folder, begin_file,    add_bytes,
                                             end_file,   commit_folder, close_folder};
     folder->fd = -1;
+    folder->depth = depth;
     folder->destination = strdup(destination);
     int r = folder->destination ? 0 : -ENOMEM;
     if (r == 0) {

@@ -10,7 +10,7 @@
 #include <addonfs/error.h>
 
 struct export_target {
-    /* `path` is "<addon>/<version>/…"; entries come after the folder they are in. */
+    /* `path` begins below the root; entries come after the folder they are in. */
     int (*folder)(struct export_target *target, const char *path, const struct entry *entry,
                   struct error *error);
     /* Begin a file of `size` bytes, then its bytes in order, then its end. */
@@ -24,14 +24,21 @@ struct export_target {
     void (*close)(struct export_target *target);
 };
 
-/* A folder; made if only its last component is missing. */
-int export_folder_open(const char *destination, struct export_target **ret_target,
+/*
+ * A folder; made if only its last component is missing. What counts at once is `depth` names below
+ * it: 2 for "<addon>/<version>/", 1 for files and folders directly in it.
+ */
+int export_folder_open(const char *destination, int depth, struct export_target **ret_target,
                        struct error *error);
 
-/* Is this the name of an archive? */
-bool export_archive_name(const char *destination);
-int export_archive_open(const char *destination, struct export_target **ret_target,
-                        struct error *error);
+/* An archive's format, by what it is called ("tar.gz") or, without that, by how `destination`
+ * ends. */
+struct export_format;
+const struct export_format *export_format_find(const char *name, const char *destination);
+
+/* `fd`: where it goes when it is whole; -1: to `destination`, a path. */
+int export_archive_open(const struct export_format *format, const char *destination, int fd,
+                        struct export_target **ret_target, struct error *error);
 
 /* A file's mode when it is written out: as it shows, and writable by its owner. */
 mode_t export_mode(const struct entry *entry);

@@ -53,12 +53,43 @@ static int copy(const struct entry *lazy, struct entry *last, struct entry **ret
     return 0;
 }
 
+/* With problems=skip the zip leaves out what cannot be read, and so does its folder. */
+static int drop_unreadable(const struct origin *origin, struct entry *folder, struct error *error)
+{
+    struct error why;
+    size_t kept = 0;
+    int r = 0;
+
+    for (size_t i = 0; i < folder->count; i++) {
+        struct entry *child = folder->children[i];
+        uint64_t size;
+        int readable = child->failure ? -EIO : 0;
+        if (r == 0 && child->kind == ENTRY_FOLDER && !child->failure)
+            r = drop_unreadable(origin, child, error);
+        /* What is compressed could be read. */
+        if (r == 0 && child->kind == ENTRY_FILE && !child->failure &&
+            !atomic_load(&child->file->member))
+            readable = source_measure(child->file, origin->spool, &size, &why);
+        if (readable < 0 && error_is_transient(readable))
+            r = error_set(error, readable, "%s", why.text);
+        if (r == 0 && readable < 0)
+            entry_unref(child);
+        else
+            folder->children[kept++] = child;
+    }
+    folder->count = kept;
+    return r;
+}
+
 int generation_make_client(const struct generation_maker *maker, struct entry *lazy,
                            struct entry *last, struct entry **ret_folder, struct error *error)
 {
     cleanup_entry struct entry *folder = NULL;
 
-    int r = copy(lazy, last, &folder, error);
+    /* What was left out may be there by now: no part of the last one is taken as it is. */
+    int r = copy(lazy, maker->origin->skip_problems ? NULL : last, &folder, error);
+    if (r == 0 && maker->origin->skip_problems)
+        r = drop_unreadable(maker->origin, folder, error);
     if (r == 0)
         r = set_times(maker->origin, folder, error);
     if (r == 0)

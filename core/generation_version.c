@@ -18,6 +18,7 @@ struct head_addon {
     char *name;
     char *version;
     struct content_id id;
+    char *failure; /* why there is no id, or NULL */
 };
 
 void generation_head_clear(struct generation_head *head)
@@ -25,6 +26,7 @@ void generation_head_clear(struct generation_head *head)
     for (size_t i = 0; i < head->count; i++) {
         free(head->addons[i].name);
         free(head->addons[i].version);
+        free(head->addons[i].failure);
     }
     free(head->addons);
     *head = (struct generation_head){.count = 0};
@@ -34,6 +36,7 @@ static int add_head_addon(const struct origin *origin, struct package *package,
                           struct generation_head *head, struct error *error)
 {
     struct head_addon *addons = reallocarray(head->addons, head->count + 1, sizeof(*addons));
+    struct error why = {0};
 
     if (!addons)
         return error_errno(error, -ENOMEM, "%s", package->addon);
@@ -44,7 +47,13 @@ static int add_head_addon(const struct origin *origin, struct package *package,
     head->count++;
     if (!addon->name || !addon->version)
         return error_errno(error, -ENOMEM, "%s", package->addon);
-    return package_content_id(origin, package->folder, &addon->id, error);
+    int r = package_content_id(origin, package->folder, &addon->id, &why);
+    if (r < 0 && error_is_transient(r))
+        return error_set(error, r, "%s", why.text);
+    /* Another addon's version does not hang on it. */
+    if (r < 0 && !(addon->failure = strdup(why.text)))
+        return error_errno(error, -ENOMEM, "%s", package->addon);
+    return 0;
 }
 
 /* The commit's own recipe has been read by whoever built its tree: here only matches count. */
@@ -72,8 +81,8 @@ static int read_head(const struct generation_maker *maker, const char *commit,
     if (r == 0)
         r = recipe_find(source, &maker->options->choice, own, &matches, &why);
     /* A commit that holds no addon has none that could be the same. */
-    if (r < 0 && !error_is_transient(r))
-        return 0;
+    if (r < 0)
+        return error_is_transient(r) ? error_set(error, r, "%s", why.text) : 0;
     for (size_t i = 0; r == 0 && i < matches.count; i++) {
         cleanup_package struct package *package = NULL;
         r = package_build(&origin, &options, &matches.items[i], NULL, &package, error);
@@ -126,6 +135,9 @@ static int compare_with_head(const struct generation_maker *maker, const char *c
     int r = package_content_id(maker->origin, declared->folder, &id, error);
     if (r == 0)
         r = find_in_head(maker, commit, declared->addon, &before, error);
+    if (r == 0 && before && before->failure)
+        r = error_set(error, -EIO, "%s (in commit %.7s, which the worktree is compared with)",
+                      before->failure, commit);
     if (r < 0)
         return r;
     state->is_bumped = !before || strcmp(before->version, declared->version) != 0;

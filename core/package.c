@@ -149,9 +149,9 @@ static int name(struct builder *builder, struct error *error)
     if (r == 0)
         r = names_read_version(names, why);
     if (r == 0 && names->version_path && !(package->version_path = strdup(names->version_path)))
-        r = -ENOMEM;
+        r = error_errno(why, -ENOMEM, "%s", names->version_path);
     if (r == 0 && !(package->origin = strdup(origin_of(names))))
-        r = -ENOMEM;
+        r = error_errno(why, -ENOMEM, "%s", package->addon);
     if (r == 0 && version)
         r = names_set_version(names, version, &builder->walk.edited, why);
     if (r == 0)

@@ -119,9 +119,13 @@ static int shows_sign(struct source *source, const char *const *paths, const cha
                       enum source_kind kind, struct error *error)
 {
     struct map bindings = {0};
+    const char *slash = folder ? strrchr(folder, '/') : NULL;
+    const char *dir = slash ? slash + 1 : folder;
     int r = folder ? map_put(&bindings, "folder", (void *)(uintptr_t)folder) : 0;
     bool shown = true;
 
+    if (r == 0 && folder)
+        r = map_put(&bindings, "dir", (void *)(uintptr_t)dir);
     for (; r == 0 && shown && paths && *paths; paths++) {
         cleanup_free char *path = NULL;
         struct source_entry *entry = NULL;

@@ -124,6 +124,43 @@ bool json_is_variable(const struct reader *reader, const char *name, size_t leng
     return found;
 }
 
+static bool is_known(const struct reader *reader, const char *name, size_t length)
+{
+    const struct {
+        const char *name;
+        bool known;
+    } all[] = {
+        {"folder", reader->known.folder},
+        {"dir", reader->known.folder},
+        {"name", reader->known.name},
+        {"version", reader->known.version},
+    };
+
+    for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+        if (strlen(all[i].name) == length && strncmp(all[i].name, name, length) == 0)
+            return all[i].known;
+    }
+    return json_is_variable(reader, name, length);
+}
+
+int json_check_variables(struct reader *reader, const struct where *where, const char *text)
+{
+    const char *name;
+    size_t length;
+
+    while (recipe_next_variable(&text, &name, &length)) {
+        if (!is_known(reader, name, length))
+            return error_set(reader->error, -EINVAL,
+                             "%s: %s: {%.*s} is no variable here; there are %s%s%s", reader->path,
+                             where->text, (int)length, name, reader->known.name ? "{name}, " : "",
+                             reader->known.version ? "{version}, " : "",
+                             reader->known.name
+                                 ? "those in \"variables\", and with \"folders\" {folder} and {dir}"
+                                 : "{folder} and {dir}, with \"folders\" alone");
+    }
+    return 0;
+}
+
 int json_check_path(struct reader *reader, const struct where *where, const char *path,
                     bool may_be_empty)
 {
@@ -134,18 +171,15 @@ int json_check_path(struct reader *reader, const struct where *where, const char
     size_t length;
     size_t size = strlen(path);
 
+    int r = json_check_variables(reader, where, path);
+    if (r < 0)
+        return r;
     /* With each variable taken for a name. */
     sample = strdup(path);
     if (!sample)
         return json_no_memory(reader);
-    while ((open = recipe_next_variable(&at, &name, &length))) {
-        if (!json_is_variable(reader, name, length))
-            return error_set(reader->error, -EINVAL,
-                             "%s: %s: {%.*s} is no variable; there are {folder}, {dir}, {name}, "
-                             "{version} and those in \"variables\"",
-                             reader->path, where->text, (int)length, name);
+    while ((open = recipe_next_variable(&at, &name, &length)))
         memset(sample + (open - path), 'x', length + 2);
-    }
     if (size == 0)
         return may_be_empty ? 0 : json_wrong(reader, where, "is empty; a path is expected");
     if (!path_recipe_ok(sample))

@@ -19,6 +19,11 @@ struct reader {
     struct recipe *recipe;
     const struct recipe_variable *variables; /* of the addon that is read */
     size_t variable_count;
+    struct {
+        bool folder; /* … and which of those that every recipe has are known where one is */
+        bool name;
+        bool version;
+    } known;
     struct error *error;
 };
 
@@ -49,13 +54,16 @@ int json_get_list(struct reader *reader, const struct where *where, const cJSON 
 int json_get_path(struct reader *reader, const struct where *where, const cJSON *object,
                   const char *key, bool required, const char **ret_path);
 
+/* See that every variable in `text` is one that is known there. */
+int json_check_variables(struct reader *reader, const struct where *where, const char *text);
+
 /* Check such a path, or all of a list (or NULL) that stands at `key`. */
 int json_check_path(struct reader *reader, const struct where *where, const char *path,
                     bool may_be_empty);
 int json_check_paths(struct reader *reader, const struct where *where, const char *key,
                      const char *const *paths);
 
-/* Is there a variable of that name? */
+/* Is there a variable of that name, whether it is known already or not? */
 bool json_is_variable(const struct reader *reader, const char *name, size_t length);
 
 #endif

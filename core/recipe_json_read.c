@@ -37,20 +37,10 @@ static int read_value(struct reader *reader, const struct where *where, const cJ
                       struct recipe_value *value)
 {
     static const char *const keys[] = {"file", "variable", NULL};
-    const char *at;
-    const char *name;
-    size_t length;
 
     if (cJSON_IsString(item)) {
-        value->text = at = item->valuestring;
-        while (recipe_next_variable(&at, &name, &length)) {
-            /* These alone are known before. */
-            if ((length != 3 || strncmp(name, "dir", 3) != 0) &&
-                (length != 6 || strncmp(name, "folder", 6) != 0))
-                return json_wrong(reader, where,
-                                  "of variables only {dir} and {folder} may stand here");
-        }
-        return 0;
+        value->text = item->valuestring;
+        return json_check_variables(reader, where, value->text);
     }
     if (!cJSON_IsObject(item))
         return json_wrong(
@@ -163,7 +153,16 @@ static int read_filters(struct reader *reader, const struct where *where, const 
         rule->top.keep_files = rule->below.keep_files = include;
     if (r == 0)
         r = json_get_list(reader, where, object, "without", &rule->without);
-    return r == 0 ? json_check_paths(reader, where, "without", rule->without) : r;
+    for (size_t i = 0; r == 0 && rule->without && rule->without[i]; i++) {
+        struct where there = json_below(where, ".without[%zu]", i);
+        const char *at = rule->without[i];
+        const char *name;
+        size_t length;
+        r = recipe_next_variable(&at, &name, &length)
+                ? json_wrong(reader, &there, "no variable may stand here")
+                : json_check_path(reader, &there, rule->without[i], false);
+    }
+    return r;
 }
 
 /* --- Rules --------------------------------------------------------------------------------------
@@ -206,11 +205,14 @@ static int read_text_rule(struct reader *reader, const struct where *where, cons
 {
     static const char *const keys[] = {"text",     "replaces", "zip", "destination",
                                        "priority", "license",  NULL};
+    struct where there = json_below(where, ".text");
 
     rule->kind = RECIPE_TEXT;
     int r = json_check_keys(reader, where, object, keys);
     if (r == 0)
         r = json_get_string(reader, where, object, "text", true, &rule->text);
+    if (r == 0)
+        r = json_check_variables(reader, &there, rule->text);
     if (r == 0)
         r = json_get_path(reader, where, object, "replaces", false, &rule->source);
     return r == 0 ? read_place(reader, where, object, rule) : r;
@@ -326,8 +328,7 @@ static int get_upload(struct reader *reader, const struct where *where, const cJ
         return r;
     if (text && strcmp(text, "root") != 0 && strcmp(text, "manifest") != 0)
         return json_wrong(reader, &there, "\"root\" or \"manifest\" is expected");
-    *ret_upload =
-        text && strcmp(text, "manifest") == 0 ? RECIPE_UPLOAD_MANIFEST : RECIPE_UPLOAD_ROOT;
+    *ret_upload = text && strcmp(text, "root") == 0 ? RECIPE_UPLOAD_ROOT : RECIPE_UPLOAD_MANIFEST;
     return 0;
 }
 
@@ -342,16 +343,20 @@ static int read_addon(struct reader *reader, const struct where *where, const cJ
     int r = json_check_keys(reader, where, object, keys);
     if (r == 0)
         r = get_parent(reader, where, object, addon);
+    reader->known.folder = r == 0 && addon->parent;
+    reader->known.name = reader->known.version = false;
     if (r == 0)
         r = json_get_list(reader, where, object, "ignore", &addon->ignored);
     if (r == 0)
         r = read_signs(reader, where, object, &addon->files, &addon->folders);
     if (r == 0)
         r = get_value(reader, where, object, "name", &addon->name);
-    if (r == 0)
-        r = get_value(reader, where, object, "version", &addon->version);
+    reader->known.name = true;
     if (r == 0)
         r = read_variables(reader, where, object, addon);
+    if (r == 0)
+        r = get_value(reader, where, object, "version", &addon->version);
+    reader->known.version = true;
     if (r == 0)
         r = json_get_path(reader, where, object, "client", false, &addon->client);
     if (r == 0)
@@ -396,6 +401,23 @@ static int read_recipe(struct reader *reader)
     return 0;
 }
 
+/* JSON is UTF-8 (RFC 8259, 8.1), and no name or text has a NUL in it. What is wrong, or NULL. */
+static const char *check_bytes(const char *text, size_t size, const char **ret_at)
+{
+    size_t good = error_utf8_prefix(text, size);
+
+    *ret_at = text + good;
+    if (good < size)
+        return "is not UTF-8";
+    for (size_t i = 0; i < size; i++) {
+        *ret_at = text + i;
+        if (text[i] == '\0' || (size - i > 5 && memcmp(text + i, "\\u0000", 6) == 0))
+            return "holds a NUL";
+        i += text[i] == '\\'; /* what it escapes, another '\' perhaps */
+    }
+    return NULL;
+}
+
 static size_t line_of(const char *text, size_t at)
 {
     size_t line = 1;
@@ -415,6 +437,10 @@ int recipe_parse(const char *text, size_t size, const char *path, struct recipe 
         return error_errno(error, -ENOMEM, "%s", path);
     atomic_init(&recipe->references, 1);
     recipe->layout = "recipe";
+    const char *wrong = check_bytes(text, size, &end);
+    if (wrong)
+        return error_set(error, -EINVAL, "%s:%zu: %s", path, line_of(text, (size_t)(end - text)),
+                         wrong);
     recipe->json = cJSON_ParseWithLengthOpts(text, size, &end, false);
     size_t at = end ? (size_t)(end - text) : 0;
     while (recipe->json && at < size && text[at] && strchr(" \t\r\n", text[at]))

@@ -1,5 +1,7 @@
 #include "source_backend.h"
+#include "source_commit.h"
 
+#include <addonfs/path.h>
 #include <addonfs/refs.h>
 #include <dirent.h>
 #include <errno.h>
@@ -9,45 +11,35 @@
 #include <string.h>
 #include <sys/stat.h>
 
-CLEANUP(reference, git_reference *, git_reference_free)
-CLEANUP(iterator, git_reference_iterator *, git_reference_iterator_free)
-CLEANUP(object, git_object *, git_object_free)
-#define cleanup_reference __attribute__((cleanup(cleanup_reference_scope)))
-#define cleanup_iterator __attribute__((cleanup(cleanup_iterator_scope)))
-#define cleanup_object __attribute__((cleanup(cleanup_object_scope)))
-
 static const char *prefix_of(enum refs_kind kind)
 {
     return kind == REFS_BRANCHES ? "refs/heads/" : "refs/tags/";
 }
 
-/* Fill `*ret_ref` from an object that leads to a commit. -ENOENT: it does not. */
-static int take_commit(struct reader *reader, const git_object *object, const char *name,
-                       struct ref *ret_ref, struct error *error)
+static void fill(const struct commit *commit, struct ref *ret_ref)
 {
-    cleanup_object git_object *commit = NULL;
-
-    int r = git_object_peel(&commit, object, GIT_OBJECT_COMMIT);
-    if (r == GIT_EPEEL || r == GIT_EINVALIDSPEC)
-        return error_set(error, -ENOENT, "%s: leads to no commit", name);
-    if (r < 0)
-        return reader_failure(reader, r, name, error);
-    *ret_ref = (struct ref){.time = git_commit_time((const git_commit *)commit)};
-    git_oid_tostr(ret_ref->commit, sizeof(ret_ref->commit), git_object_id(commit));
-    return 0;
+    *ret_ref = (struct ref){.time = commit->time};
+    git_oid_tostr(ret_ref->commit, sizeof(ret_ref->commit), &commit->id);
 }
 
-static int take_reference(struct reader *reader, const git_reference *reference,
+/* The commit that a ref leads to. -ENOENT: none, as that of a symbolic one that leads nowhere. */
+static int take_reference(struct repository *repository, const git_reference *reference,
                           struct ref *ret_ref, struct error *error)
 {
-    cleanup_object git_object *object = NULL;
+    cleanup_reference git_reference *direct = NULL;
+    cleanup_free struct commit *commit = NULL;
+    const char *name = git_reference_name(reference);
 
-    reader_begin(reader);
-    /* Whatever it is: an annotated tag is peeled by take_commit. */
-    int r = git_reference_peel(&object, reference, GIT_OBJECT_ANY);
+    int r = git_reference_resolve(&direct, reference);
+    if (r == GIT_ENOTFOUND)
+        return error_set(error, -ENOENT, "%s: leads nowhere", name);
     if (r < 0)
-        return reader_failure(reader, r, git_reference_name(reference), error);
-    return take_commit(reader, object, git_reference_name(reference), ret_ref, error);
+        return repository_refs_failure(repository, r, name, error);
+    reader_begin(repository->reader);
+    r = commit_peel(repository->reader, git_reference_target(direct), name, &commit, error);
+    if (r == 0)
+        fill(commit, ret_ref);
+    return r;
 }
 
 /* Look a ref up by its whole name. -ENOENT: there is none. */
@@ -80,9 +72,15 @@ static int whole_name(enum refs_kind kind, const char *path, const char *end,
 /* --- Names --------------------------------------------------------------------------------------
  *
  * libgit2 lists names too, but leaves out, without a word, those of refs that it cannot read at the
- * moment, and of all after a folder that it cannot enter. So those that lie in files of their own
- * (gitrepository-layout(5)) are listed here; the packed ones are libgit2's to tell.
+ * moment, and of all after a folder that it cannot enter; it follows links in circles, and walks
+ * all that there are to find one. So those that lie in files of their own, and those in the file
+ * packed-refs (gitrepository-layout(5)), are listed here.
  */
+
+/* No ref lies deeper: each folder takes a descriptor while it is looked into. */
+enum { DEPTH_LIMIT = 40 };
+
+static const size_t ID_SIZE = GIT_OID_HEXSZ;
 
 struct listing {
     struct repository *repository;
@@ -141,9 +139,9 @@ static bool is_folder_entry(int directory, const struct dirent *entry)
     return fstatat(directory, entry->d_name, &status, 0) == 0 && S_ISDIR(status.st_mode);
 }
 
-static int open_folder(int directory, const char *path, DIR **ret_stream)
+static int open_folder(int directory, const char *path, int flags, DIR **ret_stream)
 {
-    int fd = openat(directory, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int fd = openat(directory, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | flags);
 
     *ret_stream = fd < 0 ? NULL : fdopendir(fd);
     if (*ret_stream)
@@ -154,52 +152,76 @@ static int open_folder(int directory, const char *path, DIR **ret_stream)
     return code;
 }
 
-/* Is any file in the folder, or further down? Git leaves empty folders behind. 1 or 0. */
-static int has_files(const struct listing *listing, int directory, const char *path,
-                     const char *prefix)
-{
-    char below[PATH_MAX];
-    DIR *stream;
-    int r = open_folder(directory, path, &stream);
+static int has_files(const struct listing *listing, DIR *stream, char prefix[static PATH_MAX],
+                     int depth);
 
-    if (r == -ENOENT || r == -ENOTDIR)
+/*
+ * The same of a folder in `directory`. A link may be followed into one, but none below that: they
+ * may lead in circles.
+ */
+static int has_files_below(const struct listing *listing, int directory, const char *name,
+                           char prefix[static PATH_MAX], int depth)
+{
+    size_t length = strlen(prefix);
+    DIR *stream = NULL;
+
+    if (depth > DEPTH_LIMIT || length + strlen(name) + 2 > PATH_MAX)
+        return 0;
+    int r = open_folder(directory, name, depth > 1 ? O_NOFOLLOW : 0, &stream);
+    if (r == -ENOENT || r == -ENOTDIR || r == -ELOOP)
         return 0;
     if (r < 0)
         return fail(listing, r);
-    while (r == 0) {
-        errno = 0;
-        const struct dirent *entry = readdir(stream);
-        if (!entry) {
-            r = errno != 0 ? fail(listing, -errno) : 0;
-            break;
-        }
-        if (entry->d_name[0] == '.')
-            continue;
-        if (!is_folder_entry(dirfd(stream), entry))
-            r = is_name(prefix, entry->d_name);
-        else if (snprintf(below, sizeof(below), "%s%s/", prefix, entry->d_name) <
-                 (int)sizeof(below))
-            r = has_files(listing, dirfd(stream), entry->d_name, below);
-    }
+    snprintf(prefix + length, PATH_MAX - length, "%s/", name);
+    r = has_files(listing, stream, prefix, depth);
+    prefix[length] = '\0';
     closedir(stream);
     return r;
 }
 
-/* Those in files of their own. */
-static int list_loose(struct listing *listing)
+/* Is any file in the folder, or further down? Git leaves empty folders behind. 1 or 0. */
+static int has_files(const struct listing *listing, DIR *stream, char prefix[static PATH_MAX],
+                     int depth)
+{
+    int r = 0;
+
+    while (r == 0) {
+        errno = 0;
+        const struct dirent *entry = readdir(stream);
+        if (!entry)
+            return errno != 0 ? fail(listing, -errno) : 0;
+        if (entry->d_name[0] == '.')
+            continue;
+        r = is_folder_entry(dirfd(stream), entry)
+                ? has_files_below(listing, dirfd(stream), entry->d_name, prefix, depth + 1)
+                : is_name(prefix, entry->d_name);
+    }
+    return r;
+}
+
+/* The folder of the listing's prefix. -ENOENT: there is none. */
+static int open_prefix(const struct listing *listing, DIR **ret_stream)
 {
     char path[PATH_MAX];
-    char below[PATH_MAX];
-    DIR *stream;
 
     if (snprintf(path, sizeof(path), "%s/%s", listing->repository->common_dir, listing->prefix) >=
         (int)sizeof(path))
         return error_errno(listing->error, -ENAMETOOLONG, "%s", listing->prefix);
-    int r = open_folder(AT_FDCWD, path, &stream);
+    int r = open_folder(AT_FDCWD, path, 0, ret_stream);
     if (r == -ENOENT || r == -ENOTDIR)
-        return 0;
+        return -ENOENT;
+    return r < 0 ? fail(listing, r) : 0;
+}
+
+static int list_loose(struct listing *listing)
+{
+    char prefix[PATH_MAX];
+    DIR *stream = NULL;
+
+    int r = open_prefix(listing, &stream);
     if (r < 0)
-        return fail(listing, r);
+        return r == -ENOENT ? 0 : r;
+    snprintf(prefix, sizeof(prefix), "%s", listing->prefix);
     while (r == 0) {
         errno = 0;
         const struct dirent *entry = readdir(stream);
@@ -210,47 +232,71 @@ static int list_loose(struct listing *listing)
         if (entry->d_name[0] == '.')
             continue;
         bool folder = is_folder_entry(dirfd(stream), entry);
-        int shown = folder ? 0 : is_name(listing->prefix, entry->d_name);
-        if (folder && snprintf(below, sizeof(below), "%s%s/", listing->prefix, entry->d_name) <
-                          (int)sizeof(below))
-            shown = has_files(listing, dirfd(stream), entry->d_name, below);
+        int shown = folder ? has_files_below(listing, dirfd(stream), entry->d_name, prefix, 1)
+                           : is_name(prefix, entry->d_name);
         r = shown > 0 ? add_name(listing, entry->d_name, strlen(entry->d_name), folder) : shown;
     }
     closedir(stream);
     return r;
 }
 
-/* Those that libgit2 knows, the packed ones among them. */
-static int list_known(struct listing *listing)
+/*
+ * Hand on each name in packed-refs that begins with the listing's prefix, until `take` answers
+ * something else than 0. The file is read anew for every question: that takes a millisecond for
+ * 20,000 refs, and nothing can be outdated.
+ */
+static int each_packed(struct listing *listing, int (*take)(struct listing *, const char *rest))
 {
-    cleanup_iterator git_reference_iterator *iterator = NULL;
-    char glob[PATH_MAX];
-    size_t used = 0;
-    const char *name = NULL;
+    cleanup_free char *path = path_join(listing->repository->common_dir, "packed-refs");
+    cleanup_free char *line = NULL;
+    size_t prefix = strlen(listing->prefix);
+    size_t room = 0;
+    ssize_t size;
+    git_oid id;
+    int r = 0;
 
-    /* What means something in a glob stands for itself in a name. */
-    for (const char *at = listing->prefix; *at; at++) {
-        if (used + 3 >= sizeof(glob))
-            return error_errno(listing->error, -ENAMETOOLONG, "%s", listing->prefix);
-        if (strchr("*?[\\", *at))
-            glob[used++] = '\\';
-        glob[used++] = *at;
+    FILE *file = path ? fopen(path, "re") : NULL;
+    if (path && !file && errno == ENOENT)
+        return 0;
+    if (!file)
+        return path ? error_of_the_moment(listing->error, -errno, "%s", path)
+                    : fail(listing, -ENOMEM);
+    errno = 0;
+    while (r == 0 && (size = getline(&line, &room, file)) > 0) {
+        line[strcspn(line, "\n")] = '\0';
+        /* The header; the commit of the tag before. */
+        if (*line == '#' || *line == '^')
+            continue;
+        if (size < GIT_OID_HEXSZ + 2 || line[ID_SIZE] != ' ' ||
+            git_oid_fromstrn(&id, line, GIT_OID_HEXSZ) < 0) {
+            r = error_set(listing->error, -EIO, "%s: damaged: a line is no ref", path);
+            break;
+        }
+        const char *name = line + ID_SIZE + 1;
+        int valid = 0;
+        if (strncmp(name, listing->prefix, prefix) == 0 &&
+            git_reference_name_is_valid(&valid, name) == 0 && valid)
+            r = take(listing, name + prefix);
+        errno = 0;
     }
-    glob[used++] = '*';
-    glob[used] = '\0';
-    int r = repository_refs_begin(listing->repository, listing->error);
-    if (r < 0)
-        return r;
-    r = git_reference_iterator_glob_new(&iterator, listing->repository->handle, glob);
-    while (r == 0 && (r = git_reference_next_name(&name, iterator)) == 0) {
-        const char *rest = name + strlen(listing->prefix);
-        size_t length = strcspn(rest, "/");
-        if (add_name(listing, rest, length, rest[length] == '/') < 0)
-            return -ENOMEM;
-    }
-    return r == GIT_ITEROVER
-               ? 0
-               : repository_refs_failure(listing->repository, r, listing->prefix, listing->error);
+    if (r == 0 && !feof(file))
+        r = error_of_the_moment(listing->error, errno ? -errno : -ENOMEM, "%s", path);
+    fclose(file);
+    return r;
+}
+
+static int add_packed(struct listing *listing, const char *rest)
+{
+    size_t length = strcspn(rest, "/");
+
+    return add_name(listing, rest, length, rest[length] == '/');
+}
+
+static int answer_one(struct listing *listing, const char *rest)
+{
+    (void)listing;
+    (void)rest;
+    return 1;
 }
 
 static int compare_names(const void *a, const void *b)
@@ -293,7 +339,7 @@ static int list_all(struct listing *listing)
     int r = list_loose(listing);
 
     if (r == 0)
-        r = list_known(listing);
+        r = each_packed(listing, add_packed);
     if (r == 0)
         sort(&listing->names);
     return r;
@@ -303,7 +349,6 @@ static int list_all(struct listing *listing)
 static int leads_to_commit(const struct listing *listing, const char *name)
 {
     cleanup_reference git_reference *reference = NULL;
-    struct reader *reader = listing->repository->reader;
     char whole[PATH_MAX];
     struct ref ref;
 
@@ -311,7 +356,7 @@ static int leads_to_commit(const struct listing *listing, const char *name)
         return 0;
     int r = find_reference(listing->repository, whole, &reference, listing->error);
     if (r == 0)
-        r = take_reference(reader, reference, &ref, listing->error);
+        r = take_reference(listing->repository, reference, &ref, listing->error);
     return r == -ENOENT ? 0 : error_is_transient(r) ? r : 1;
 }
 
@@ -364,13 +409,16 @@ static int is_folder(struct repository *repository, const char *name, struct err
 {
     char prefix[PATH_MAX];
     struct listing listing = {.repository = repository, .prefix = prefix, .error = error};
+    DIR *stream = NULL;
 
     if (snprintf(prefix, sizeof(prefix), "%s/", name) >= (int)sizeof(prefix))
         return error_errno(error, -ENAMETOOLONG, "%s", name);
-    int r = list_all(&listing);
-    size_t count = listing.names.count;
-    ref_names_clear(&listing.names);
-    return r < 0 ? r : count > 0;
+    int r = open_prefix(&listing, &stream);
+    if (r == 0) {
+        r = has_files(&listing, stream, prefix, 1);
+        closedir(stream);
+    }
+    return r == 0 || r == -ENOENT ? each_packed(&listing, answer_one) : r;
 }
 
 int refs_find(struct source *source, enum refs_kind kind, const char *path, struct ref *ret_ref,
@@ -386,7 +434,7 @@ int refs_find(struct source *source, enum refs_kind kind, const char *path, stru
         return r;
     r = find_reference(repository, name, &reference, error);
     if (r == 0)
-        return take_reference(repository->reader, reference, ret_ref, error);
+        return take_reference(repository, reference, ret_ref, error);
     if (r != -ENOENT)
         return r;
     int folder = is_folder(repository, name, error);
@@ -409,13 +457,14 @@ int refs_head(struct source *source, struct ref *ret_ref, struct error *error)
     if (r == GIT_EUNBORNBRANCH || r == GIT_ENOTFOUND)
         return error_set(error, -ENOENT, "HEAD: there is no commit yet");
     return r < 0 ? repository_refs_failure(repository, r, "HEAD", error)
-                 : take_reference(repository->reader, head, ret_ref, error);
+                 : take_reference(repository, head, ret_ref, error);
 }
 
 int refs_commit(struct source *source, const char *id, struct ref *ret_ref, struct error *error)
 {
     struct repository *repository = source->repository;
-    cleanup_object git_object *object = NULL;
+    struct reader *reader = repository->reader;
+    cleanup_free struct commit *commit = NULL;
     size_t length = strlen(id);
     git_oid oid;
     cleanup_lock(&repository->lock);
@@ -423,12 +472,18 @@ int refs_commit(struct source *source, const char *id, struct ref *ret_ref, stru
     if (length < GIT_OID_MINPREFIXLEN || length > GIT_OID_HEXSZ ||
         git_oid_fromstrn(&oid, id, length) < 0)
         return error_errno(error, -ENOENT, "%s", id);
-    reader_begin(repository->reader);
-    int r = git_object_lookup_prefix(&object, repository->handle, &oid, length, GIT_OBJECT_ANY);
-    if (r == GIT_ENOTFOUND || r == GIT_EAMBIGUOUS)
+    reader_begin(reader);
+    reader_renew(reader);
+    /* Whoever may look into the mount may ask for any. */
+    reader->is_guessing = true;
+    int r = length == GIT_OID_HEXSZ ? commit_peel(reader, &oid, id, &commit, error)
+                                    : commit_find(reader, &oid, length, id, &commit, error);
+    reader->is_guessing = false;
+    if (r < 0 && reader->fault.code == -ENOENT && git_oid_equal(&reader->fault.object, &oid))
         return error_errno(error, -ENOENT, "%s", id);
-    return r < 0 ? reader_failure(repository->reader, r, id, error)
-                 : take_commit(repository->reader, object, id, ret_ref, error);
+    if (r == 0)
+        fill(commit, ret_ref);
+    return r;
 }
 
 bool refs_has_commit(struct source *source, const char *id)
@@ -436,8 +491,9 @@ bool refs_has_commit(struct source *source, const char *id)
     struct repository *repository = source->repository;
     git_oid oid;
     git_oid found;
+    size_t count;
     cleanup_lock(&repository->lock);
 
     return git_oid_fromstr(&oid, id) == 0 &&
-           stores_find(&repository->reader->stores, &oid, GIT_OID_HEXSZ, &found) != -ENOENT;
+           reader_find(repository->reader, &oid, GIT_OID_HEXSZ, &found, 1, &count, NULL) != -ENOENT;
 }

@@ -1,4 +1,5 @@
 #include "source_file.h"
+#include "source_lfs.h"
 
 #include <addonfs/path.h>
 #include <errno.h>
@@ -10,7 +11,7 @@
 
 /* `repository` is taken over, even on failure; `revision` is NULL for the worktree. */
 static int open_on(struct repository *repository, const char *revision, bool poll,
-                   struct source **ret_source, struct error *error)
+                   bool lfs_pointers, struct source **ret_source, struct error *error)
 {
     cleanup_source struct source *source = calloc(1, sizeof(*source));
     const char *path = repository->path;
@@ -27,6 +28,7 @@ static int open_on(struct repository *repository, const char *revision, bool pol
     if (revision && !source->revision)
         return error_errno(error, -ENOMEM, "%s", path);
     source->poll = poll;
+    source->lfs_pointers = lfs_pointers;
     source->backend = revision ? &source_revision_backend : &source_worktree;
     int r = revision ? source_revision_open(source, error) : source_worktree_open(source, error);
     if (r < 0)
@@ -46,13 +48,14 @@ int source_open(const struct source_options *options, struct source **ret_source
         return r;
     if (!revision && repository->bare)
         revision = "HEAD";
-    return open_on(repository, revision, options->poll, ret_source, error);
+    return open_on(repository, revision, options->poll, options->lfs_pointers, ret_source, error);
 }
 
 int source_open_revision(const struct source *of, const char *revision, struct source **ret_source,
                          struct error *error)
 {
-    return open_on(repository_ref(of->repository), revision, false, ret_source, error);
+    return open_on(repository_ref(of->repository), revision, false, of->lfs_pointers, ret_source,
+                   error);
 }
 
 struct source *source_ref(struct source *source)
@@ -173,17 +176,48 @@ static int read_text(const struct file *file, struct spool *spool, size_t memory
     return r < 0 ? r : content_finish(&writer, ret_content, error);
 }
 
+/* In place of a pointer of Git LFS take what it points to. */
+static int replace_pointer(const struct file *file, struct spool *spool, size_t memory_limit,
+                           struct content **content, struct error *error)
+{
+    char bytes[LFS_POINTER_LIMIT];
+    const struct source *source = file->source;
+    struct lfs_pointer pointer;
+    struct content *object = NULL;
+
+    if (source->lfs_pointers || (*content)->size >= sizeof(bytes))
+        return 0;
+    ssize_t n = content_read(*content, 0, bytes, sizeof(bytes));
+    if (n < 0)
+        return error_errno(error, (int)n, "%s", file->path);
+    if (!lfs_is_pointer(bytes, (uint64_t)n))
+        return 0;
+    if (!lfs_parse(bytes, (size_t)n, &pointer))
+        return error_set(error, -EIO, "%s: a Git LFS pointer that makes no sense", file->path);
+    int r = lfs_read(source->repository->common_dir, &pointer, file->path, spool, memory_limit,
+                     &object, error);
+    if (r == -EIO)
+        atomic_store(&source->repository->lfs_absent, true);
+    if (r < 0)
+        return r;
+    content_unref(*content);
+    *content = object;
+    return 0;
+}
+
 int source_read(struct file *file, struct spool *spool, size_t memory_limit,
                 struct content **ret_content, struct error *error)
 {
     cleanup_content struct content *content = NULL;
-    char start[SOURCE_LFS_POINTER_LIMIT];
     struct source *source = file->source;
 
     if (file->failure)
         return error_set(error, -EIO, "%s: %s", file->path, file->failure);
     if (file->text)
         return read_text(file, spool, memory_limit, ret_content, error);
+    if (file->lfs)
+        return lfs_read(source->repository->common_dir, file->lfs, file->path, spool, memory_limit,
+                        ret_content, error);
     int r = source->backend->read(source, file, spool, memory_limit, &content, error);
     if (r == -ESTALE) {
         /* Its stamp may be the same as ever: the bytes are to be compared. */
@@ -191,16 +225,12 @@ int source_read(struct file *file, struct spool *spool, size_t memory_limit,
             atomic_store(&file->identity.trusted, false);
         suspect(file);
     }
+    if (r == 0)
+        r = replace_pointer(file, spool, memory_limit, &content, error);
     if (r < 0)
         return r;
     if (!file->id_known)
         file_note_read(file, &content->id);
-    if (content->size < sizeof(start)) {
-        ssize_t n = content_read(content, 0, start, sizeof(start));
-        if (n > 0 && source_is_lfs_pointer(start, content->size))
-            return error_set(error, -EIO, "%s: a Git LFS pointer without its object: git lfs pull",
-                             file->path);
-    }
     *ret_content = steal_pointer(&content);
     return 0;
 }
@@ -212,6 +242,8 @@ int source_measure(struct file *file, struct spool *spool, uint64_t *ret_size, s
 
     if (file->failure)
         return error_set(error, -EIO, "%s: %s", file->path, file->failure);
+    if (file->lfs)
+        size = file->lfs->size;
     if (size == UINT64_MAX)
         size = atomic_load(&file->measured);
     if (size == UINT64_MAX) {
@@ -237,13 +269,10 @@ uint64_t source_healing(struct source *source)
 
 uint64_t source_objects_healing(const struct source *source)
 {
-    return objects_healing(source->repository->objects);
-}
+    struct repository *repository = source->repository;
 
-bool source_is_lfs_pointer(const void *bytes, uint64_t size)
-{
-    static const char start[] = "version https://git-lfs.github.com/spec/";
-
-    return size >= sizeof(start) && size < SOURCE_LFS_POINTER_LIMIT &&
-           memcmp(bytes, start, sizeof(start) - 1) == 0;
+    /* Nothing tells when an object of Git LFS comes. */
+    if (atomic_load(&repository->lfs_absent))
+        atomic_fetch_add(&repository->lfs_tries, 1);
+    return objects_healing(repository->objects) + atomic_load(&repository->lfs_tries);
 }

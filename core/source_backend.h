@@ -45,14 +45,15 @@ struct source {
     _Atomic unsigned references; /* one of its own, until source_close; the others are files' */
     const struct source_backend *backend;
     char *revision;
-    char commit[41]; /* "" for a worktree */
-    uint64_t look;   /* number of the current look */
-    bool renewed;    /* begin found another commit: every folder must be loaded again */
-    bool poll;       /* as in source_options */
-    uint64_t owners; /* see source_owners_changed */
-    bool pending;    /* folders have become dirty and were not compared yet */
-    bool unreported; /* a refresh has found changes, and failed */
-    size_t unsure;   /* how many folders are */
+    char commit[41];   /* "" for a worktree */
+    uint64_t look;     /* number of the current look */
+    bool renewed;      /* begin found another commit: every folder must be loaded again */
+    bool poll;         /* as in source_options */
+    bool lfs_pointers; /* likewise */
+    uint64_t owners;   /* see source_owners_changed */
+    bool pending;      /* folders have become dirty and were not compared yet */
+    bool unreported;   /* a refresh has found changes, and failed */
+    size_t unsure;     /* how many folders are */
     _Atomic(const char *) warning; /* see source_warning */
     struct error broken;           /* why the current look can answer nothing; code 0: it can */
     void *folders;                 /* tsearch(3) tree of struct source_folder by path; owns them */
@@ -94,9 +95,5 @@ struct file *file_new(struct source *source, const char *path, const char *real,
 
 struct source *source_ref(struct source *source);
 void source_unref(struct source *source);
-
-/* The beginning of a Git LFS pointer file (git-lfs, docs/spec.md), and the size they stay below. */
-bool source_is_lfs_pointer(const void *bytes, uint64_t size);
-#define SOURCE_LFS_POINTER_LIMIT 1024
 
 #endif

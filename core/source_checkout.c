@@ -13,7 +13,6 @@
  * it. */
 enum { CONVERSION = 1 };
 
-CLEANUP(blob, git_blob *, git_blob_free)
 CLEANUP(config, git_config *, git_config_free)
 CLEANUP(index, git_index *, git_index_free)
 #define cleanup_config __attribute__((cleanup(cleanup_config_scope)))
@@ -172,7 +171,7 @@ static int apply_encoding(struct reader *reader, const git_oid *commit, const ch
     };
     const char *encoding = NULL;
 
-    int r = git_attr_get_ext(&encoding, reader->plain, &options, path, "working-tree-encoding");
+    int r = git_attr_get_ext(&encoding, reader->git, &options, path, "working-tree-encoding");
     if (r < 0 || reader->fault.code != 0)
         return reader_failure(reader, r, path, error);
     if (git_attr_value(encoding) == GIT_ATTR_VALUE_UNSPECIFIED ||
@@ -222,12 +221,12 @@ int checkout_blob(struct reader *reader, const git_oid *object, const git_oid *c
                   const char *path, struct spool *spool, size_t memory_limit,
                   struct content **ret_content, struct error *error)
 {
-    __attribute__((cleanup(cleanup_blob_scope))) git_blob *blob = NULL;
+    cleanup_blob git_blob *blob = NULL;
     __attribute__((cleanup(git_buf_dispose))) git_buf converted = {0};
     struct text text = {0};
 
     reader_begin(reader);
-    int r = git_blob_lookup(&blob, reader->plain, object);
+    int r = git_blob_lookup(&blob, reader->git, object);
     if (r < 0)
         return reader_failure(reader, r, path, error);
     r = convert(reader, blob, commit, path, &converted, error);

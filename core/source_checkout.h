@@ -10,7 +10,7 @@
 #ifndef ADDONFS_SOURCE_CHECKOUT_H
 #define ADDONFS_SOURCE_CHECKOUT_H
 
-#include "source_objects.h"
+#include "source_reader.h"
 
 #include <addonfs/content.h>
 

@@ -15,7 +15,7 @@ static int compare_ids(const void *a, const void *b)
 
 static bool is_newer(const struct visit *a, const struct visit *b)
 {
-    return git_commit_time(a->commit) > git_commit_time(b->commit);
+    return a->commit->time > b->commit->time;
 }
 
 static void sift_up(struct commits *commits, size_t at)
@@ -57,7 +57,7 @@ struct visit *commits_find(const struct commits *commits, const git_oid *id)
     return found ? *found : NULL;
 }
 
-int commits_add(struct commits *commits, struct visit *visit, git_commit *commit)
+int commits_add(struct commits *commits, struct visit *visit, struct commit **commit)
 {
     if (commits->count == commits->capacity) {
         size_t capacity = commits->capacity ? 2 * commits->capacity : 16;
@@ -67,13 +67,11 @@ int commits_add(struct commits *commits, struct visit *visit, git_commit *commit
         commits->heap = heap;
         commits->capacity = capacity;
     }
-    visit->id = *git_commit_id(commit);
-    if (git_commit_dup(&visit->commit, commit) < 0)
+    visit->id = (*commit)->id;
+    if (!tsearch(visit, &commits->by_id, compare_ids))
         return -ENOMEM;
-    if (!tsearch(visit, &commits->by_id, compare_ids)) {
-        visit_clear(visit);
-        return -ENOMEM;
-    }
+    visit->commit = *commit;
+    *commit = NULL;
     commits->heap[commits->count] = visit;
     sift_up(commits, commits->count++);
     return 0;
@@ -95,7 +93,7 @@ void commits_forget(struct commits *commits, struct visit *visit)
 
 void visit_clear(struct visit *visit)
 {
-    git_commit_free(visit->commit);
+    free(visit->commit);
     visit->commit = NULL;
 }
 

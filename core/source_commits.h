@@ -9,13 +9,14 @@
 #ifndef ADDONFS_SOURCE_COMMITS_H
 #define ADDONFS_SOURCE_COMMITS_H
 
-#include <git2.h>
+#include "source_commit.h"
+
 #include <stddef.h>
 
 /* The first member of what the walk keeps of a commit. */
 struct visit {
     git_oid id;
-    git_commit *commit;
+    struct commit *commit;
 };
 
 struct commits {
@@ -29,9 +30,10 @@ struct visit *commits_find(const struct commits *commits, const git_oid *id);
 
 /*
  * Put in a commit that is not there yet; `visit` is empty but for what follows it, and is the
- * walk's until commits_clear. The commit is taken a reference of. 0 or -ENOMEM.
+ * walk's until commits_clear. The commit is taken over (and becomes NULL) if that succeeds. 0 or
+ * -ENOMEM.
  */
-int commits_add(struct commits *commits, struct visit *visit, git_commit *commit);
+int commits_add(struct commits *commits, struct visit *visit, struct commit **commit);
 
 /* The newest of those that wait, which is not NULL: it waits no longer. */
 struct visit *commits_take(struct commits *commits);
@@ -39,7 +41,7 @@ struct visit *commits_take(struct commits *commits);
 /* It is not found any longer, and the caller's again (visit_clear). It must have been taken. */
 void commits_forget(struct commits *commits, struct visit *visit);
 
-/* Drop the reference. */
+/* Free the commit. */
 void visit_clear(struct visit *visit);
 
 /* Call `release` for each that is there; it calls visit_clear and frees what it is part of. */

@@ -50,9 +50,6 @@ struct walk {
     size_t capacity;
 };
 
-CLEANUP(commit, git_commit *, git_commit_free)
-#define cleanup_commit __attribute__((cleanup(cleanup_commit_scope)))
-
 static void node_free(void *visit)
 {
     visit_clear(visit);
@@ -64,19 +61,21 @@ static struct node *find(const struct walk *walk, const git_oid *id)
     return (struct node *)(void *)commits_find(&walk->commits, id);
 }
 
-/* Put a commit in, which waits from now on. */
-static int add(struct walk *walk, git_commit *commit, bool excluded, bool first)
+/* Put a commit in, which is taken over and waits from now on. */
+static int add(struct walk *walk, struct commit *commit, bool excluded, bool first)
 {
+    cleanup_free struct commit *own = commit;
     struct node *node = calloc(1, sizeof(*node));
+    bool is_root = commit->parent_count == 0;
 
-    if (!node || commits_add(&walk->commits, &node->visit, commit) < 0) {
+    if (!node || commits_add(&walk->commits, &node->visit, &own) < 0) {
         free(node);
         return error_errno(walk->error, -ENOMEM, "%s", walk->what);
     }
     node->excluded = excluded;
     node->first = first;
     node->waits = true;
-    node->cut = git_commit_parentcount(commit) > 0 && shallow_cuts(walk->shallow, &node->visit.id);
+    node->cut = !is_root && shallow_cuts(walk->shallow, &node->visit.id);
     walk->wanted += !excluded;
     return 0;
 }
@@ -109,9 +108,9 @@ static int exclude(struct walk *walk, struct node *node)
             walk->wanted--;
             continue;
         }
-        unsigned parents = git_commit_parentcount(node->visit.commit);
-        for (unsigned i = 0; r == 0 && i < parents; i++) {
-            struct node *parent = find(walk, git_commit_parent_id(node->visit.commit, i));
+        size_t parents = node->visit.commit->parent_count;
+        for (size_t i = 0; r == 0 && i < parents; i++) {
+            struct node *parent = find(walk, &node->visit.commit->parents[i]);
             if (parent)
                 r = push(walk, parent);
         }
@@ -120,41 +119,43 @@ static int exclude(struct walk *walk, struct node *node)
 }
 
 /* Put in the commits from `commit` down to `base`. */
-static int begin(struct walk *walk, git_commit *commit, const git_oid *base)
+static int begin(struct walk *walk, const git_oid *commit, const git_oid *base)
 {
-    cleanup_commit git_commit *current = NULL;
+    git_oid at = *commit;
 
-    if (git_commit_dup(&current, commit) < 0)
-        return error_errno(walk->error, -ENOMEM, "%s", walk->what);
-    while (!git_oid_equal(git_commit_id(current), base)) {
-        git_commit *parent = NULL;
-        int r = add(walk, current, false, true);
+    for (;;) {
+        cleanup_free struct commit *current = NULL;
+        bool is_base = git_oid_equal(&at, base);
+        int r = commit_read(walk->reader, &at, walk->what, &current, walk->error);
         if (r < 0)
             return r;
-        r = git_commit_parent(&parent, current, 0);
-        if (r < 0)
-            return reader_failure(walk->reader, r, walk->what, walk->error);
-        git_commit_free(current);
-        current = parent;
+        if (!is_base && current->parent_count == 0)
+            return error_set(walk->error, -EIO, "%s: does not lead to %s", walk->what,
+                             git_oid_tostr_s(base));
+        if (!is_base)
+            at = current->parents[0];
+        r = add(walk, steal_pointer(&current), is_base, true);
+        if (r < 0 || is_base)
+            return r;
     }
-    return add(walk, current, true, true);
 }
 
 static int follow(struct walk *walk, const struct node *node)
 {
-    unsigned parents = git_commit_parentcount(node->visit.commit);
+    size_t parents = node->visit.commit->parent_count;
     int r = 0;
 
-    for (unsigned i = 0; r == 0 && i < parents; i++) {
-        cleanup_commit git_commit *parent = NULL;
-        struct node *known = find(walk, git_commit_parent_id(node->visit.commit, i));
+    for (size_t i = 0; r == 0 && i < parents; i++) {
+        struct commit *parent = NULL;
+        struct node *known = find(walk, &node->visit.commit->parents[i]);
         if (known) {
             r = node->excluded ? exclude(walk, known) : 0;
             continue;
         }
-        r = git_commit_parent(&parent, node->visit.commit, i);
-        r = r < 0 ? reader_failure(walk->reader, r, walk->what, walk->error)
-                  : add(walk, parent, node->excluded, false);
+        r = commit_read(walk->reader, &node->visit.commit->parents[i], walk->what, &parent,
+                        walk->error);
+        if (r == 0)
+            r = add(walk, parent, node->excluded, false);
     }
     return r;
 }
@@ -166,7 +167,7 @@ static bool is_over(const struct walk *walk)
         return false;
     if (walk->commits.count == 0 || !walk->has_side)
         return true;
-    int64_t newest = git_commit_time(walk->commits.heap[0]->commit);
+    int64_t newest = walk->commits.heap[0]->commit->time;
     return newest < walk->oldest && (uint64_t)walk->oldest - (uint64_t)newest > CLOCK_SLACK;
 }
 
@@ -174,7 +175,7 @@ static bool is_over(const struct walk *walk)
 static int step(struct walk *walk)
 {
     struct node *node = (struct node *)(void *)commits_take(&walk->commits);
-    int64_t time = git_commit_time(node->visit.commit);
+    int64_t time = node->visit.commit->time;
 
     node->waits = false;
     if (!node->excluded) {
@@ -204,10 +205,10 @@ static void find_descendants(struct walk *walk)
     while (again) {
         again = false;
         for (struct node *node = walk->counted; node; node = node->next) {
-            unsigned parents = git_commit_parentcount(node->visit.commit);
+            size_t parents = node->visit.commit->parent_count;
             bool descends = node->first;
-            for (unsigned i = 0; i < parents && !descends; i++) {
-                const struct node *parent = find(walk, git_commit_parent_id(node->visit.commit, i));
+            for (size_t i = 0; i < parents && !descends; i++) {
+                const struct node *parent = find(walk, &node->visit.commit->parents[i]);
                 descends = parent && (parent->descends || (parent->first && parent->excluded));
             }
             again = again || descends != node->descends;
@@ -223,7 +224,7 @@ static bool is_in_doubt(struct walk *walk)
         return false;
     find_descendants(walk);
     for (const struct node *node = walk->counted; node; node = node->next) {
-        int64_t time = git_commit_time(node->visit.commit);
+        int64_t time = node->visit.commit->time;
         bool younger = time > walk->cut_at && (uint64_t)time - (uint64_t)walk->cut_at > CLOCK_SLACK;
         if (!node->excluded && !node->descends && !younger)
             return true;
@@ -231,7 +232,7 @@ static bool is_in_doubt(struct walk *walk)
     return false;
 }
 
-int distance_count(struct reader *reader, const struct shallow *shallow, git_commit *commit,
+int distance_count(struct reader *reader, const struct shallow *shallow, const git_oid *commit,
                    const git_oid *base, const char *what, uint64_t *ret_count, struct error *error)
 {
     struct walk walk = {.reader = reader, .shallow = shallow, .what = what, .error = error};

@@ -1,5 +1,8 @@
 #include "source_file.h"
+
 #include "source_acl.h"
+#include "source_lfs.h"
+#include "stamp.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -8,14 +11,9 @@
 #include <string.h>
 
 /*
- * When a stat tells the truth
- *
- * A file is what it was if device, inode, size, owner, mode, mtime and ctime are. That holds only
- * if the ctime was old when the bytes were taken: time stamps are coarse (a tick of the clock, two
- * seconds on FAT), and write(2) stamps before it copies, so a write may follow a read under the
- * same stamp. A file whose ctime is younger than TRUST_AGE is therefore hashed when it is looked
- * at, and at every look until it is old enough; if the hash is the same, it is the same file, and
- * from then on its stamp is trusted. Folders are likewise listed again until theirs is old.
+ * Whether a file is what it was is told by its stamp (stamp.c) where that can be trusted. One whose
+ * stamp is too young is hashed when it is looked at, and at every look until it is old enough; if
+ * the hash is the same, it is the same file, and from then on its stamp is trusted.
  *
  * Stores through mmap(2) move the stamp only where the page was clean. When someone who had a file
  * open for writing has closed it, as inotify tells, its stamp does not count: the bytes are hashed.
@@ -23,8 +21,6 @@
  * nothing may be taken over from the one before by comparing stamps (`rewritten`). Not seen, as
  * documented: such stores before the file is unmapped and closed.
  */
-static const int64_t TRUST_AGE = 2 * INT64_C(1000000000);
-
 enum {
     READ_PIECE = 1 << 17,
     /* A file that changes under every attempt to hash it is given up for this look … */
@@ -32,24 +28,6 @@ enum {
     /* … after so many bytes: one that is being written is not hashed over and over. */
     HASH_BYTES = 1 << 26,
 };
-
-static int64_t nanoseconds(struct timespec time)
-{
-    return (int64_t)time.tv_sec * 1000000000 + time.tv_nsec;
-}
-
-bool file_stamp_is_old(struct timespec change)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_REALTIME, &now);
-    return nanoseconds(now) - nanoseconds(change) > TRUST_AGE;
-}
-
-bool file_stamp_is_same(struct timespec a, struct timespec b)
-{
-    return a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec;
-}
 
 struct source_owner file_owner_of(const struct stat *status, mode_t denied)
 {
@@ -66,8 +44,8 @@ static bool is_same_file(const struct file *file, const struct stat *status)
 {
     return S_ISREG(status->st_mode) && file->identity.device == status->st_dev &&
            file->identity.inode == status->st_ino && file->size == (uint64_t)status->st_size &&
-           file_stamp_is_same(file->mtime, status->st_mtim) &&
-           file_stamp_is_same(file->identity.change, status->st_ctim) &&
+           stamp_times_are_same(file->mtime, status->st_mtim) &&
+           stamp_times_are_same(file->identity.change, status->st_ctim) &&
            is_same_owner(file, status);
 }
 
@@ -117,7 +95,7 @@ static int identify(struct file *file, int fd, const struct file *before)
         file->identity.inode = status.st_ino;
         file->identity.several = status.st_nlink > 1;
         file->identity.change = status.st_ctim;
-        file->identity.trusted = file_stamp_is_old(status.st_ctim);
+        file->identity.trusted = stamp_is_old(status.st_ctim);
         file->identity.rewritten = before && is_same_file(before, &status);
         file->id_known = !file->identity.trusted || file->identity.rewritten;
         hashed += file->size;
@@ -134,6 +112,23 @@ static int fail(struct file *file, int code, const char *reason)
     return file->failure ? 0 : -ENOMEM;
 }
 
+/* The file is a pointer of Git LFS, `file->size` bytes. */
+static int point(struct file *file, const char *bytes)
+{
+    struct lfs_pointer pointer;
+
+    if (!lfs_parse(bytes, (size_t)file->size, &pointer))
+        return fail(file, 0, "a Git LFS pointer that makes no sense");
+    int r = lfs_look(file->source->repository->common_dir, &pointer);
+    if (r < 0)
+        return error_is_transient(r) ? r : fail(file, 0, LFS_ABSENT);
+    file->lfs = malloc(sizeof(*file->lfs));
+    if (!file->lfs)
+        return -ENOMEM;
+    *file->lfs = pointer;
+    return 0;
+}
+
 int file_take(struct source *source, const struct resolve_root *root, const char *path,
               const char *real, uint64_t written, const struct file *before, struct file **ret_file,
               struct error *error)
@@ -141,7 +136,7 @@ int file_take(struct source *source, const struct resolve_root *root, const char
     cleanup_file struct file *file = file_new(source, path, real, NULL);
     /* Non-blocking: what was a regular file when it was listed may be a FIFO by now. */
     cleanup_fd int fd = resolve_open(root, real, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
-    char start[SOURCE_LFS_POINTER_LIMIT];
+    char start[LFS_POINTER_LIMIT];
     int r = fd < 0 ? fd : 0;
 
     if (!file)
@@ -161,9 +156,10 @@ int file_take(struct source *source, const struct resolve_root *root, const char
         r = fail(file, r, "changes while it is read");
     else if (r < 0)
         r = fail(file, r, NULL);
-    else if (file->size < sizeof(start) && pread(fd, start, sizeof(start), 0) > 0 &&
-             source_is_lfs_pointer(start, file->size))
-        r = fail(file, 0, "a Git LFS pointer without its object: git lfs pull");
+    else if (!source->lfs_pointers && file->size < sizeof(start) &&
+             pread(fd, start, sizeof(start), 0) == (ssize_t)file->size &&
+             lfs_is_pointer(start, file->size))
+        r = point(file, start);
     if (r < 0)
         return error_errno(error, r, "%s", path);
     *ret_file = steal_pointer(&file);
@@ -181,7 +177,7 @@ bool file_is_unchanged(const struct resolve_root *root, struct file *file,
     if (file->identity.trusted && file->identity.written == written)
         return true;
 
-    bool trusted = file_stamp_is_old(status->st_ctim);
+    bool trusted = stamp_is_old(status->st_ctim);
     cleanup_fd int fd = resolve_open(root, file->real, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
     if (fd < 0 || hash(fd, file->size, &id) < 0 || !file_has_shown(file, &id) ||
         file->identity.denied != acl_denied(fd, status->st_mode))

@@ -1,5 +1,5 @@
 /*
- * source_file: a worktree's files, and when a stat tells the truth about them.
+ * source_file: a worktree's files.
  */
 #ifndef ADDONFS_SOURCE_FILE_H
 #define ADDONFS_SOURCE_FILE_H
@@ -27,11 +27,6 @@ bool file_is_unchanged(const struct resolve_root *root, struct file *file,
 /* source_read for a worktree. */
 int file_read(const struct resolve_root *root, const struct file *file, struct spool *spool,
               size_t memory_limit, struct content **ret_content, struct error *error);
-
-/* Was this ctime old enough, at the time of the call, for what is read from now on to be tied to
- * it? */
-bool file_stamp_is_old(struct timespec change);
-bool file_stamp_is_same(struct timespec a, struct timespec b);
 
 /* `denied`: what an access control list takes away (see source_acl.h). */
 struct source_owner file_owner_of(const struct stat *status, mode_t denied);

@@ -43,16 +43,13 @@ struct walk {
     struct commits commits; /* of struct group */
     bool *is_same;          /* scratch, for each path */
     bool truncated;         /* an object was missing: what was found is not for others */
+    bool is_new;            /* something was found that was not known */
     const git_oid *commit;
+    char what[64];                     /* "history of 546187e…" */
     int (*check)(const void *context); /* see history_times */
     const void *context;
     struct error *error;
 };
-
-CLEANUP(commit, git_commit *, git_commit_free)
-CLEANUP(tree, git_tree *, git_tree_free)
-#define cleanup_commit __attribute__((cleanup(cleanup_commit_scope)))
-#define cleanup_tree __attribute__((cleanup(cleanup_tree_scope)))
 
 /* --- Groups -------------------------------------------------------------------------------------
  */
@@ -74,10 +71,10 @@ static struct group *take_newest(struct walk *walk)
     return (struct group *)(void *)newest;
 }
 
-/* The group of `commit`, made if there is none. NULL without memory. */
-static struct group *group_of(struct walk *walk, git_commit *commit)
+/* The group of a commit, made if there is none: then that takes it over. NULL without memory. */
+static struct group *group_of(struct walk *walk, const git_oid *id, struct commit **commit)
 {
-    struct visit *found = commits_find(&walk->commits, git_commit_id(commit));
+    struct visit *found = commits_find(&walk->commits, id);
 
     if (found)
         return (struct group *)(void *)found;
@@ -129,15 +126,9 @@ static const git_tree_entry *entry_of(const git_tree *tree, const char *name)
     return tree ? git_tree_entry_byname(tree, name) : NULL;
 }
 
-/* libgit2 has failed: say why. */
 static int fail(struct walk *walk, int code)
 {
-    char id[GIT_OID_HEXSZ + 1];
-    char what[64];
-
-    git_oid_tostr(id, sizeof(id), walk->commit);
-    snprintf(what, sizeof(what), "history of %.12s", id);
-    return reader_failure(walk->history->reader, code, what, walk->error);
+    return reader_failure(walk->history->reader, code, walk->what, walk->error);
 }
 
 /* The tree that an entry is; NULL if it is another, or is not there. */
@@ -145,7 +136,7 @@ static int tree_of(struct walk *walk, const git_tree_entry *entry, git_tree **re
 {
     if (!entry || git_tree_entry_type(entry) != GIT_OBJECT_TREE)
         return 0;
-    int r = git_tree_lookup(ret_tree, walk->history->reader->plain, git_tree_entry_id(entry));
+    int r = git_tree_lookup(ret_tree, walk->history->reader->git, git_tree_entry_id(entry));
     return r < 0 ? fail(walk, r) : 0;
 }
 
@@ -184,6 +175,9 @@ static int compare_trees(struct walk *walk, const git_tree *a, const git_tree *b
     struct run part = *run;
     int r = 0;
 
+    /* The root, which has no name; it comes first. Its trees are others, or this was not asked. */
+    if (part.first < run->end && walk->paths[run->paths[part.first]][0] == '\0')
+        walk->is_same[run->paths[part.first++]] = false;
     for (; r == 0 && part.first < run->end; part.first = part.end) {
         char name[NAME_MAX + 1];
         const char *path = walk->paths[run->paths[part.first]] + run->offset;
@@ -209,16 +203,18 @@ static int compare_trees(struct walk *walk, const git_tree *a, const git_tree *b
  */
 
 /* Send those of the group's paths on that are in `parent` as they are in `tree`. */
-static int follow(struct walk *walk, struct group *group, const git_tree *tree, git_commit *parent)
+static int follow(struct walk *walk, struct group *group, const git_tree *tree,
+                  struct commit **parent)
 {
     cleanup_tree git_tree *before = NULL;
     struct run all = {group->paths, 0, group->count, 0};
+    const git_oid id = (*parent)->id;
     size_t kept = 0;
 
-    if (git_oid_equal(git_commit_tree_id(parent), git_tree_id(tree))) {
+    if (git_oid_equal(&(*parent)->tree, git_tree_id(tree))) {
         set_same(walk, &all, true);
     } else {
-        int r = git_commit_tree(&before, parent);
+        int r = commit_tree(walk->history->reader, *parent, &before);
         r = r < 0 ? fail(walk, r) : compare_trees(walk, tree, before, &all);
         if (r < 0)
             return r;
@@ -226,7 +222,7 @@ static int follow(struct walk *walk, struct group *group, const git_tree *tree, 
     for (size_t i = 0; i < group->count; i++) {
         size_t path = group->paths[i];
         if (walk->is_same[path]) {
-            struct group *next = group_of(walk, parent);
+            struct group *next = group_of(walk, &id, parent);
             if (!next || group_add(next, path) < 0)
                 return -ENOMEM;
         } else {
@@ -253,47 +249,54 @@ static void answer_known(struct walk *walk, struct group *group)
         group->count = kept;
 }
 
+/* Send the group's paths on to the parents that have the same. */
+static int follow_parents(struct walk *walk, struct group *group, const git_tree *tree)
+{
+    struct history *history = walk->history;
+    const struct commit *commit = group->visit.commit;
+    size_t parents = shallow_cuts(&history->shallow, &commit->id) ? 0 : commit->parent_count;
+    int r = 0;
+
+    for (size_t i = 0; r == 0 && i < parents && group->count > 0; i++) {
+        cleanup_free struct commit *parent = NULL;
+        r = commit_read(history->reader, &commit->parents[i], walk->what, &parent, walk->error);
+        if (r == 0) {
+            r = follow(walk, group, tree, &parent);
+        } else if (history->reader->fault.code == -ENOENT) { /* fetched without its history */
+            reader_begin(history->reader);
+            walk->truncated = true;
+            r = 0;
+        }
+    }
+    return r;
+}
+
 static int step(struct walk *walk, struct group *group)
 {
     cleanup_tree git_tree *tree = NULL;
-    int r = 0;
 
     answer_known(walk, group);
     if (group->count == 0)
         return 0;
-    r = git_commit_tree(&tree, group->visit.commit);
+    walk->is_new = true;
+    int r = commit_tree(walk->history->reader, group->visit.commit, &tree);
     if (r < 0)
         return fail(walk, r);
-    unsigned parents = shallow_cuts(&walk->history->shallow, &group->visit.id)
-                           ? 0
-                           : git_commit_parentcount(group->visit.commit);
-    for (unsigned i = 0; r == 0 && i < parents && group->count > 0; i++) {
-        cleanup_commit git_commit *parent = NULL;
-        r = git_commit_parent(&parent, group->visit.commit, i);
-        if (r == 0) {
-            r = follow(walk, group, tree, parent);
-        } else if (walk->history->reader->fault.code == -ENOENT) { /* fetched without its history */
-            reader_begin(walk->history->reader);
-            walk->truncated = true;
-            r = 0;
-        } else {
-            return fail(walk, r);
-        }
-    }
+    r = follow_parents(walk, group, tree);
     for (size_t i = 0; r == 0 && i < group->count; i++)
-        walk->times[group->paths[i]] = git_commit_time(group->visit.commit);
+        walk->times[group->paths[i]] = group->visit.commit->time;
     return r;
 }
 
 static int walk_all(struct walk *walk, size_t count)
 {
-    cleanup_commit git_commit *start = NULL;
+    cleanup_free struct commit *start = NULL;
 
     reader_begin(walk->history->reader);
-    int r = git_commit_lookup(&start, walk->history->reader->plain, walk->commit);
+    int r = commit_read(walk->history->reader, walk->commit, walk->what, &start, walk->error);
     if (r < 0)
-        return fail(walk, r);
-    struct group *first = group_of(walk, start);
+        return r;
+    struct group *first = group_of(walk, walk->commit, &start);
     if (!first)
         return -ENOMEM;
     for (size_t i = 0; i < count && r == 0; i++)
@@ -326,6 +329,8 @@ int history_times(struct history *history, struct cache *cache, const git_oid *c
 
     if (count == 0)
         return 0;
+    snprintf(walk.what, sizeof(walk.what), "history of %.12s", git_oid_tostr_s(commit));
+    reader_renew(history->reader);
     int r = shallow_read(history->common_dir, &history->shallow, error);
     if (r < 0)
         return r;
@@ -333,7 +338,8 @@ int history_times(struct history *history, struct cache *cache, const git_oid *c
     walk.is_same = calloc(count, sizeof(*walk.is_same));
     walk.reader = cache_reader_begin(cache);
     r = walk.is_same ? walk_all(&walk, count) : -ENOMEM;
-    if (r == 0 && !walk.truncated)
+    /* What was all known is not written again. */
+    if (r == 0 && walk.is_new && !walk.truncated)
         r = answered_remember(&history->answered, cache, walk.reader, commit, paths, ret_times,
                               count);
     cache_reader_end(walk.reader);
@@ -344,15 +350,17 @@ int history_times(struct history *history, struct cache *cache, const git_oid *c
                : r;
 }
 
-int history_new(struct objects *objects, const char *common_dir, struct history **ret_history)
+int history_new(struct objects *objects, const char *common_dir, struct history **ret_history,
+                struct error *error)
 {
     struct history *history = calloc(1, sizeof(*history));
 
     if (!history)
-        return -ENOMEM;
+        return error_errno(error, -ENOMEM, "%s", common_dir);
     pthread_mutex_init(&history->lock, NULL);
     history->common_dir = strdup(common_dir);
-    int r = history->common_dir ? reader_new(objects, &history->reader) : -ENOMEM;
+    int r = history->common_dir ? reader_new(objects, &history->reader, error)
+                                : error_errno(error, -ENOMEM, "%s", common_dir);
     if (r < 0)
         history_free(history);
     else

@@ -1,9 +1,10 @@
 /*
  * source_history: when a path of a commit was last changed.
  *
- * The answer is that of `git log -1 --format=%ct COMMIT -- PATH`: from a commit the path is
- * followed to the first parent in which it is the same (git-log(1), History Simplification, default
- * mode), and the commit with no such parent is the one. At a shallow boundary there are no parents.
+ * The answer is that of `git --no-replace-objects log -1 --format=%ct COMMIT -- PATH`: from a
+ * commit the path is followed to the first parent in which it is the same (git-log(1), History
+ * Simplification, default mode), and the commit with no such parent is the one. At a shallow
+ * boundary there are no parents.
  *
  * All paths are followed in one walk, and parted only where they part. What was found for a commit
  * is remembered, in memory for the last few commits and in the cache for all mounts, and ends later
@@ -12,7 +13,7 @@
 #ifndef ADDONFS_SOURCE_HISTORY_H
 #define ADDONFS_SOURCE_HISTORY_H
 
-#include "source_objects.h"
+#include "source_reader.h"
 
 #include <addonfs/cache.h>
 
@@ -22,7 +23,8 @@ struct history;
  * A history of what `objects` (which outlives it) holds. `common_dir` is where Git keeps `shallow`.
  * Errors as reader_new.
  */
-int history_new(struct objects *objects, const char *common_dir, struct history **ret_history);
+int history_new(struct objects *objects, const char *common_dir, struct history **ret_history,
+                struct error *error);
 void history_free(struct history *history);
 
 /*

@@ -12,8 +12,8 @@
 #include <zlib.h>
 
 /*
- * The format (gitformat-loose(5), or builtin/unpack-file in older manuals): a zlib stream (RFC
- * 1950) of the object's type in letters, a space, its size in decimal digits, a NUL, its content.
+ * The format (Pro Git, "Git Internals - Git Objects"; Git, object-file.c): a zlib stream (RFC 1950)
+ * of the object's type in letters, a space, its size in decimal digits, a NUL, its content.
  */
 
 enum {
@@ -24,9 +24,11 @@ enum {
 
 struct loose {
     int fd;
+    const char *path;
     unsigned char *piece;
     z_stream zlib;
     bool ended; /* the stream */
+    struct error *why;
 };
 
 static void loose_end(struct loose *loose)
@@ -46,7 +48,7 @@ static int inflate_some(struct loose *loose, void *bytes, size_t size, size_t *r
             if (n < 0 && errno == EINTR)
                 continue;
             if (n < 0)
-                return error_is_transient(-errno) ? -errno : -EAGAIN;
+                return error_of_the_moment(loose->why, -errno, "%s", loose->path);
             if (n == 0)
                 return -EIO;
             loose->zlib.next_in = loose->piece;
@@ -57,7 +59,7 @@ static int inflate_some(struct loose *loose, void *bytes, size_t size, size_t *r
         loose->zlib.avail_out = (uInt)room;
         int r = inflate(&loose->zlib, Z_NO_FLUSH);
         if (r != Z_OK && r != Z_STREAM_END && r != Z_BUF_ERROR)
-            return r == Z_MEM_ERROR ? -ENOMEM : -EIO;
+            return r == Z_MEM_ERROR ? error_errno(loose->why, -ENOMEM, "%s", loose->path) : -EIO;
         done += room - loose->zlib.avail_out;
         loose->ended = r == Z_STREAM_END;
     }
@@ -91,6 +93,25 @@ static size_t parse_header(const char *header, size_t size, uint64_t limit,
     return (size_t)(end - header) + 1;
 }
 
+/*
+ * There is no memory for `size` bytes. Is that how many there are? A header may say anything. -EIO:
+ * it is not.
+ */
+static int count_bytes(struct loose *loose, uint64_t size)
+{
+    char piece[HEADER_LIMIT * 128];
+    uint64_t total = 0;
+    size_t some = 0;
+
+    do {
+        int r = inflate_some(loose, piece, sizeof(piece), &some);
+        if (r < 0)
+            return r;
+        total += some;
+    } while (some > 0 && total <= size);
+    return total == size ? error_errno(loose->why, -ENOMEM, "%s", loose->path) : -EIO;
+}
+
 static int read_all(struct loose *loose, uint64_t limit, git_odb_backend *backend,
                     struct raw_object *ret_raw)
 {
@@ -106,7 +127,7 @@ static int read_all(struct loose *loose, uint64_t limit, git_odb_backend *backen
         return -EIO;
     ret_raw->bytes = git_odb_backend_data_alloc(backend, ret_raw->size + 1);
     if (!ret_raw->bytes)
-        return -ENOMEM;
+        return count_bytes(loose, ret_raw->size - (found - length));
     char *content = ret_raw->bytes;
     memcpy(content, header + length, found - length);
     found -= length;
@@ -122,27 +143,29 @@ static int read_all(struct loose *loose, uint64_t limit, git_odb_backend *backen
 }
 
 int loose_read(const char *folder, const git_oid *object, git_odb_backend *backend,
-               struct raw_object *ret_raw)
+               struct raw_object *ret_raw, struct error *why)
 {
     char path[PATH_MAX];
     struct raw_object raw = {0};
     struct stat status;
 
     if (!stores_loose_path(folder, object, path))
-        return -EAGAIN;
+        return error_of_the_moment(why, -ENAMETOOLONG, "%s", folder);
     cleanup_fd int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     if (fd < 0 && (errno == ENOENT || errno == ENOTDIR))
         return -ENOENT;
     if (fd < 0 || fstat(fd, &status) < 0)
-        return error_is_transient(-errno) ? -errno : -EAGAIN;
+        return error_of_the_moment(why, -errno, "%s", path);
     if (!S_ISREG(status.st_mode))
         return -EIO;
     __attribute__((cleanup(loose_end))) struct loose loose = {
         .fd = fd,
+        .path = path,
+        .why = why,
         .piece = malloc(PIECE),
     };
     if (!loose.piece || inflateInit(&loose.zlib) != Z_OK)
-        return -ENOMEM;
+        return error_errno(why, -ENOMEM, "%s", path);
     int r = read_all(&loose, RATIO_LIMIT * (uint64_t)status.st_size, backend, &raw);
     if (r == 0)
         *ret_raw = raw;

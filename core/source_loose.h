@@ -8,6 +8,7 @@
 #ifndef ADDONFS_SOURCE_LOOSE_H
 #define ADDONFS_SOURCE_LOOSE_H
 
+#include <addonfs/error.h>
 #include <git2.h>
 #include <git2/sys/odb_backend.h>
 #include <stddef.h>
@@ -21,9 +22,10 @@ struct raw_object {
 
 /*
  * Read `object` in the folder of objects `folder`. -ENOENT: it does not lie there; -EIO: it is
- * damaged; others are of the moment (error_is_transient). `backend` is whom the memory is for.
+ * damaged; others are of the moment (error_is_transient), and described in `why`. `backend` is whom
+ * the memory is for.
  */
 int loose_read(const char *folder, const git_oid *object, git_odb_backend *backend,
-               struct raw_object *ret_raw);
+               struct raw_object *ret_raw, struct error *why);
 
 #endif

@@ -1,13 +1,8 @@
 #include "source_objects.h"
 
-#include "source_file.h"
-#include "source_loose.h"
-#include "source_pack.h"
-
+#include <addonfs/cleanup.h>
 #include <addonfs/map.h>
-#include <dirent.h>
 #include <errno.h>
-#include <git2/sys/repository.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -18,42 +13,43 @@
  * stores where it may lie, taken before it was looked for. As long as the stamp is the same, the
  * answer is too, for the price of a few stats. When one stamp is not, all are forgotten: what hangs
  * on them has only the one number to compare.
+ *
+ * The lock is never held over a stat: a network disk that hangs would hang every reader at once.
  */
 
-enum {
-    ATTEMPTS = 4,         /* to read an object that is there */
-    CHECKED_LIMIT = 4096, /* indexes that are known to be good; `git gc` makes others */
-};
+/* Of faults: beyond, none is kept by itself, but a look at all folders of loose objects. */
+enum { FAULT_LIMIT = 8192 };
 
 struct objects {
     char *folder;
-    pthread_mutex_t lock; /* guards the rest */
-    struct stores stores;
-    struct map faults;  /* of struct known_fault, by id */
-    struct map checked; /* by an index's path: the struct stat with which it was found good */
+    pthread_mutex_t lock;          /* guards the rest; held for moments only */
+    struct stores *stores;         /* as they were when it healed last */
+    struct map faults;             /* of struct known_fault, by id */
+    bool overflowed;               /* there are more, and … */
+    struct stores_stamp all_loose; /* … this is where they may come */
+    struct map packs;              /* of struct known_pack, by name */
+    uint64_t young;                /* packs so far whose stamps tell nothing yet */
     uint64_t healing;
 };
 
 struct known_fault {
-    struct fault fault;
+    git_oid object;
     struct stores_stamp stamp;
+    int code;
+    char text[];
 };
 
-static void id_of(const git_oid *object, char text[static GIT_OID_HEXSZ + 1])
-{
-    git_oid_tostr(text, GIT_OID_HEXSZ + 1, object);
-}
-
-int objects_open(const char *common_dir, struct objects **ret_objects)
+int objects_open(const char *common_dir, struct objects **ret_objects, struct error *error)
 {
     struct objects *objects = calloc(1, sizeof(*objects));
 
     if (!objects)
-        return -ENOMEM;
+        return error_errno(error, -ENOMEM, "%s", common_dir);
     pthread_mutex_init(&objects->lock, NULL);
     if (asprintf(&objects->folder, "%s/objects", common_dir) < 0)
         objects->folder = NULL;
-    int r = objects->folder ? stores_open(objects->folder, &objects->stores) : -ENOMEM;
+    int r = objects->folder ? stores_open(objects->folder, &objects->stores, error)
+                            : error_errno(error, -ENOMEM, "%s", common_dir);
     if (r < 0)
         objects_free(objects);
     else
@@ -66,547 +62,371 @@ void objects_free(struct objects *objects)
     if (!objects)
         return;
     map_clear(&objects->faults, free);
-    map_clear(&objects->checked, free);
-    stores_clear(&objects->stores);
+    map_clear(&objects->packs, NULL);
+    stores_unref(objects->stores);
     pthread_mutex_destroy(&objects->lock);
     free(objects->folder);
     free(objects);
 }
 
-/* Anything may be readable now. The lock is held. */
+const char *objects_folder(const struct objects *objects)
+{
+    return objects->folder;
+}
+
+/* --- Faults -------------------------------------------------------------------------------------
+ */
+
+void fault_set(struct fault *fault, int code, const char *text)
+{
+    size_t length = strlen(text);
+    bool fits = length < sizeof(fault->text);
+
+    fault->code = code;
+    /* The reason is at the end; the path before it may be of any length. */
+    snprintf(fault->text, sizeof(fault->text), "%s%s", fits ? "" : "...",
+             fits ? text : text + length - (sizeof(fault->text) - sizeof("...")));
+}
+
+static void id_of(const git_oid *object, char text[static GIT_OID_HEXSZ + 1])
+{
+    git_oid_tostr(text, GIT_OID_HEXSZ + 1, object);
+}
+
+struct stores_stamp objects_stamp(const struct stores *stores, const git_oid *object, int code)
+{
+    struct stores_stamp stamp = stores_stamp(stores);
+
+    if (code == -EIO)
+        stamp = stores_stamp_packs(stores, stamp);
+    return stores_stamp_object(stores, stamp, object);
+}
+
+/* Anything may be readable now. */
 static void heal(struct objects *objects)
 {
-    struct stores stores;
+    cleanup_stores struct stores *stores = NULL;
 
+    (void)stores_open(objects->folder, &stores, NULL);
+    cleanup_lock(&objects->lock);
     map_clear(&objects->faults, free);
+    objects->overflowed = false;
     objects->healing++;
-    if (stores_open(objects->folder, &stores) == 0) {
-        stores_clear(&objects->stores);
-        objects->stores = stores;
+    if (stores) {
+        struct stores *before = objects->stores;
+        objects->stores = steal_pointer(&stores);
+        stores = before;
     }
 }
 
-struct comparison {
-    const struct objects *objects;
-    struct stores_stamp common;
+uint64_t objects_healed(struct objects *objects)
+{
+    cleanup_lock(&objects->lock);
+
+    return objects->healing;
+}
+
+struct seen {
+    git_oid object;
+    struct stores_stamp stamp;
+    int code;
 };
 
-/* Has something changed where this one may lie? */
-static int compare_fault(void *context, const char *id, void *value)
+/* What is known at one moment. */
+struct copy {
+    struct stores *stores;
+    struct seen *faults;
+    size_t count;
+    bool overflowed;
+    struct stores_stamp all_loose;
+};
+
+static int copy_fault(void *context, const char *id, void *value)
 {
-    const struct comparison *comparison = context;
+    struct copy *copy = context;
     const struct known_fault *known = value;
 
     (void)id;
-    return !stores_stamp_is_same(
-        known->stamp,
-        stores_stamp_of(&comparison->objects->stores, comparison->common, &known->fault.object));
+    copy->faults[copy->count++] = (struct seen){known->object, known->stamp, known->code};
+    return 0;
+}
+
+/* False: there is nothing, or no memory. */
+static bool copy_faults(struct objects *objects, struct copy *ret_copy)
+{
+    cleanup_lock(&objects->lock);
+    struct copy copy = {.overflowed = objects->overflowed, .all_loose = objects->all_loose};
+
+    if (objects->faults.count == 0)
+        return false;
+    copy.faults = calloc(objects->faults.count, sizeof(*copy.faults));
+    if (!copy.faults)
+        return false;
+    copy.stores = stores_ref(objects->stores);
+    (void)map_each(&objects->faults, copy_fault, &copy);
+    *ret_copy = copy;
+    return true;
+}
+
+/* Has anything changed where one of these may lie? */
+static bool has_changed(const struct copy *copy)
+{
+    struct stores_stamp common = stores_stamp(copy->stores);
+    struct stores_stamp packs = common;
+    bool has_packs = false;
+
+    for (size_t i = 0; i < copy->count; i++) {
+        const struct seen *seen = &copy->faults[i];
+        if (seen->code == -EIO && !has_packs) {
+            packs = stores_stamp_packs(copy->stores, common);
+            has_packs = true;
+        }
+        struct stores_stamp now =
+            stores_stamp_object(copy->stores, seen->code == -EIO ? packs : common, &seen->object);
+        if (!stores_unchanged_since(seen->stamp, now))
+            return true;
+    }
+    return copy->overflowed &&
+           !stores_unchanged_since(copy->all_loose, stores_stamp_loose(copy->stores, common));
 }
 
 uint64_t objects_healing(struct objects *objects)
 {
-    cleanup_lock(&objects->lock);
+    struct copy copy;
 
-    if (objects->faults.count > 0) {
-        struct comparison comparison = {objects, stores_stamp(&objects->stores)};
-        if (map_each(&objects->faults, compare_fault, &comparison) != 0)
+    if (copy_faults(objects, &copy)) {
+        if (has_changed(&copy))
             heal(objects);
+        stores_unref(copy.stores);
+        free(copy.faults);
     }
-    return objects->healing;
+    return objects_healed(objects);
 }
 
-/* Is the object known to be at fault, and nothing has changed? */
-static bool recall(struct objects *objects, const git_oid *object, struct fault *ret_fault)
+/* What is in the table of the object; the stores are the caller's to give back. */
+static struct stores *find_fault(struct objects *objects, const git_oid *object,
+                                 struct fault *ret_fault, struct stores_stamp *ret_stamp)
 {
     char id[GIT_OID_HEXSZ + 1];
     cleanup_lock(&objects->lock);
 
     if (objects->faults.count == 0)
-        return false;
+        return NULL;
     id_of(object, id);
     const struct known_fault *known = map_find(&objects->faults, id);
     if (!known)
+        return NULL;
+    *ret_fault = (struct fault){.object = *object, .length = GIT_OID_HEXSZ};
+    fault_set(ret_fault, known->code, known->text);
+    *ret_stamp = known->stamp;
+    return stores_ref(objects->stores);
+}
+
+bool objects_recall(struct objects *objects, const git_oid *object, struct fault *ret_fault)
+{
+    struct stores_stamp stamp;
+    struct fault fault;
+    cleanup_stores struct stores *stores = find_fault(objects, object, &fault, &stamp);
+
+    if (!stores)
         return false;
-    struct comparison comparison = {objects, stores_stamp(&objects->stores)};
-    if (compare_fault(&comparison, id, (void *)(uintptr_t)known) != 0) {
+    if (!stores_unchanged_since(stamp, objects_stamp(stores, object, fault.code))) {
         heal(objects);
         return false;
     }
-    *ret_fault = known->fault;
+    *ret_fault = fault;
     return true;
 }
 
-static void remember(struct objects *objects, const struct fault *fault, struct stores_stamp stamp)
+static bool put_fault(struct objects *objects, const struct fault *fault, struct stores_stamp stamp)
 {
     char id[GIT_OID_HEXSZ + 1];
-    struct known_fault *known = malloc(sizeof(*known));
+    size_t size = strlen(fault->text) + 1;
+    struct known_fault *known = malloc(sizeof(*known) + size);
     cleanup_lock(&objects->lock);
 
-    /* Without memory it is looked for again, no more. */
-    if (!known)
-        return;
     id_of(&fault->object, id);
-    *known = (struct known_fault){*fault, stamp};
     free(map_remove(&objects->faults, id));
+    /* Without memory it is looked for again, no more. */
+    if (!known || objects->faults.count >= FAULT_LIMIT) {
+        free(known);
+        return known == NULL;
+    }
+    known->object = fault->object;
+    known->stamp = stamp;
+    known->code = fault->code;
+    memcpy(known->text, fault->text, size);
     if (map_put(&objects->faults, id, known) < 0)
         free(known);
+    return true;
 }
 
-/* --- What libgit2 says --------------------------------------------------------------------------
+void objects_remember(struct objects *objects, const struct stores *stores,
+                      const struct fault *fault, struct stores_stamp stamp)
+{
+    if (put_fault(objects, fault, stamp))
+        return;
+    struct stores_stamp all = stores_stamp_loose(stores, stores_stamp(stores));
+    bool same = stamp.value == objects_stamp(stores, &fault->object, fault->code).value;
+    if (!same) {
+        heal(objects);
+        return;
+    }
+    cleanup_lock(&objects->lock);
+    if (!objects->overflowed)
+        objects->all_loose = all;
+    objects->overflowed = true;
+}
+
+/* --- Packs --------------------------------------------------------------------------------------
  */
 
-const char *source_git_message(void)
-{
-    const git_error *last = git_error_last();
-
-    return last && last->message ? last->message : "unknown error of libgit2";
-}
-
-/* A message ends in what strerror says; of these, the ones that are told apart. */
-static int errno_of_message(const char *message)
-{
-    static const int codes[] = {ENOMEM, ENOSPC, EDQUOT, EMFILE, ENFILE, ESTALE, EINTR};
-    size_t length = strlen(message);
-
-    for (size_t i = 0; i < sizeof(codes) / sizeof(codes[0]); i++) {
-        char buffer[128];
-        const char *text = strerror_r(codes[i], buffer, sizeof(buffer));
-        size_t size = strlen(text);
-        if (length > size && strcmp(message + length - size, text) == 0)
-            return -codes[i];
-    }
-    return -EAGAIN;
-}
-
-int source_git_failure(int code)
-{
-    const git_error *last = git_error_last();
-    int class = last ? last->klass : GIT_ERROR_NONE;
-
-    if (class == GIT_ERROR_NOMEMORY)
-        return -ENOMEM;
-    switch (code) {
-    case GIT_ENOTFOUND:
-    case GIT_EAMBIGUOUS:
-    case GIT_EINVALIDSPEC:
-    case GIT_EPEEL:
-    case GIT_EMISMATCH:
-        return -EIO;
-    default:
-        break;
-    }
-    switch (class) {
-    case GIT_ERROR_OS:
-        return errno_of_message(last->message);
-    case GIT_ERROR_ZLIB:
-        /* Not the stream is at fault: inflateInit had no memory. */
-        return strncmp(last->message, "failed to init", 14) == 0 ? -ENOMEM : -EIO;
-    case GIT_ERROR_REFERENCE:
-    case GIT_ERROR_ODB:
-    case GIT_ERROR_OBJECT:
-    case GIT_ERROR_TREE:
-    case GIT_ERROR_TAG:
-        return -EIO;
-    default:
-        return -EAGAIN;
-    }
-}
-
-/* --- The backend --------------------------------------------------------------------------------
+/*
+ * libgit2 knows a pack by its path in the whole process (git_mwindow_get_pack): as long as any
+ * reader has the pack that was there, it would hand it out in place of one that was mended and put
+ * there under the same name. So each is told by a path of its own: "." and "/" stand for the bits
+ * of a number, and lead nowhere.
  */
-
-static void free_packs(git_odb_backend **packs, size_t count)
+static char *spell(const char *path, uint32_t number)
 {
-    for (size_t i = 0; i < count; i++)
-        packs[i]->free(packs[i]);
-    free(packs);
+    const char *name = strrchr(path, '/') + 1;
+    char steps[2 * 32 + 1];
+    size_t used = 0;
+    char *spelled = NULL;
+
+    for (; number; number >>= 1) {
+        if (number & 1)
+            steps[used++] = '.';
+        steps[used++] = '/';
+    }
+    steps[used] = '\0';
+    return asprintf(&spelled, "%.*s%s%s", (int)(name - path), path, steps, name) < 0 ? NULL
+                                                                                     : spelled;
 }
 
-/* Is this index, and its pack, as it was when it was found to be good? */
-static bool was_checked(struct objects *objects, const char *path, const struct stat *status)
+static uint64_t mix(uint64_t value, uint64_t number)
+{
+    value = (value + number + 0x9e3779b97f4a7c15) * 0xbf58476d1ce4e5b9;
+    return value ^ (value >> 29);
+}
+
+static uint32_t number_of(const struct known_pack *pack, uint64_t young)
+{
+    const struct stamp *stamps[] = {&pack->index_stamp, &pack->pack_stamp};
+    uint64_t value = young;
+
+    for (size_t i = 0; i < 2; i++) {
+        value = mix(value, stamps[i]->device);
+        value = mix(value, stamps[i]->inode);
+        value = mix(value, (uint64_t)stamps[i]->size);
+        value = mix(value, (uint64_t)stamps[i]->change.tv_sec);
+        value = mix(value, (uint64_t)stamps[i]->change.tv_nsec);
+    }
+    return (uint32_t)(value >> 32);
+}
+
+static void pack_free(struct known_pack *pack)
+{
+    if (!pack)
+        return;
+    chain_unmap(&pack->chain);
+    pack_index_close(&pack->index);
+    free(pack->path);
+    free(pack->name);
+    free(pack);
+}
+
+CLEANUP(known_pack, struct known_pack *, pack_free)
+
+/* The one that is known under this name, if it is still that one. */
+static struct known_pack *find_pack(struct objects *objects, const struct known_pack *wanted)
 {
     cleanup_lock(&objects->lock);
-    const struct stat *known = map_find(&objects->checked, path);
+    struct known_pack *known = map_find(&objects->packs, wanted->name);
 
-    return known && known->st_dev == status->st_dev && known->st_ino == status->st_ino &&
-           known->st_size == status->st_size && known->st_ctim.tv_sec == status->st_ctim.tv_sec &&
-           known->st_ctim.tv_nsec == status->st_ctim.tv_nsec;
+    if (!known || !stamp_is_same(&known->index_stamp, &wanted->index_stamp) ||
+        !stamp_is_same(&known->pack_stamp, &wanted->pack_stamp))
+        return NULL;
+    known->references++;
+    return known;
 }
 
-static void set_checked(struct objects *objects, const char *path, const struct stat *status)
+/* Let others find it. */
+static void list_pack(struct objects *objects, struct known_pack *pack)
 {
-    struct stat *copy = malloc(sizeof(*copy));
+    cleanup_lock(&objects->lock);
+    struct known_pack *before = map_remove(&objects->packs, pack->name);
+
+    if (before)
+        before->listed = false;
+    pack->listed = map_put(&objects->packs, pack->name, pack) == 0;
+}
+
+static uint64_t count_young(struct objects *objects)
+{
     cleanup_lock(&objects->lock);
 
-    /* Without memory it is checked again, no more. */
-    if (!copy)
-        return;
-    *copy = *status;
-    free(map_remove(&objects->checked, path));
-    if (objects->checked.count >= CHECKED_LIMIT)
-        map_clear(&objects->checked, free);
-    if (map_put(&objects->checked, path, copy) < 0)
-        free(copy);
+    return ++objects->young;
 }
 
-/* May libgit2 have it? Answers as source_pack.h has it. */
-static int check_index(struct objects *objects, const char *path)
+/* Open the index and stat the pack. */
+static int look_at_pack(struct known_pack *pack, struct error *why)
 {
-    cleanup_pack_index struct pack_index index = {.fd = -1};
+    struct stat status;
+    int r = pack_index_open(pack->name, &pack->index, why);
 
-    int r = pack_index_open(path, &index);
     if (r != 0)
         return r;
-    if (was_checked(objects, path, &index.status))
-        return pack_check(&index);
-    r = pack_check_offsets(&index);
-    if (r == 0 && file_stamp_is_old(index.status.st_ctim))
-        set_checked(objects, path, &index.status);
-    return r;
+    if (stat(pack->index.pack, &status) < 0)
+        return errno == ENOENT ? -ENOENT : error_of_the_moment(why, -errno, "%s", pack->index.pack);
+    pack->index_stamp = stamp_of(&pack->index.status);
+    pack->pack_stamp = stamp_of(&status);
+    return 0;
 }
 
-struct packs {
-    git_odb_backend **items;
-    size_t count;
-    size_t capacity;
-};
-
-/* Open the pack whose index is at `path`. One that is damaged or gone is left out. */
-static int add_pack(struct objects *objects, struct packs *packs, const char *path)
+int objects_pack(struct objects *objects, const char *path, struct known_pack **ret_pack,
+                 struct error *why)
 {
-    if (packs->count == packs->capacity) {
-        size_t capacity = packs->capacity ? 2 * packs->capacity : 8;
-        git_odb_backend **items = reallocarray(packs->items, capacity, sizeof(git_odb_backend *));
-        if (!items)
-            return -ENOMEM;
-        packs->items = items;
-        packs->capacity = capacity;
-    }
-    int r = check_index(objects, path);
+    __attribute__((cleanup(cleanup_known_pack_scope))) struct known_pack *pack =
+        calloc(1, sizeof(*pack));
+
+    if (!pack)
+        return error_errno(why, -ENOMEM, "%s", path);
+    pack->index.fd = -1;
+    pack->references = 1;
+    pack->name = strdup(path);
+    int r = pack->name ? look_at_pack(pack, why) : error_errno(why, -ENOMEM, "%s", path);
     if (r != 0)
-        return r == PACK_DAMAGED || r == -ENOENT ? 0 : r;
-    git_error_clear();
-    r = git_odb_backend_one_pack(&packs->items[packs->count], path);
-    if (r == 0)
-        packs->count++;
-    else if (access(path, F_OK) == 0)
-        return source_git_failure(r) == -ENOMEM ? -ENOMEM : -EAGAIN;
-    return 0;
-}
-
-static int add_packs(struct objects *objects, struct packs *packs, const char *folder)
-{
-    char path[PATH_MAX];
-    int r = 0;
-
-    if (snprintf(path, sizeof(path), "%s/pack", folder) >= (int)sizeof(path))
-        return -EAGAIN;
-    DIR *stream = opendir(path);
-    if (!stream && (errno == ENOENT || errno == ENOTDIR))
-        return 0;
-    while (stream && r == 0) {
-        errno = 0;
-        const struct dirent *entry = readdir(stream);
-        if (!entry)
-            break;
-        if (pack_is_index(entry->d_name) &&
-            snprintf(path, sizeof(path), "%s/pack/%s", folder, entry->d_name) < (int)sizeof(path))
-            r = add_pack(objects, packs, path);
-    }
-    if (r == 0 && errno != 0)
-        r = error_is_transient(-errno) ? -errno : -EAGAIN;
-    if (stream)
-        closedir(stream);
-    return r;
-}
-
-/* Open what is there now, in place of what was open. */
-static int open_packs(struct reader *reader)
-{
-    struct stores stores = {0};
-    struct packs packs = {0};
-
-    int r = stores_open(reader->objects->folder, &stores);
-    struct stores_stamp stamp = stores_stamp(&stores);
-    for (size_t i = 0; r == 0 && i < stores.count; i++)
-        r = add_packs(reader->objects, &packs, stores.folders[i]);
-    if (r < 0) {
-        free_packs(packs.items, packs.count);
-        stores_clear(&stores);
         return r;
-    }
-    free_packs(reader->packs, reader->pack_count);
-    stores_clear(&reader->stores);
-    reader->packs = packs.items;
-    reader->pack_count = packs.count;
-    reader->last_pack = 0;
-    reader->stores = stores;
-    reader->opened = stamp;
-    return 0;
-}
-
-static void set_fault(struct fault *fault, int code, const char *text)
-{
-    fault->code = code;
-    snprintf(fault->text, sizeof(fault->text), "%s", text);
-}
-
-static int read_loose(struct reader *reader, size_t place, const git_oid *object,
-                      struct raw_object *ret_raw, struct fault *fault)
-{
-    char text[128];
-    int r = loose_read(reader->stores.folders[place], object, &reader->backend, ret_raw);
-
-    set_fault(fault, r, r == -EIO ? "it is damaged" : strerror_r(-r, text, sizeof(text)));
-    return r;
-}
-
-static int read_packed(struct reader *reader, size_t pack, const git_oid *object,
-                       struct raw_object *ret_raw, struct fault *fault)
-{
-    git_odb_backend *backend = reader->packs[pack];
-
-    git_error_clear();
-    int r = backend->read(&ret_raw->bytes, &ret_raw->size, &ret_raw->type, backend, object);
-    if (r == 0)
+    struct known_pack *known = find_pack(objects, pack);
+    if (known) {
+        *ret_pack = known;
         return 0;
-    set_fault(fault, r == GIT_ENOTFOUND ? -ENOENT : source_git_failure(r), source_git_message());
-    return fault->code;
-}
-
-/* Does its id say that it is whole? If not, it is freed. */
-static int check_object(struct reader *reader, const git_oid *object, struct raw_object *raw,
-                        struct fault *fault)
-{
-    git_oid id;
-    int r = git_odb_hash(&id, raw->bytes, raw->size, raw->type);
-
-    if (r == 0 && git_oid_equal(&id, object))
-        return 0;
-    if (r == 0)
-        set_fault(fault, -EIO, "its content is not what its id says");
-    else
-        set_fault(fault, source_git_failure(r), source_git_message());
-    git_odb_backend_data_free(&reader->backend, raw->bytes);
-    return fault->code;
-}
-
-/* Which of two reasons not to have an object counts: the less certain one. */
-static bool outweighs(int code, int other)
-{
-    if (other == -ENOENT)
-        return code != -ENOENT;
-    return other == -EIO && error_is_transient(code);
-}
-
-/* Look for the object everywhere. */
-static int look_everywhere(struct reader *reader, const git_oid *object, struct raw_object *ret_raw,
-                           struct fault *fault)
-{
-    size_t stores = reader->stores.count;
-
-    set_fault(fault, -ENOENT, "it is not there");
-    for (size_t i = 0; i < stores + reader->pack_count; i++) {
-        struct raw_object raw = {0};
-        struct fault one;
-        /* Objects that are read one after the other are mostly in one pack. */
-        size_t pack = i < stores ? 0 : (reader->last_pack + i - stores) % reader->pack_count;
-        int r = i < stores ? read_loose(reader, i, object, &raw, &one)
-                           : read_packed(reader, pack, object, &raw, &one);
-        if (r == 0)
-            r = check_object(reader, object, &raw, &one);
-        if (r == 0) {
-            if (i >= stores)
-                reader->last_pack = pack;
-            *ret_raw = raw;
-            return 0;
-        }
-        if (outweighs(one.code, fault->code))
-            set_fault(fault, one.code, one.text);
     }
-    return fault->code;
-}
-
-/* libgit2 has failed: is it certain? 0: no, the object is there. */
-static int examine(const struct reader *reader, struct fault *fault)
-{
-    git_oid found;
-
-    int r = stores_find(&reader->stores, &fault->object, GIT_OID_HEXSZ, &found);
-    switch (r) {
-    case 0:
-        /* It is there: damaged if libgit2 has seen that, otherwise it came, or was not seen. */
-        return fault->code == -EIO ? -EIO : 0;
-    case -ENOENT:
-        set_fault(fault, -ENOENT, "it is not there");
-        return -ENOENT;
-    case -EIO:
-        if (fault->code != -EIO)
-            set_fault(fault, -EIO, "a pack or its index is damaged");
-        return -EIO;
-    default: {
-        char text[128];
-        set_fault(fault, r, strerror_r(-r, text, sizeof(text)));
+    bool old = stamp_is_old(pack->index_stamp.change) && stamp_is_old(pack->pack_stamp.change);
+    r = pack_holds_offsets(&pack->index, why);
+    if (r == 0)
+        r = chain_map(&pack->index, &pack->chain, why);
+    if (r != 0)
         return r;
-    }
-    }
-}
-
-/* Read an object, or say for certain why not. */
-static int read_object(struct reader *reader, const git_oid *object, struct raw_object *ret_raw,
-                       struct fault *fault)
-{
-    fault->object = *object;
-    if (recall(reader->objects, object, fault))
-        return fault->code;
-    if (look_everywhere(reader, object, ret_raw, fault) == 0)
-        return 0;
-    for (int i = 0; i < ATTEMPTS; i++) {
-        struct stores_stamp common = stores_stamp(&reader->stores);
-        struct stores_stamp stamp = stores_stamp_of(&reader->stores, common, object);
-        if (!stores_stamp_is_same(reader->opened, common)) {
-            int r = open_packs(reader);
-            if (r < 0) {
-                char text[128];
-                set_fault(fault, r, strerror_r(-r, text, sizeof(text)));
-                return r;
-            }
-        }
-        if (look_everywhere(reader, object, ret_raw, fault) == 0)
-            return 0;
-        int r = examine(reader, fault);
-        if (r == -ENOENT || r == -EIO)
-            remember(reader->objects, fault, stamp);
-        if (r < 0)
-            return r;
-    }
-    /* It is there, and cannot be read. */
-    if (!error_is_transient(fault->code))
-        fault->code = -EAGAIN;
-    return fault->code;
-}
-
-static struct reader *reader_of(git_odb_backend *backend)
-{
-    return (struct reader *)(void *)((char *)backend - offsetof(struct reader, backend));
-}
-
-/* The fault as libgit2 wants it told; the first is kept. */
-static int note(struct reader *reader, const struct fault *fault)
-{
-    if (reader->fault.code == 0)
-        reader->fault = *fault;
-    (void)git_error_set_str(GIT_ERROR_ODB, fault->text);
-    return fault->code == -ENOENT ? GIT_ENOTFOUND : GIT_ERROR;
-}
-
-static int backend_read(void **ret_bytes, size_t *ret_size, git_object_t *ret_type,
-                        git_odb_backend *backend, const git_oid *object)
-{
-    struct reader *reader = reader_of(backend);
-    struct raw_object raw = {0};
-    struct fault fault;
-
-    if (read_object(reader, object, &raw, &fault) < 0)
-        return note(reader, &fault);
-    *ret_bytes = raw.bytes;
-    *ret_size = raw.size;
-    *ret_type = raw.type;
+    pack_index_close(&pack->index);
+    pack->path = spell(path, number_of(pack, old ? 0 : count_young(objects)));
+    if (!pack->path)
+        return error_errno(why, -ENOMEM, "%s", path);
+    if (old)
+        list_pack(objects, pack);
+    *ret_pack = steal_pointer(&pack);
     return 0;
 }
 
-static int backend_read_prefix(git_oid *ret_object, void **ret_bytes, size_t *ret_size,
-                               git_object_t *ret_type, git_odb_backend *backend,
-                               const git_oid *prefix, size_t length)
+void objects_drop_pack(struct objects *objects, struct known_pack *pack)
 {
-    struct reader *reader = reader_of(backend);
-    struct fault fault = {.object = *prefix};
-    char text[128];
-
-    int r = stores_find(&reader->stores, prefix, length, ret_object);
-    if (r == -EEXIST)
-        return GIT_EAMBIGUOUS;
-    if (r == -ENOENT)
-        return GIT_ENOTFOUND;
-    if (r == 0)
-        return backend_read(ret_bytes, ret_size, ret_type, backend, ret_object);
-    set_fault(&fault, r, strerror_r(-r, text, sizeof(text)));
-    return note(reader, &fault);
-}
-
-/* It is part of the reader. */
-static void backend_free(git_odb_backend *backend)
-{
-    (void)backend;
-}
-
-/* --- Readers ------------------------------------------------------------------------------------
- */
-
-CLEANUP(database, git_odb *, git_odb_free)
-#define cleanup_database __attribute__((cleanup(cleanup_database_scope)))
-
-int reader_attach(struct objects *objects, git_repository *repository, struct reader **ret_reader)
-{
-    cleanup_reader struct reader *reader = calloc(1, sizeof(*reader));
-    cleanup_database git_odb *database = NULL;
-
-    if (!reader) {
-        git_repository_free(repository);
-        return -ENOMEM;
+    {
+        cleanup_lock(&objects->lock);
+        if (--pack->references > 0)
+            return;
+        if (pack->listed)
+            (void)map_remove(&objects->packs, pack->name);
     }
-    reader->plain = repository;
-    reader->objects = objects;
-    reader->backend = (git_odb_backend){
-        .version = GIT_ODB_BACKEND_VERSION,
-        .read = backend_read,
-        .read_prefix = backend_read_prefix,
-        .free = backend_free,
-    };
-    int r = open_packs(reader);
-    if (r < 0)
-        return r;
-    if (git_odb_new(&database) < 0 || git_odb_add_backend(database, &reader->backend, 1) < 0 ||
-        git_repository_set_odb(repository, database) < 0)
-        return -ENOMEM;
-    *ret_reader = steal_pointer(&reader);
-    return 0;
-}
-
-int reader_new(struct objects *objects, struct reader **ret_reader)
-{
-    git_repository *plain = NULL;
-
-    return git_repository_new(&plain) < 0 ? -ENOMEM : reader_attach(objects, plain, ret_reader);
-}
-
-void reader_free(struct reader *reader)
-{
-    if (!reader)
-        return;
-    git_repository_free(reader->plain);
-    free_packs(reader->packs, reader->pack_count);
-    stores_clear(&reader->stores);
-    free(reader);
-}
-
-void reader_begin(struct reader *reader)
-{
-    reader->fault.code = 0;
-    git_error_clear();
-}
-
-int reader_failure(const struct reader *reader, int code, const char *path, struct error *error)
-{
-    const struct fault *fault = &reader->fault;
-    char id[GIT_OID_HEXSZ + 1];
-
-    id_of(&fault->object, id);
-    if (fault->code == -ENOENT)
-        return error_set(error, -EIO, "%s: object %s is missing from the repository: git fetch",
-                         path, id);
-    if (fault->code < 0)
-        return error_set(error, fault->code, "%s: object %s cannot be read%s: %s", path, id,
-                         error_is_transient(fault->code) ? " now" : "", fault->text);
-    return error_set(error, source_git_failure(code), "%s: %s", path, source_git_message());
+    pack_free(pack);
 }

@@ -1,34 +1,19 @@
 /*
- * source_objects: reading a repository's objects, and being sure of what could not be read.
+ * source_objects: what all readers of a repository's objects know together.
  *
- * Everything that we let libgit2 do with commits, trees, blobs and attributes reads objects through
- * a `struct reader`: a repository of libgit2's without folder and configuration, around an object
- * database whose only backend is ours. That backend reads loose objects, hands on to libgit2's own
- * for packs, and knows three things that libgit2 does not tell:
- *
- *   - whether an object is missing or damaged for certain (-EIO), or could not be had at the moment
- *     (no descriptors, no memory, …; or nobody knows why), which must never be taken for the
- * former: error_is_transient;
- *   - that something was missing although libgit2 went on without it, as it does for attributes;
- *   - that packs have come and gone under it (git gc): then it opens them anew and tries again.
- *
- *     reader_begin(reader);
- *     r = git_blob_lookup(&blob, reader->plain, &id);
- *     if (r < 0 || reader->fault.code)
- *         return reader_failure(reader, r, path, error);
- *
- * A reader belongs to one thread at a time, and shares nothing with others but what is known to be
- * missing or damaged: that is not looked for again before something has changed where it may lie.
+ * Which objects are missing or damaged for certain: they are not looked for again before something
+ * has changed where they may lie. And which packs are open: what was found good is not looked at
+ * twice, and each is mapped once. Objects themselves are read by source_reader.h. Thread-safe.
  */
 #ifndef ADDONFS_SOURCE_OBJECTS_H
 #define ADDONFS_SOURCE_OBJECTS_H
 
+#include "source_chain.h"
 #include "source_stores.h"
+#include "stamp.h"
 
-#include <addonfs/cleanup.h>
 #include <addonfs/error.h>
 #include <git2.h>
-#include <git2/sys/odb_backend.h>
 #include <stdint.h>
 
 struct objects;
@@ -37,69 +22,64 @@ struct objects;
  * The objects of a repository whose common folder is `common_dir`. -ENOMEM, or why they cannot be
  * looked for at the moment.
  */
-int objects_open(const char *common_dir, struct objects **ret_objects);
+int objects_open(const char *common_dir, struct objects **ret_objects, struct error *error);
 
 /* After the last of its readers. */
 void objects_free(struct objects *objects);
 
+/* Where they are: "…/objects". */
+const char *objects_folder(const struct objects *objects);
+
 /*
  * A number that moves on when an object that was missing or damaged may be readable now. Taken
- * before something is read, it says later whether another try is worth it. Thread-safe.
+ * before something is read, it says later whether another try is worth it.
  */
 uint64_t objects_healing(struct objects *objects);
+
+/* The same without a look at the disk: as it was found last. */
+uint64_t objects_healed(struct objects *objects);
+
+/* --- Faults -------------------------------------------------------------------------------------
+ */
 
 /* An object that could not be read. */
 struct fault {
     int code; /* -ENOENT (missing) and -EIO (damaged) for certain; others of the moment; 0: none */
-    git_oid object; /* or the beginning of its id */
-    char text[160]; /* what was said of it */
+    git_oid object; /* its id … */
+    size_t length;  /* … of which so many digits are known */
+    char text[256]; /* what was said of it */
 };
 
-struct reader {
-    git_repository *plain; /* to ask libgit2 for objects */
-    struct fault fault;    /* the first since reader_begin */
-    struct reader *next;   /* its owner's */
+void fault_set(struct fault *fault, int code, const char *text);
 
-    git_odb_backend backend; /* the rest is the reader's own */
-    struct objects *objects;
-    struct stores stores;
-    struct stores_stamp opened; /* of `stores`, when the packs were opened */
-    git_odb_backend **packs;    /* libgit2's, one for each pack, all stores' */
-    size_t pack_count;
-    size_t last_pack; /* in which something was found */
+/* Is the object known to be at fault, and nothing has changed where it may lie? */
+bool objects_recall(struct objects *objects, const git_oid *object, struct fault *ret_fault);
+
+/* A stamp of where an object may lie, to be taken before it is looked for. */
+struct stores_stamp objects_stamp(const struct stores *stores, const git_oid *object, int code);
+
+/* Remember a fault that is certain, and the stamp for its code. */
+void objects_remember(struct objects *objects, const struct stores *stores,
+                      const struct fault *fault, struct stores_stamp stamp);
+
+/* --- Packs --------------------------------------------------------------------------------------
+ */
+
+struct known_pack {
+    struct pack_index index;
+    struct chain_pack chain;
+    char *path; /* of its index, as libgit2 is told it */
+
+    char *name; /* the rest belongs to `objects`: the path as it is */
+    struct stamp index_stamp;
+    struct stamp pack_stamp;
+    unsigned references;
+    bool listed; /* in the table */
 };
 
-/* -ENOMEM, or what is wrong at the moment. */
-int reader_new(struct objects *objects, struct reader **ret_reader);
-
-/*
- * A reader that reads for `repository`, which is taken over, even on failure, and becomes `plain`.
- */
-int reader_attach(struct objects *objects, git_repository *repository, struct reader **ret_reader);
-
-/* NULL is allowed. */
-void reader_free(struct reader *reader);
-
-/* Forget what could not be read. */
-void reader_begin(struct reader *reader);
-
-/*
- * What it means that a function of libgit2 has answered `code` (which may be 0), or that an object
- * could not be read. Returns -EIO if it is certain that the content is at fault, otherwise a
- * failure of the moment (error_is_transient); the error begins with `path`.
- */
-int reader_failure(const struct reader *reader, int code, const char *path, struct error *error);
-
-/*
- * The same of a function that reads no objects. libgit2 clears errno when it describes a failure of
- * the system, so that is read from the words; one that is not understood is -EAGAIN.
- */
-int source_git_failure(int code);
-
-/* What libgit2 said last in this thread, for a message. */
-const char *source_git_message(void);
-
-CLEANUP(reader, struct reader *, reader_free)
-#define cleanup_reader __attribute__((cleanup(cleanup_reader_scope)))
+/* The pack of this index, if libgit2 may have it. Answers as source_pack.h has it. */
+int objects_pack(struct objects *objects, const char *path, struct known_pack **ret_pack,
+                 struct error *why);
+void objects_drop_pack(struct objects *objects, struct known_pack *pack);
 
 #endif

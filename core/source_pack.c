@@ -19,13 +19,9 @@ enum {
 
 static const uint32_t IS_LARGE = UINT32_C(1) << 31;
 
-static int of_the_moment(int code)
-{
-    return error_is_transient(code) ? code : -EAGAIN;
-}
-
 /* Read just that much, or the file is damaged. */
-static int read_at(int fd, void *bytes, size_t size, off_t offset)
+static int read_at(int fd, void *bytes, size_t size, off_t offset, const char *path,
+                   struct error *why)
 {
     size_t done = 0;
 
@@ -34,10 +30,16 @@ static int read_at(int fd, void *bytes, size_t size, off_t offset)
         if (n == 0)
             return PACK_DAMAGED;
         if (n < 0 && errno != EINTR)
-            return of_the_moment(-errno);
+            return error_of_the_moment(why, -errno, "%s", path);
         done += n > 0 ? (size_t)n : 0;
     }
     return 0;
+}
+
+static int read_index(const struct pack_index *index, void *bytes, size_t size, off_t offset,
+                      struct error *why)
+{
+    return read_at(index->fd, bytes, size, offset, index->pack, why);
 }
 
 bool pack_is_index(const char *name)
@@ -55,28 +57,28 @@ static off_t names_end(const struct pack_index *index)
     return start + (off_t)index->count * index->step;
 }
 
-int pack_index_open(const char *path, struct pack_index *ret_index)
+int pack_index_open(const char *path, struct pack_index *ret_index, struct error *why)
 {
     static const unsigned char version_2[8] = {0xff, 't', 'O', 'c', 0, 0, 0, 2};
     unsigned char magic[sizeof(version_2)];
     struct pack_index *index = ret_index;
 
     index->fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-    if (index->fd < 0)
-        return errno == ENOENT ? -ENOENT : of_the_moment(-errno);
-    if (fstat(index->fd, &index->status) < 0)
-        return of_the_moment(-errno);
+    if (index->fd < 0 && errno == ENOENT)
+        return -ENOENT;
+    if (index->fd < 0 || fstat(index->fd, &index->status) < 0)
+        return error_of_the_moment(why, -errno, "%s", path);
     if (!S_ISREG(index->status.st_mode))
         return PACK_DAMAGED;
     if (snprintf(index->pack, sizeof(index->pack), "%.*s.pack", (int)strlen(path) - 4, path) >=
         (int)sizeof(index->pack))
-        return -EAGAIN;
-    int r = read_at(index->fd, magic, sizeof(magic), 0);
+        return error_of_the_moment(why, -ENAMETOOLONG, "%s", path);
+    int r = read_index(index, magic, sizeof(magic), 0, why);
     if (r != 0)
         return r;
     index->is_2 = memcmp(magic, version_2, sizeof(magic)) == 0;
     off_t start = index->is_2 ? (off_t)sizeof(magic) : 0;
-    r = read_at(index->fd, index->fan_out, sizeof(index->fan_out), start);
+    r = read_index(index, index->fan_out, sizeof(index->fan_out), start, why);
     if (r != 0)
         return r;
     uint32_t last = 0;
@@ -100,57 +102,66 @@ void pack_index_close(struct pack_index *index)
     index->fd = -1;
 }
 
-/* As pack_check; `*ret_size` is the pack's. */
-static int check(const struct pack_index *index, off_t *ret_size)
+/* As pack_matches_index; `*ret_size` is the pack's. */
+static int check(const struct pack_index *index, off_t *ret_size, struct error *why)
 {
     unsigned char header[HEADER];
     unsigned char own[CHECKSUM];
     unsigned char told[CHECKSUM];
     struct stat status;
-    uint32_t count;
+    uint32_t numbers[2]; /* the version, and how many objects there are */
     cleanup_fd int fd = open(index->pack, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 
-    if (fd < 0)
-        return errno == ENOENT ? -ENOENT : of_the_moment(-errno);
-    if (fstat(fd, &status) < 0)
-        return of_the_moment(-errno);
+    if (fd < 0 && errno == ENOENT)
+        return -ENOENT;
+    if (fd < 0 || fstat(fd, &status) < 0)
+        return error_of_the_moment(why, -errno, "%s", index->pack);
     if (!S_ISREG(status.st_mode) || status.st_size < HEADER + CHECKSUM)
         return PACK_DAMAGED;
-    int r = read_at(fd, header, sizeof(header), 0);
+    int r = read_at(fd, header, sizeof(header), 0, index->pack, why);
     if (r == 0)
-        r = read_at(fd, own, CHECKSUM, status.st_size - CHECKSUM);
+        r = read_at(fd, own, CHECKSUM, status.st_size - CHECKSUM, index->pack, why);
     if (r == 0)
-        r = read_at(index->fd, told, CHECKSUM, index->status.st_size - CHECKSUMS);
+        r = read_index(index, told, CHECKSUM, index->status.st_size - CHECKSUMS, why);
     if (r != 0)
         return r;
-    memcpy(&count, header + 8, sizeof(count));
+    memcpy(numbers, header + 4, sizeof(numbers));
+    uint32_t version = be32toh(numbers[0]);
     *ret_size = status.st_size;
-    return memcmp(header, "PACK", 4) == 0 && be32toh(count) == index->count &&
-                   memcmp(own, told, CHECKSUM) == 0
+    return memcmp(header, "PACK", 4) == 0 && (version == 2 || version == 3) &&
+                   be32toh(numbers[1]) == index->count && memcmp(own, told, CHECKSUM) == 0
                ? 0
                : PACK_DAMAGED;
 }
 
-int pack_check(const struct pack_index *index)
+int pack_matches_index(const struct pack_index *index, struct error *why)
 {
     off_t size;
 
-    return check(index, &size);
+    return check(index, &size, why);
 }
 
-/* Is the offset that the `at`th entry refers to in the table of large ones inside the pack? */
-static int check_large(const struct pack_index *index, uint32_t at, off_t limit)
+/* Are all offsets of the table of large ones inside the pack? `*ret_count`: how many there are. */
+static int check_large(const struct pack_index *index, off_t limit, uint32_t *ret_count,
+                       struct error *why)
 {
     off_t table = names_end(index) + (off_t)index->count * (CRC + OFFSET);
-    uint64_t offset;
+    off_t count = (index->status.st_size - CHECKSUMS - table) / LARGE_OFFSET;
+    uint64_t piece[PIECE];
+    int r = 0;
 
-    if (table + ((off_t)at + 1) * LARGE_OFFSET > index->status.st_size - CHECKSUMS)
-        return PACK_DAMAGED;
-    int r = read_at(index->fd, &offset, sizeof(offset), table + (off_t)at * LARGE_OFFSET);
-    return r != 0 ? r : be64toh(offset) < (uint64_t)limit ? 0 : PACK_DAMAGED;
+    for (off_t at = 0; r == 0 && at < count;) {
+        size_t some = count - at < PIECE ? (size_t)(count - at) : PIECE;
+        r = read_index(index, piece, some * LARGE_OFFSET, table + at * LARGE_OFFSET, why);
+        for (size_t i = 0; r == 0 && i < some; i++)
+            r = be64toh(piece[i]) < (uint64_t)limit ? 0 : PACK_DAMAGED;
+        at += (off_t)some;
+    }
+    *ret_count = (uint32_t)count;
+    return r;
 }
 
-int pack_check_offsets(const struct pack_index *index)
+int pack_holds_offsets(const struct pack_index *index, struct error *why)
 {
     /* Version 1 has each offset before its id. */
     off_t table =
@@ -158,32 +169,35 @@ int pack_check_offsets(const struct pack_index *index)
     size_t step = index->is_2 ? OFFSET : OFFSET + GIT_OID_RAWSZ;
     unsigned char piece[PIECE * (OFFSET + GIT_OID_RAWSZ)];
     off_t size = 0;
+    uint32_t large = 0;
 
-    int r = check(index, &size);
+    int r = check(index, &size, why);
+    if (r == 0 && index->is_2)
+        r = check_large(index, size - CHECKSUM, &large, why);
     for (uint32_t at = 0; r == 0 && at < index->count;) {
         uint32_t some = index->count - at < PIECE ? index->count - at : PIECE;
-        r = read_at(index->fd, piece, some * step, table + (off_t)at * (off_t)step);
+        r = read_index(index, piece, some * step, table + (off_t)at * (off_t)step, why);
         for (uint32_t i = 0; r == 0 && i < some; i++) {
             uint32_t offset;
             memcpy(&offset, piece + i * step, sizeof(offset));
             offset = be32toh(offset);
-            if (index->is_2 && offset & IS_LARGE)
-                r = check_large(index, offset & ~IS_LARGE, size - CHECKSUM);
-            else
-                r = offset < size - CHECKSUM ? 0 : PACK_DAMAGED;
+            bool inside = index->is_2 && offset & IS_LARGE ? (offset & ~IS_LARGE) < large
+                                                           : offset < size - CHECKSUM;
+            r = inside ? 0 : PACK_DAMAGED;
         }
         at += some;
     }
     return r;
 }
 
-int pack_index_id(const struct pack_index *index, uint32_t at, git_oid *ret_id)
+int pack_index_id(const struct pack_index *index, uint32_t at, git_oid *ret_id, struct error *why)
 {
-    return read_at(index->fd, ret_id->id, GIT_OID_RAWSZ, index->names + (off_t)at * index->step);
+    return read_index(index, ret_id->id, GIT_OID_RAWSZ, index->names + (off_t)at * index->step,
+                      why);
 }
 
 int pack_index_search(const struct pack_index *index, const git_oid *id, uint32_t *ret_at,
-                      uint32_t *ret_end)
+                      uint32_t *ret_end, struct error *why)
 {
     uint32_t low = id->id[0] > 0 ? index->fan_out[id->id[0] - 1] : 0;
     uint32_t high = index->fan_out[id->id[0]];
@@ -192,7 +206,7 @@ int pack_index_search(const struct pack_index *index, const git_oid *id, uint32_
     while (low < high) {
         uint32_t middle = low + (high - low) / 2;
         git_oid found;
-        int r = pack_index_id(index, middle, &found);
+        int r = pack_index_id(index, middle, &found, why);
         if (r != 0)
             return r;
         if (git_oid_cmp(&found, id) < 0)

@@ -3,17 +3,10 @@
 #include <addonfs/map.h>
 #include <addonfs/path.h>
 #include <errno.h>
-#include <stdio.h>
 #include <string.h>
 
-/* Git reads alternates of alternates so deep (Git, odb.c; libgit2, odb.c, load_alternates). */
-enum { DEPTH_LIMIT = 5 };
-
-CLEANUP(list, FILE *, fclose)
-#define cleanup_list __attribute__((cleanup(cleanup_list_scope)))
-
 struct search {
-    struct map seen; /* by path: alternates may lead in circles */
+    struct map seen; /* by path */
     int (*take)(void *context, const char *folder);
     void *context;
 };
@@ -38,40 +31,20 @@ static int hand_on_below(struct search *search, const char *folder, const char *
     return r < 0 ? r : 0;
 }
 
-static int search_objects(struct search *search, const char *objects, int depth);
-
-/* One line of info/alternates in `objects` (gitrepository-layout(5)). */
-static int search_line(struct search *search, const char *objects, char *line, int depth)
+/* Folders of objects, as they are named; what is in them may be a link of its own. */
+static int hand_on_stores(struct search *search, const char *objects, struct error *error)
 {
-    line[strcspn(line, "\r\n")] = '\0';
-    if (line[0] == '\0' || line[0] == '#')
-        return 0;
-    if (line[0] == '/')
-        return search_objects(search, line, depth);
-    cleanup_free char *path = path_join(objects, line);
-    return path ? search_objects(search, path, depth) : -ENOMEM;
-}
+    cleanup_stores struct stores *stores = NULL;
 
-static int search_objects(struct search *search, const char *objects, int depth)
-{
-    cleanup_free char *name = path_join(objects, "info/alternates");
-    cleanup_free char *line = NULL;
-    size_t size = 0;
-
-    int r = hand_on(search, objects);
-    if (r <= 0)
-        return r;
-    /* Either may be a link of its own. */
-    r = hand_on_below(search, objects, "pack");
-    if (r == 0)
-        r = hand_on_below(search, objects, "info");
-    if (r < 0 || depth > DEPTH_LIMIT)
-        return r;
-    if (!name)
-        return -ENOMEM;
-    cleanup_list FILE *list = fopen(name, "re");
-    while (r == 0 && list && getline(&line, &size, list) > 0)
-        r = search_line(search, objects, line, depth + 1);
+    int r = stores_open(objects, &stores, error);
+    for (size_t i = 0; r == 0 && i < stores->named_count; i++) {
+        const char *named = stores->named[i];
+        r = hand_on(search, named);
+        if (r >= 0)
+            r = hand_on_below(search, named, "pack");
+        if (r == 0)
+            r = hand_on_below(search, named, "info");
+    }
     return r;
 }
 
@@ -84,7 +57,7 @@ static char *without_slash(const char *path)
 }
 
 int source_git_folders(const struct source *source, int (*take)(void *context, const char *folder),
-                       void *context)
+                       void *context, struct error *error)
 {
     struct search search = {.take = take, .context = context};
     cleanup_free char *git_dir = without_slash(source->repository->git_dir);
@@ -97,7 +70,7 @@ int source_git_folders(const struct source *source, int (*take)(void *context, c
     if (r >= 0)
         r = hand_on_below(&search, common_dir, "refs");
     if (r >= 0)
-        r = search_objects(&search, objects, 0);
+        r = hand_on_stores(&search, objects, error);
     map_clear(&search.seen, NULL);
-    return r;
+    return r == -ENOMEM ? error_errno(error, r, "%s", source->repository->path) : r;
 }

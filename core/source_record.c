@@ -2,6 +2,7 @@
 
 #include "source_checkout.h"
 #include "source_file.h"
+#include "stamp.h"
 
 #include <stdatomic.h>
 #include <string.h>
@@ -67,6 +68,7 @@ void file_unref(struct file *file)
     free(file->path);
     free(file->link);
     free(file->failure);
+    free(file->lfs);
     free(file->text);
     free(file->also);
     source_unref(file->source);
@@ -94,7 +96,9 @@ bool file_known_id(const struct file *file, struct content_id *ret_id)
     const struct content_id *known = atomic_load(&file->read_id);
     const struct member *member = atomic_load(&file->member);
 
-    if (file->id_known)
+    if (file->lfs)
+        known = &file->lfs->id;
+    else if (file->id_known)
         known = &file->id;
     else if (atomic_load(&file->mixed) ||
              (known && member && !content_id_equal(known, &member->id)))
@@ -131,7 +135,7 @@ bool file_key(const struct file *file, struct content_id *ret_key)
     const struct file_identity *identity = &file->identity;
     cleanup_sha256 struct sha256 *sha256 = NULL;
 
-    if (file->failure || file->text)
+    if (file->failure || file->text || file->lfs)
         return false;
     bool is_blob = memcmp(identity->object, no_object, sizeof(no_object)) != 0;
     sha256 = sha256_new();
@@ -142,6 +146,8 @@ bool file_key(const struct file *file, struct content_id *ret_key)
         checkout_converter(converter);
         sha256_update(sha256, "blob", sizeof("blob"));
         sha256_update(sha256, converter, strlen(converter) + 1);
+        if (file->source->lfs_pointers)
+            sha256_update(sha256, "pointer", sizeof("pointer"));
         sha256_update(sha256, identity->object, sizeof(identity->object));
         sha256_update(sha256, identity->attributes.bytes, sizeof(identity->attributes.bytes));
         sha256_update(sha256, file->real, strlen(file->real));
@@ -161,7 +167,7 @@ bool file_key(const struct file *file, struct content_id *ret_key)
 
 bool file_has_settled(const struct file *file)
 {
-    return file->identity.inode == 0 || file_stamp_is_old(file->identity.change);
+    return file->identity.inode == 0 || stamp_is_old(file->identity.change);
 }
 
 bool file_equal(const struct file *a, const struct file *b)
@@ -176,15 +182,15 @@ bool file_equal(const struct file *a, const struct file *b)
         return false;
     if (a->text || b->text)
         return a->text && b->text && content_id_equal(&a->id, &b->id) &&
-               file_stamp_is_same(a->mtime, b->mtime);
+               stamp_times_are_same(a->mtime, b->mtime);
     const struct file_identity *left = &a->identity;
     const struct file_identity *right = &b->identity;
     if (memcmp(left->object, no_object, sizeof(no_object)) != 0)
         return memcmp(left->object, right->object, sizeof(no_object)) == 0 &&
                content_id_equal(&left->attributes, &right->attributes);
     return left->device == right->device && left->inode == right->inode && a->size == b->size &&
-           file_stamp_is_same(a->mtime, b->mtime) &&
-           file_stamp_is_same(left->change, right->change) &&
+           stamp_times_are_same(a->mtime, b->mtime) &&
+           stamp_times_are_same(left->change, right->change) &&
            ((left->trusted && right->trusted && !left->rewritten && !right->rewritten) ||
             (a->id_known && b->id_known && content_id_equal(&a->id, &b->id)));
 }

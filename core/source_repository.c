@@ -1,6 +1,8 @@
 #include "source_repository.h"
 
 #include "source_checkout.h"
+#include "source_commit.h"
+#include "stamp.h"
 
 #include <addonfs/path.h>
 #include <errno.h>
@@ -10,11 +12,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-
-CLEANUP(object, git_object *, git_object_free)
-CLEANUP(reference, git_reference *, git_reference_free)
-#define cleanup_object __attribute__((cleanup(cleanup_object_scope)))
-#define cleanup_reference __attribute__((cleanup(cleanup_reference_scope)))
 
 /* What libgit2 asks the owner of: the folder, its `.git`, and what that may refer to. */
 static int explain_owner(const char *path, struct error *error)
@@ -83,7 +80,18 @@ static int explain_not_found(const char *path, struct error *error)
 static int explain_failure(const char *path, struct error *error)
 {
     const char *home = getenv("HOME");
+    const char *message = source_git_message();
 
+    if (strstr(message, "refstorage"))
+        return error_set(error, -ENOTSUP,
+                         "%s: its refs are in a reftable, which is not supported: git refs migrate "
+                         "--ref-format=files",
+                         path);
+    if (strstr(message, "objectformat"))
+        return error_set(error, -ENOTSUP,
+                         "%s: its objects have SHA-256 ids, which are not supported: give a "
+                         "repository with SHA-1 ids (git init --object-format=sha1)",
+                         path);
     if (home && access(home, X_OK) < 0 && errno == EACCES)
         return error_set(error, -ENOTSUP,
                          "%s: cannot open the Git repository: %s: HOME is %s, which this user may "
@@ -102,7 +110,7 @@ static void show_system_files(bool show)
     (void)git_libgit2_opts(GIT_OPT_SET_SEARCH_PATH, GIT_CONFIG_LEVEL_SYSTEM, show ? NULL : "");
 }
 
-/* The handle, and whose it is. */
+/* The handle, and whether there is a worktree. */
 static int open_handle(struct repository *repository, struct error *error)
 {
     const char *path = repository->path;
@@ -143,26 +151,28 @@ static void set_up_libgit2(void)
 {
     enum { TREE_LIMIT = 1 << 16, ALL_LIMIT = 8 << 20 };
 
+    /* What changes nothing of what we read: `git clone --filter --sparse` sets the first two. */
+    static const char *extensions[] = {"worktreeconfig", "partialclone", "preciousobjects",
+                                       "relativeworktrees"};
+
+    (void)git_libgit2_opts(GIT_OPT_SET_EXTENSIONS, extensions,
+                           sizeof(extensions) / sizeof(extensions[0]));
     /* Ids are checked where objects come in: source_objects.c. */
     (void)git_libgit2_opts(GIT_OPT_ENABLE_STRICT_HASH_VERIFICATION, 0);
     (void)git_libgit2_opts(GIT_OPT_SET_CACHE_OBJECT_LIMIT, GIT_OBJECT_TREE, (size_t)TREE_LIMIT);
     (void)git_libgit2_opts(GIT_OPT_SET_CACHE_MAX_SIZE, (ssize_t)ALL_LIMIT);
 }
 
-static int open_objects(struct repository *repository)
+static int open_objects(struct repository *repository, struct error *error)
 {
-    git_repository *handle = steal_pointer(&repository->handle);
+    int r = objects_open(repository->common_dir, &repository->objects, error);
 
-    int r = objects_open(repository->common_dir, &repository->objects);
-    if (r < 0) {
-        git_repository_free(handle);
-        return r;
-    }
-    r = reader_attach(repository->objects, handle, &repository->reader);
+    if (r == 0)
+        r = reader_attach(repository->objects, &repository->handle, &repository->reader, error);
     if (r < 0)
         return r;
-    repository->handle = repository->reader->plain;
-    return history_new(repository->objects, repository->common_dir, &repository->history);
+    repository->handle = repository->reader->git;
+    return history_new(repository->objects, repository->common_dir, &repository->history, error);
 }
 
 int repository_open(const char *path, struct repository **ret_repository, struct error *error)
@@ -175,6 +185,7 @@ int repository_open(const char *path, struct repository **ret_repository, struct
     set_up_libgit2();
     atomic_init(&repository->references, 1);
     pthread_mutex_init(&repository->lock, NULL);
+    pthread_mutex_init(&repository->idle_lock, NULL);
     repository->versions = version_memory_new();
     if (!repository->versions)
         return error_errno(error, -ENOMEM, "%s", path);
@@ -188,9 +199,9 @@ int repository_open(const char *path, struct repository **ret_repository, struct
     repository->common_dir = strdup(git_repository_commondir(repository->handle));
     if (!repository->git_dir || !repository->common_dir)
         return error_errno(error, -ENOMEM, "%s", path);
-    r = open_objects(repository);
+    r = open_objects(repository, error);
     if (r < 0)
-        return error_errno(error, r, "%s: cannot open the object database", path);
+        return r;
     *ret_repository = steal_pointer(&repository);
     return 0;
 }
@@ -217,6 +228,7 @@ void repository_unref(struct repository *repository)
     reader_free(repository->reader);
     objects_free(repository->objects);
     git_libgit2_shutdown();
+    pthread_mutex_destroy(&repository->idle_lock);
     pthread_mutex_destroy(&repository->lock);
     free(repository->path);
     free(repository->git_dir);
@@ -224,33 +236,71 @@ void repository_unref(struct repository *repository)
     free(repository);
 }
 
-int repository_borrow(struct repository *repository, struct reader **ret_reader)
+static struct reader *take_idle(struct repository *repository)
 {
+    cleanup_lock(&repository->idle_lock);
+    struct reader *reader = repository->idle;
+
+    if (reader) {
+        repository->idle = reader->next;
+        repository->idle_count--;
+    }
+    return reader;
+}
+
+int repository_borrow(struct repository *repository, struct reader **ret_reader,
+                      struct error *error)
+{
+    cleanup_reader struct reader *reader = take_idle(repository);
+
+    if (reader) {
+        reader_renew(reader);
+        *ret_reader = steal_pointer(&reader);
+        return 0;
+    }
+    int r = reader_new(repository->objects, &reader, error);
+    if (r < 0)
+        return r;
+    r = checkout_prepare(reader->git);
+    if (r < 0)
+        return error_errno(error, r, "%s", repository->path);
+    *ret_reader = steal_pointer(&reader);
+    return 0;
+}
+
+/* Those that were not asked since packs have gone (git gc) hold these, and their room on the disk.
+ */
+static void drop_outdated(struct repository *repository, const struct reader *current)
+{
+    struct reader *outdated = NULL;
     {
-        cleanup_lock(&repository->lock);
-        struct reader *reader = repository->idle;
-        if (reader) {
-            repository->idle = reader->next;
+        cleanup_lock(&repository->idle_lock);
+        for (struct reader **at = &repository->idle; *at;) {
+            struct reader *reader = *at;
+            if (reader->opened.value == current->opened.value) {
+                at = &reader->next;
+                continue;
+            }
+            *at = reader->next;
             repository->idle_count--;
-            *ret_reader = reader;
-            return 0;
+            reader->next = outdated;
+            outdated = reader;
         }
     }
-    cleanup_reader struct reader *made = NULL;
-    int r = reader_new(repository->objects, &made);
-    if (r == 0)
-        r = checkout_prepare(made->plain);
-    if (r == 0)
-        *ret_reader = steal_pointer(&made);
-    return r;
+    while (outdated) {
+        struct reader *reader = outdated;
+        outdated = reader->next;
+        reader_free(reader);
+    }
 }
 
 void repository_give_back(struct repository *repository, struct reader *reader)
 {
     if (!reader)
         return;
+    drop_outdated(repository, reader);
     {
-        cleanup_lock(&repository->lock);
+        cleanup_lock(&repository->idle_lock);
         if (repository->idle_count < sysconf(_SC_NPROCESSORS_ONLN)) {
             reader->next = repository->idle;
             repository->idle = reader;
@@ -266,12 +316,26 @@ void repository_give_back(struct repository *repository, struct reader *reader)
 
 CLEANUP(refs, git_refdb *, git_refdb_free)
 
+/* packed-refs as it is now. False: libgit2 may have read it since, or before it was written. */
+static bool is_packed_as_before(struct repository *repository, struct stamp *ret_now)
+{
+    cleanup_free char *path = path_join(repository->common_dir, "packed-refs");
+    struct stat status = {0};
+
+    if (!path || (stat(path, &status) < 0 && errno != ENOENT))
+        return false;
+    *ret_now = stamp_of(&status);
+    return stamp_is_same(ret_now, &repository->packed) && stamp_is_old(status.st_ctim);
+}
+
 int repository_refs_begin(struct repository *repository, struct error *error)
 {
     __attribute__((cleanup(cleanup_refs_scope))) git_refdb *refs = NULL;
+    struct stamp packed = {0};
 
     git_error_clear();
-    if (!repository->refs_failed)
+    reader_renew(repository->reader);
+    if (is_packed_as_before(repository, &packed) && !repository->refs_failed)
         return 0;
     int r = git_refdb_open(&refs, repository->handle);
     if (r == 0)
@@ -279,6 +343,7 @@ int repository_refs_begin(struct repository *repository, struct error *error)
     if (r < 0)
         return repository_refs_failure(repository, r, repository->path, error);
     repository->refs_failed = false;
+    repository->packed = packed;
     return 0;
 }
 
@@ -302,63 +367,93 @@ static bool is_described(const char *name)
     return g && g > name && g[-1] == '-' && g[1] && g[1 + strspn(g + 1, hexadecimal)] == '\0';
 }
 
-/*
- * git_revparse_single, which every look may need. That one is not asked for a plain name that may
- * be missing: its last try, a name of `git describe`, leaks 20 KB when the name is none (libgit2
- * 1.5, git_regexp_match).
- */
-static int find_object(struct reader *reader, const char *name, git_object **ret_object)
+/* The id of what a name of refs leads to. */
+static int find_reference(git_repository *handle, const char *name, git_oid *ret_id)
 {
-    git_repository *repository = reader->plain;
     cleanup_reference git_reference *reference = NULL;
+    cleanup_reference git_reference *direct = NULL;
+
+    int r = git_reference_dwim(&reference, handle, name);
+    if (r == 0)
+        r = git_reference_resolve(&direct, reference);
+    if (r == 0)
+        *ret_id = *git_reference_target(direct);
+    return r;
+}
+
+static int find_expression(git_repository *handle, const char *name, git_oid *ret_id)
+{
+    cleanup_object git_object *object = NULL;
+
+    int r = git_revparse_single(&object, handle, name);
+    if (r == 0)
+        *ret_id = *git_object_id(object);
+    return r;
+}
+
+static int find_commit(struct repository *repository, const char *name, const git_oid *id,
+                       struct commit **ret_commit, struct error *error)
+{
+    int r = commit_peel(repository->reader, id, name, ret_commit, error);
+
+    return r == -ENOENT ? error_set(error, -EINVAL, "%s: revision %s is not a commit",
+                                    repository->path, name)
+                        : r;
+}
+
+/*
+ * As gitrevisions(7) has it. git_revparse_single is not asked for a plain name that may be missing:
+ * its last try, a name of `git describe`, leaks 20 KB when the name is none (libgit2 1.5,
+ * git_regexp_match).
+ */
+static int resolve(struct repository *repository, const char *name, struct commit **ret_commit,
+                   struct error *error)
+{
+    struct reader *reader = repository->reader;
     size_t length = strlen(name);
     bool is_id = strspn(name, hexadecimal) == length && length <= GIT_OID_HEXSZ;
-    int r = GIT_ENOTFOUND;
+    bool is_expression = strpbrk(name, "^~:@") || is_described(name);
     git_oid id;
 
-    if (strpbrk(name, "^~:@") || is_described(name))
-        return git_revparse_single(ret_object, repository, name);
-    if (is_id && length == GIT_OID_HEXSZ && git_oid_fromstr(&id, name) == 0)
-        r = git_object_lookup(ret_object, repository, &id, GIT_OBJECT_ANY);
-    /* No such object: that is all there is to know of it. */
-    if (reader->fault.code == -ENOENT)
+    if (is_id && length == GIT_OID_HEXSZ && git_oid_fromstr(&id, name) == 0) {
+        int r = find_commit(repository, name, &id, ret_commit, error);
+        /* No such object: that is all there is to know of it. */
+        if (reader->fault.code != -ENOENT || !git_oid_equal(&reader->fault.object, &id))
+            return r;
         reader_begin(reader);
-    if (r == GIT_ENOTFOUND)
-        r = git_reference_dwim(&reference, repository, name);
-    if (r == 0 && reference)
-        return git_reference_peel(ret_object, reference, GIT_OBJECT_COMMIT);
-    if (r == GIT_ENOTFOUND && is_id && length >= GIT_OID_MINPREFIXLEN &&
-        git_oid_fromstrn(&id, name, length) == 0)
-        r = git_object_lookup_prefix(ret_object, repository, &id, length, GIT_OBJECT_ANY);
-    return r;
+    }
+    int r = is_expression ? find_expression(repository->handle, name, &id)
+                          : find_reference(repository->handle, name, &id);
+    if (r == 0)
+        return find_commit(repository, name, &id, ret_commit, error);
+    /* What is wrong with an object, or with the moment, is not wrong with the name. */
+    if (reader->fault.code != 0)
+        return reader_failure(reader, r, name, error);
+    if (r == GIT_ERROR || error_is_transient(source_git_failure(r)))
+        return repository_refs_failure(repository, r, name, error);
+    if (r == GIT_ENOTFOUND && !is_expression && is_id && length >= GIT_OID_MINPREFIXLEN &&
+        length < GIT_OID_HEXSZ && git_oid_fromstrn(&id, name, length) == 0) {
+        r = commit_find(reader, &id, length, name, ret_commit, error);
+        return r == -ENOENT ? error_set(error, -ENOENT, "%s: no revision %s, or more than one",
+                                        repository->path, name)
+                            : r;
+    }
+    return error_set(error, r == GIT_ENOTFOUND ? -ENOENT : -EINVAL, "%s: no revision %s: %s",
+                     repository->path, name, source_git_message());
 }
 
 int repository_resolve(struct repository *repository, const char *revision, git_oid *ret_commit,
                        struct error *error)
 {
     cleanup_lock(&repository->lock);
-    cleanup_object git_object *object = NULL;
-    cleanup_object git_object *peeled = NULL;
+    cleanup_free struct commit *commit = NULL;
 
     int r = repository_refs_begin(repository, error);
     if (r < 0)
         return r;
     reader_begin(repository->reader);
-    r = find_object(repository->reader, revision, &object);
+    r = resolve(repository, revision, &commit, error);
     if (r == 0)
-        r = git_object_peel(&peeled, object, GIT_OBJECT_COMMIT);
-    if (r == 0) {
-        *ret_commit = *git_object_id(peeled);
-        return 0;
-    }
-    /* What is wrong with an object, or with the moment, is not wrong with the name. */
-    if (repository->reader->fault.code != 0)
-        return reader_failure(repository->reader, r, revision, error);
-    if (r == GIT_ERROR || error_is_transient(source_git_failure(r)))
-        return repository_refs_failure(repository, r, revision, error);
-    if (object)
-        return error_set(error, -EINVAL, "%s: revision %s is not a commit", repository->path,
-                         revision);
-    return error_set(error, r == GIT_ENOTFOUND ? -ENOENT : -EINVAL, "%s: no revision %s: %s",
-                     repository->path, revision, source_git_message());
+        *ret_commit = commit->id;
+    return r;
 }

@@ -10,8 +10,9 @@
 #define ADDONFS_SOURCE_REPOSITORY_H
 
 #include "source_history.h"
-#include "source_objects.h"
+#include "source_reader.h"
 #include "source_version_memory.h"
+#include "stamp.h"
 
 #include <addonfs/error.h>
 #include <stdbool.h>
@@ -25,11 +26,15 @@ struct repository {
     struct objects *objects;
     struct history *history;
     struct version_memory *versions;
-    pthread_mutex_t lock;   /* guards the rest */
-    git_repository *handle; /* for refs */
-    bool refs_failed;       /* what the handle remembers of refs may be wrong */
-    struct reader *reader;  /* for the objects that they name: its `plain` is the handle */
-    struct reader *idle;    /* as many as there are cores, at most */
+    _Atomic bool lfs_absent;    /* an object of Git LFS was not there */
+    _Atomic uint64_t lfs_tries; /* how often it was asked since whether that may be so no more */
+    pthread_mutex_t lock;       /* guards what is needed for refs */
+    git_repository *handle;     /* for refs */
+    struct stamp packed;        /* of packed-refs, when libgit2 was told of it */
+    bool refs_failed;           /* what the handle remembers of refs may be wrong */
+    struct reader *reader;      /* for the objects that they name: its `git` is the handle */
+    pthread_mutex_t idle_lock;
+    struct reader *idle; /* as many as there are cores, at most */
     long idle_count;
 };
 
@@ -45,13 +50,16 @@ void repository_unref(struct repository *repository);
 
 /* A reader for the calling thread, fit for checkout_blob. -ENOMEM, or what is wrong at the moment.
  */
-int repository_borrow(struct repository *repository, struct reader **ret_reader);
+int repository_borrow(struct repository *repository, struct reader **ret_reader,
+                      struct error *error);
 
 /* NULL is allowed. */
 void repository_give_back(struct repository *repository, struct reader *reader);
 
 /*
- * Before and after refs are asked for, the lock being held. libgit2 takes note of packed-refs'
+ * Before and after refs are asked for, the lock being held. libgit2 trusts a stamp of packed-refs
+ * that may be too young, and remembers of the file before whether it was sorted: so it is to read
+ * another file as if it were the first. And it takes note of packed-refs'
  * stamp before it reads the file: if that fails, it believes from then on that no ref is packed. So
  * after a failure it must forget. The former answers 0, -ENOMEM, or another failure of the moment;
  * the latter what source_git_failure does, and describes it (`name` is what was asked for).

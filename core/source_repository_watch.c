@@ -1,6 +1,7 @@
 #include "source_repository.h"
 
 #include <addonfs/cleanup.h>
+#include <addonfs/path.h>
 #include <errno.h>
 #include <ftw.h>
 #include <stdio.h>
@@ -31,6 +32,15 @@ static int watch_folder(const char *path, const struct stat *status, int type, s
     return 0;
 }
 
+/* Refs that are elsewhere (git-new-workdir) change without an event here. */
+static bool is_link(const char *folder, const char *name)
+{
+    cleanup_free char *path = path_join(folder, name);
+    struct stat status;
+
+    return path && lstat(path, &status) == 0 && S_ISLNK(status.st_mode);
+}
+
 static int watch_tree(int fd, const char *folder)
 {
     cleanup_free char *refs = NULL;
@@ -39,6 +49,8 @@ static int watch_tree(int fd, const char *folder)
         refs = NULL;
         return -ENOMEM;
     }
+    if (is_link(folder, "refs") || is_link(folder, "packed-refs"))
+        return -ENOTSUP;
     if (inotify_add_watch(fd, folder, EVENTS) < 0)
         return -errno;
     watch_fd = fd;

@@ -1,6 +1,7 @@
 #include "source_revision.h"
 
 #include "source_checkout.h"
+#include "source_commit.h"
 
 #include <addonfs/path.h>
 #include <errno.h>
@@ -14,11 +15,6 @@
  * that was shown when it was first seen.
  */
 
-CLEANUP(commit, git_commit *, git_commit_free)
-CLEANUP(tree, git_tree *, git_tree_free)
-#define cleanup_commit __attribute__((cleanup(cleanup_commit_scope)))
-#define cleanup_tree __attribute__((cleanup(cleanup_tree_scope)))
-
 static struct revision *revision_of(const struct source *source)
 {
     return source->state;
@@ -28,7 +24,7 @@ static struct revision *revision_of(const struct source *source)
 static int begin(struct source *source, struct error *error)
 {
     struct revision *revision = revision_of(source);
-    cleanup_commit git_commit *commit = NULL;
+    cleanup_free struct commit *commit = NULL;
     git_tree *tree = NULL;
     git_oid id;
 
@@ -36,19 +32,21 @@ static int begin(struct source *source, struct error *error)
     if (r < 0)
         return r;
     cleanup_lock(&revision->lock);
+    reader_renew(revision->reader);
     if (revision->faulty)
         revision->healing = objects_healing(source->repository->objects);
     if (revision->resolved && git_oid_equal(&id, &revision->commit))
         return 0;
     reader_begin(revision->reader);
-    r = git_commit_lookup(&commit, revision->reader->plain, &id);
-    if (r == 0)
-        r = git_commit_tree(&tree, commit);
+    r = commit_read(revision->reader, &id, source->revision, &commit, error);
+    if (r < 0)
+        return r;
+    r = commit_tree(revision->reader, commit, &tree);
     if (r < 0)
         return reader_failure(revision->reader, r, source->revision, error);
     git_tree_free(revision->root);
     revision->root = tree;
-    revision->time.tv_sec = (time_t)git_commit_time(commit);
+    revision->time.tv_sec = (time_t)commit->time;
     revision->commit = id;
     revision->resolved = true;
     git_oid_tostr(source->commit, sizeof(source->commit), &id);
@@ -94,7 +92,7 @@ int revision_find_tree(struct revision *revision, const char *real, git_tree **r
         const git_tree_entry *entry = git_tree_entry_byname(tree, name);
         if (!entry || git_tree_entry_type(entry) != GIT_OBJECT_TREE)
             return error_errno(error, entry ? -ENOTDIR : -ENOENT, "%s", real);
-        r = git_tree_lookup(&below, revision->reader->plain, git_tree_entry_id(entry));
+        r = git_tree_lookup(&below, revision->reader->git, git_tree_entry_id(entry));
         if (r < 0)
             return reader_failure(revision->reader, r, real, error);
         git_tree_free(tree);
@@ -375,9 +373,9 @@ static int read_blob(struct source *source, const struct file *file, struct spoo
     if (r < 0)
         return r;
     memcpy(object.id, file->identity.object, GIT_OID_RAWSZ);
-    r = repository_borrow(source->repository, &reader);
+    r = repository_borrow(source->repository, &reader, error);
     if (r < 0)
-        return error_errno(error, r, "%s", file->path);
+        return r;
     r = checkout_blob(reader, &object, &commit, file->real, spool, memory_limit, ret_content,
                       error);
     repository_give_back(source->repository, reader);
@@ -411,8 +409,7 @@ int source_revision_open(struct source *source, struct error *error)
         return error_errno(error, -ENOMEM, "%s", source_path(source));
     source->state = revision;
     pthread_mutex_init(&revision->lock, NULL);
-    int r = reader_new(source->repository->objects, &revision->reader);
-    return r < 0 ? error_errno(error, r, "%s", source_path(source)) : 0;
+    return reader_new(source->repository->objects, &revision->reader, error);
 }
 
 const struct source_backend source_revision_backend = {

@@ -6,11 +6,6 @@
 #include <stdio.h>
 #include <string.h>
 
-CLEANUP(blob, git_blob *, git_blob_free)
-CLEANUP(tree_entry, git_tree_entry *, git_tree_entry_free)
-#define cleanup_blob __attribute__((cleanup(cleanup_blob_scope)))
-#define cleanup_tree_entry __attribute__((cleanup(cleanup_tree_entry_scope)))
-
 /* A link's way through the trees: a path that grows and shrinks by components. */
 struct way {
     struct revision *revision;
@@ -37,7 +32,7 @@ static int way_turn(struct way *way, const git_tree_entry *entry)
 
     if (++way->links > RESOLVE_LINK_LIMIT)
         return error_set(way->why, -ELOOP, RESOLVE_LOOPS);
-    int r = git_blob_lookup(&target, way->revision->reader->plain, git_tree_entry_id(entry));
+    int r = git_blob_lookup(&target, way->revision->reader->git, git_tree_entry_id(entry));
     if (r < 0)
         return fail(way, r);
     size_t size = (size_t)git_blob_rawsize(target);

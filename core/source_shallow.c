@@ -1,45 +1,83 @@
 #include "source_shallow.h"
 
 #include <addonfs/cleanup.h>
+#include <addonfs/path.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
-/* 0 and the text, NULL if there is none. */
-static int read_text(const char *path, char **ret_text)
+static int compare(const void *a, const void *b)
 {
-    cleanup_free char *text = NULL;
-    size_t size = 0;
+    return git_oid_cmp(a, b);
+}
+
+static int add(struct shallow *shallow, const git_oid *commit)
+{
+    /* It grows whenever there are as many as a power of two. */
+    if ((shallow->count & (shallow->count - 1)) == 0) {
+        size_t room = shallow->count ? 2 * shallow->count : 1;
+        git_oid *commits = reallocarray(shallow->commits, room, sizeof(*commits));
+        if (!commits)
+            return -ENOMEM;
+        shallow->commits = commits;
+    }
+    shallow->commits[shallow->count++] = *commit;
+    return 0;
+}
+
+/* What lasts, such as a file that may not be read, is a problem, with which the rest can be had. */
+static int fail(int code, const char *path, struct error *error)
+{
+    char text[128];
+
+    return error_is_transient(code)
+               ? error_errno(error, code, "%s", path)
+               : error_set(error, -EIO, "%s: %s", path, strerror_r(-code, text, sizeof(text)));
+}
+
+static int read_list(const char *path, struct shallow *shallow, struct sha256 *sha256,
+                     struct error *error)
+{
+    cleanup_free char *line = NULL;
+    size_t room = 0;
+    ssize_t size;
+    git_oid commit;
+    int r = 0;
     FILE *file = fopen(path, "re");
 
-    *ret_text = NULL;
-    if (!file && errno == ENOENT)
-        return 0;
     if (!file)
-        return error_is_transient(-errno) ? -errno : -EIO;
-    ssize_t n = getdelim(&text, &size, '\0', file);
-    bool failed = ferror(file) != 0;
+        return errno == ENOENT ? 0 : fail(-errno, path, error);
+    errno = 0;
+    while (r == 0 && (size = getline(&line, &room, file)) > 0) {
+        sha256_update(sha256, line, (size_t)size);
+        line[strcspn(line, "\r\n")] = '\0';
+        if (strlen(line) != GIT_OID_HEXSZ || git_oid_fromstr(&commit, line) < 0)
+            r = error_set(error, -EIO, "%s: damaged: a line is no commit's id", path);
+        else if (add(shallow, &commit) < 0)
+            r = error_errno(error, -ENOMEM, "%s", path);
+        errno = 0;
+    }
+    /* Without memory getline ends too, and the stream has neither failed nor ended. */
+    if (r == 0 && !feof(file))
+        r = fail(errno ? -errno : -ENOMEM, path, error);
     fclose(file);
-    if (failed)
-        return -EIO;
-    if (n >= 0)
-        *ret_text = steal_pointer(&text);
-    return 0;
+    return r;
 }
 
 int shallow_read(const char *common_dir, struct shallow *ret_shallow, struct error *error)
 {
     cleanup_sha256 struct sha256 *sha256 = sha256_new();
-    cleanup_free char *path = NULL;
-    struct shallow shallow = {.text = NULL};
+    cleanup_free char *path = path_join(common_dir, "shallow");
+    struct shallow shallow = {.count = 0};
 
-    if (asprintf(&path, "%s/shallow", common_dir) < 0)
-        path = NULL;
-    int r = path && sha256 ? read_text(path, &shallow.text) : -ENOMEM;
-    if (r < 0)
-        return error_errno(error, r, "%s/shallow", common_dir);
-    if (shallow.text)
-        sha256_update(sha256, shallow.text, strlen(shallow.text));
+    int r = path && sha256 ? read_list(path, &shallow, sha256, error)
+                           : error_errno(error, -ENOMEM, "%s/shallow", common_dir);
+    if (r < 0) {
+        shallow_clear(&shallow);
+        return r;
+    }
+    if (shallow.count > 0)
+        qsort(shallow.commits, shallow.count, sizeof(git_oid), compare);
     sha256_final(sha256, &shallow.id);
     shallow_clear(ret_shallow);
     *ret_shallow = shallow;
@@ -48,11 +86,13 @@ int shallow_read(const char *common_dir, struct shallow *ret_shallow, struct err
 
 void shallow_clear(struct shallow *shallow)
 {
-    free(shallow->text);
-    shallow->text = NULL;
+    free(shallow->commits);
+    shallow->commits = NULL;
+    shallow->count = 0;
 }
 
 bool shallow_cuts(const struct shallow *shallow, const git_oid *commit)
 {
-    return shallow->text && strstr(shallow->text, git_oid_tostr_s(commit));
+    return shallow->count > 0 &&
+           bsearch(commit, shallow->commits, shallow->count, sizeof(git_oid), compare);
 }

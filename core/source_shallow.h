@@ -11,13 +11,15 @@
 
 /* Git's list of commits whose parents were not fetched. It is small, and changes with a fetch. */
 struct shallow {
-    char *text;           /* a commit id a line, or NULL: nothing is cut off */
+    size_t count;
+    git_oid *commits;     /* sorted; none: nothing is cut off */
     struct content_id id; /* of the list; that of a whole history too */
 };
 
 /*
  * Read the list of the repository whose common folder is `common_dir`. What the caller has is
- * cleared. -ENOMEM, or another failure of the moment.
+ * cleared. -EIO: it is damaged, or may not be read; others are of the moment
+ * (error_is_transient).
  */
 int shallow_read(const char *common_dir, struct shallow *ret_shallow, struct error *error);
 void shallow_clear(struct shallow *shallow);

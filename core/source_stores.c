@@ -1,22 +1,23 @@
 #include "source_stores.h"
 
-#include "source_file.h"
 #include "source_pack.h"
+#include "stamp.h"
 
+#include <addonfs/path.h>
 #include <dirent.h>
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 
 enum {
-    ALTERNATES_DEPTH = 5, /* as Git and libgit2 have it */
+    ALTERNATES_DEPTH = 5, /* of lists that are read; the repository's own is at 0 (Git, odb) */
     ATTEMPTS = 8,         /* when files go while they are looked at */
 };
 
-/* A failure that says nothing of the repository's content is one of the moment. */
-static int of_the_moment(int code)
+static bool is_absent(int code)
 {
-    return error_is_transient(code) ? code : -EAGAIN;
+    return code == ENOENT || code == ENOTDIR;
 }
 
 static bool join(char path[static PATH_MAX], const char *folder, const char *name)
@@ -27,81 +28,164 @@ static bool join(char path[static PATH_MAX], const char *folder, const char *nam
 /* --- Folders ------------------------------------------------------------------------------------
  */
 
-static int add_folder(struct stores *stores, const char *folder, int depth);
-
-/* A line of the list of alternates that `folder` has. */
-static int add_alternate(struct stores *stores, const char *folder, const char *line, int depth)
+/* Add `path`, which is taken over, unless it is there. 1: it was. */
+static int add_text(char ***texts, size_t *count, char *path)
 {
-    char path[PATH_MAX];
+    cleanup_free char *own = path;
 
-    if (*line == '\0' || *line == '#' || depth > ALTERNATES_DEPTH)
-        return 0;
-    if (*line == '/')
-        return add_folder(stores, line, depth);
-    /* Relative ones count in the repository's own list only. */
-    return depth == 1 && join(path, folder, line) ? add_folder(stores, path, depth) : 0;
+    for (size_t i = 0; i < *count; i++) {
+        if (strcmp((*texts)[i], own) == 0)
+            return 1;
+    }
+    char **more = reallocarray(*texts, *count + 1, sizeof(char *));
+    if (!more)
+        return -ENOMEM;
+    *texts = more;
+    more[(*count)++] = steal_pointer(&own);
+    return 0;
 }
 
-static int add_alternates(struct stores *stores, const char *folder, int depth)
+/*
+ * Undo the quotes around a path in place (Git, quote.c, unquote_c_style). False: it has none, or is
+ * not well-formed, and stands for itself.
+ */
+static bool unquote(char *text)
 {
+    static const char letters[] = "abfnrtv\"\\";
+    static const char meanings[] = "\a\b\f\n\r\t\v\"\\";
+    cleanup_free char *plain = malloc(strlen(text) + 1);
+    size_t length = 0;
+
+    if (!plain || *text != '"')
+        return false;
+    for (const char *at = text + 1; *at; at++) {
+        const char *letter;
+        if (*at == '"') {
+            plain[length] = '\0';
+            memcpy(text, plain, length + 1);
+            return true;
+        }
+        if (*at != '\\') {
+            plain[length++] = *at;
+        } else if (at[1] >= '0' && at[1] <= '3' && at[2] >= '0' && at[2] <= '7' && at[3] >= '0' &&
+                   at[3] <= '7') {
+            plain[length++] = (char)((at[1] - '0') << 6 | (at[2] - '0') << 3 | (at[3] - '0'));
+            at += 3;
+        } else if (at[1] && (letter = strchr(letters, at[1]))) {
+            plain[length++] = meanings[letter - letters];
+            at++;
+        } else {
+            return false;
+        }
+    }
+    return false;
+}
+
+static int add_folder(struct stores *stores, char *named, int depth, struct error *why);
+
+/* One line of the list that `folder` has. */
+static int add_alternate(struct stores *stores, const char *folder, char *line, int depth,
+                         struct error *why)
+{
+    line[strcspn(line, "\r\n")] = '\0';
+    if (*line == '\0' || *line == '#')
+        return 0;
+    (void)unquote(line);
+    char *named = *line == '/' ? strdup(line) : path_join(folder, line);
+    return named ? add_folder(stores, named, depth, why) : -ENOMEM;
+}
+
+static int add_alternates(struct stores *stores, const char *folder, int depth, struct error *why)
+{
+    cleanup_free char *path = path_join(folder, "info/alternates");
     cleanup_free char *line = NULL;
-    char path[PATH_MAX];
     size_t room = 0;
     int r = 0;
 
-    if (!join(path, folder, "info/alternates"))
-        return 0;
+    if (!path)
+        return -ENOMEM;
     FILE *stream = fopen(path, "re");
     if (!stream)
-        return errno == ENOENT || errno == ENOTDIR ? 0 : of_the_moment(-errno);
+        return is_absent(errno) ? 0 : error_of_the_moment(why, -errno, "%s", path);
     errno = 0;
     while (r == 0 && getline(&line, &room, stream) >= 0) {
-        line[strcspn(line, "\r\n")] = '\0';
-        r = add_alternate(stores, folder, line, depth + 1);
+        r = add_alternate(stores, folder, line, depth + 1, why);
+        errno = 0;
     }
-    if (r == 0 && ferror(stream))
-        r = of_the_moment(-errno);
+    /* Without memory getline ends too, and the stream has neither failed nor ended. */
+    if (r == 0 && !feof(stream))
+        r = error_of_the_moment(why, errno ? -errno : -ENOMEM, "%s", path);
     fclose(stream);
     return r;
 }
 
-static int add_folder(struct stores *stores, const char *folder, int depth)
+/* Add the folder that is `named` so, which is taken over. */
+static int add_folder(struct stores *stores, char *named, int depth, struct error *why)
 {
-    cleanup_free char *real = realpath(folder, NULL);
+    char *real = realpath(named, NULL);
+    int code = real ? 0 : errno;
 
-    /* One that is gone holds nothing; Git goes on as well. */
-    if (!real)
-        return errno == ENOENT || errno == ENOTDIR ? 0 : of_the_moment(-errno);
-    for (size_t i = 0; i < stores->count; i++) {
-        if (strcmp(stores->folders[i], real) == 0)
-            return 0;
+    if (!real && !is_absent(code)) {
+        int r = error_of_the_moment(why, -code, "%s", named);
+        free(named);
+        return r;
     }
-    char **folders = reallocarray(stores->folders, stores->count + 1, sizeof(char *));
-    if (!folders)
-        return -ENOMEM;
-    stores->folders = folders;
-    folders[stores->count++] = steal_pointer(&real);
-    return add_alternates(stores, folders[stores->count - 1], depth);
+    int r = add_text(&stores->named, &stores->named_count, named);
+    if (r != 0 || !real) {
+        free(real);
+        return r < 0 ? r : 0;
+    }
+    r = add_text(&stores->folders, &stores->count, real);
+    if (r != 0)
+        return r < 0 ? r : 0;
+    /* Relative to the folder itself, not to the link that has led there (Git, object-file.c). */
+    return depth <= ALTERNATES_DEPTH
+               ? add_alternates(stores, stores->folders[stores->count - 1], depth, why)
+               : 0;
 }
 
-int stores_open(const char *objects, struct stores *ret_stores)
+static void free_texts(char **texts, size_t count)
 {
-    struct stores stores = {0};
-    int r = add_folder(&stores, objects, 0);
+    for (size_t i = 0; i < count; i++)
+        free(texts[i]);
+    free(texts);
+}
 
+int stores_open(const char *objects, struct stores **ret_stores, struct error *why)
+{
+    cleanup_stores struct stores *stores = calloc(1, sizeof(*stores));
+    char *named = strdup(objects);
+
+    if (!stores || !named) {
+        free(named);
+        return error_errno(why, -ENOMEM, "%s", objects);
+    }
+    atomic_init(&stores->references, 1);
+    int r = add_folder(stores, named, 0, why);
+    if (r == -ENOMEM)
+        return error_errno(why, r, "%s", objects);
     if (r < 0)
-        stores_clear(&stores);
-    else
-        *ret_stores = stores;
-    return r;
+        return r;
+    /* A repository that is moved, or on a disk that is away, does not lose its objects by that. */
+    if (stores->count == 0)
+        return error_of_the_moment(why, -ENOENT, "%s", objects);
+    *ret_stores = steal_pointer(&stores);
+    return 0;
 }
 
-void stores_clear(struct stores *stores)
+struct stores *stores_ref(struct stores *stores)
 {
-    for (size_t i = 0; i < stores->count; i++)
-        free(stores->folders[i]);
-    free(stores->folders);
-    *stores = (struct stores){0};
+    atomic_fetch_add(&stores->references, 1);
+    return stores;
+}
+
+void stores_unref(struct stores *stores)
+{
+    if (!stores || atomic_fetch_sub(&stores->references, 1) > 1)
+        return;
+    free_texts(stores->folders, stores->count);
+    free_texts(stores->named, stores->named_count);
+    free(stores);
 }
 
 /* --- Objects ------------------------------------------------------------------------------------
@@ -109,19 +193,24 @@ void stores_clear(struct stores *stores)
 
 struct search {
     const git_oid *prefix;
-    size_t length; /* in hexadecimal digits */
-    git_oid found;
-    size_t count; /* 2: that and others */
+    size_t length;  /* in hexadecimal digits */
+    git_oid *found; /* `room` of them */
+    size_t room;
+    size_t count;
     bool damaged; /* something cannot be understood */
     bool moved;   /* a file was there and then was not */
+    struct error *why;
 };
 
-static void take(struct search *search, const git_oid *object)
+static void add_object(struct search *search, const git_oid *object)
 {
-    if (search->count > 0 && git_oid_equal(&search->found, object))
-        return;
-    search->found = *object;
-    search->count = search->count > 0 ? 2 : 1;
+    for (size_t i = 0; i < search->count && i < search->room; i++) {
+        if (git_oid_equal(&search->found[i], object))
+            return;
+    }
+    if (search->count < search->room)
+        search->found[search->count] = *object;
+    search->count++;
 }
 
 static bool begins_so(const struct search *search, const git_oid *object)
@@ -144,17 +233,17 @@ static int find_loose(struct search *search, const char *folder)
     struct stat status;
 
     if (!stores_loose_path(folder, search->prefix, path))
-        return -EAGAIN;
+        return error_of_the_moment(search->why, -ENAMETOOLONG, "%s", folder);
     if (search->length == GIT_OID_HEXSZ) {
         if (stat(path, &status) < 0)
-            return errno == ENOENT || errno == ENOTDIR ? 0 : of_the_moment(-errno);
-        take(search, search->prefix);
+            return is_absent(errno) ? 0 : error_of_the_moment(search->why, -errno, "%s", path);
+        add_object(search, search->prefix);
         return 0;
     }
     *strrchr(path, '/') = '\0';
     DIR *stream = opendir(path);
     if (!stream)
-        return errno == ENOENT || errno == ENOTDIR ? 0 : of_the_moment(-errno);
+        return is_absent(errno) ? 0 : error_of_the_moment(search->why, -errno, "%s", path);
     for (;;) {
         char text[GIT_OID_HEXSZ + 1];
         git_oid object;
@@ -166,11 +255,11 @@ static int find_loose(struct search *search, const char *folder)
             continue;
         snprintf(text, sizeof(text), "%.2s%s", strrchr(path, '/') + 1, entry->d_name);
         if (git_oid_fromstr(&object, text) == 0 && begins_so(search, &object))
-            take(search, &object);
+            add_object(search, &object);
     }
     int code = -errno;
     closedir(stream);
-    return code < 0 ? of_the_moment(code) : 0;
+    return code < 0 ? error_of_the_moment(search->why, code, "%s", path) : 0;
 }
 
 /* Take what an index names, if its pack is there. Answers as source_pack.h has it. */
@@ -181,22 +270,22 @@ static int search_index(struct search *search, const char *path)
     uint32_t end = 0;
     bool checked = false;
 
-    int r = pack_index_open(path, &index);
+    int r = pack_index_open(path, &index, search->why);
     if (r == -ENOENT)
         search->moved = true;
     if (r == 0)
-        r = pack_index_search(&index, search->prefix, &at, &end);
-    /* Two tell that there is more than one. */
-    for (uint32_t last = at + 2; r == 0 && at < last && at < end; at++) {
+        r = pack_index_search(&index, search->prefix, &at, &end, search->why);
+    /* One more than there is room for tells that there are more. */
+    for (size_t seen = 0; r == 0 && seen <= search->room && at < end; seen++, at++) {
         git_oid object;
-        r = pack_index_id(&index, at, &object);
+        r = pack_index_id(&index, at, &object, search->why);
         if (r != 0 || !begins_so(search, &object))
             break;
         if (!checked)
-            r = pack_check(&index);
+            r = pack_matches_index(&index, search->why);
         checked = true;
         if (r == 0)
-            take(search, &object);
+            add_object(search, &object);
     }
     return r;
 }
@@ -208,15 +297,15 @@ static int find_packed(struct search *search, const char *folder)
     int r = 0;
 
     if (!join(packs, folder, "pack"))
-        return -EAGAIN;
+        return error_of_the_moment(search->why, -ENAMETOOLONG, "%s", folder);
     DIR *stream = opendir(packs);
     if (!stream)
-        return errno == ENOENT || errno == ENOTDIR ? 0 : of_the_moment(-errno);
+        return is_absent(errno) ? 0 : error_of_the_moment(search->why, -errno, "%s", packs);
     while (r >= 0) {
         errno = 0;
         const struct dirent *entry = readdir(stream);
         if (!entry) {
-            r = errno != 0 ? of_the_moment(-errno) : 0;
+            r = errno != 0 ? error_of_the_moment(search->why, -errno, "%s", packs) : 0;
             break;
         }
         if (!pack_is_index(entry->d_name) || !join(path, packs, entry->d_name))
@@ -249,22 +338,21 @@ static int find(const struct stores *stores, struct search *search)
 }
 
 int stores_find(const struct stores *stores, const git_oid *prefix, size_t length,
-                git_oid *ret_object)
+                git_oid *ret_objects, size_t room, size_t *ret_count, struct error *why)
 {
     struct search search;
     int r = 1;
 
     for (int i = 0; r == 1 && i < ATTEMPTS; i++) {
-        search = (struct search){.prefix = prefix, .length = length};
+        search = (struct search){
+            .prefix = prefix, .length = length, .found = ret_objects, .room = room, .why = why};
         r = find(stores, &search);
     }
     if (r != 0)
-        return r < 0 ? r : -EAGAIN;
+        return r < 0 ? r : error_of_the_moment(why, -EAGAIN, "%s", stores->folders[0]);
     if (search.count == 0)
         return search.damaged ? -EIO : -ENOENT;
-    if (search.count > 1)
-        return -EEXIST;
-    *ret_object = search.found;
+    *ret_count = search.count;
     return 0;
 }
 
@@ -297,7 +385,21 @@ static void mix_file(struct stores_stamp *stamp, const char *path)
     mix(stamp, (uint64_t)status.st_mtim.tv_nsec);
     mix(stamp, (uint64_t)status.st_ctim.tv_sec);
     mix(stamp, (uint64_t)status.st_ctim.tv_nsec);
-    stamp->settled = stamp->settled && file_stamp_is_old(status.st_ctim);
+    stamp->settled = stamp->settled && stamp_is_old(status.st_ctim);
+}
+
+/* Where a name leads; not its times, which move with all that comes into the folder. */
+static bool mix_place(struct stores_stamp *stamp, const char *path)
+{
+    struct stat status;
+
+    if (stat(path, &status) < 0) {
+        mix(stamp, (uint64_t)errno);
+        return false;
+    }
+    mix(stamp, status.st_dev);
+    mix(stamp, status.st_ino);
+    return true;
 }
 
 struct stores_stamp stores_stamp(const struct stores *stores)
@@ -305,6 +407,11 @@ struct stores_stamp stores_stamp(const struct stores *stores)
     struct stores_stamp stamp = {.settled = true};
     char path[PATH_MAX];
 
+    for (size_t i = 0; i < stores->named_count; i++) {
+        /* As long as the repository itself is away, nothing is certain. */
+        if (!mix_place(&stamp, stores->named[i]) && i == 0)
+            stamp.settled = false;
+    }
     for (size_t i = 0; i < stores->count; i++) {
         if (join(path, stores->folders[i], "pack"))
             mix_file(&stamp, path);
@@ -314,8 +421,34 @@ struct stores_stamp stores_stamp(const struct stores *stores)
     return stamp;
 }
 
-struct stores_stamp stores_stamp_of(const struct stores *stores, struct stores_stamp stamp,
-                                    const git_oid *object)
+struct stores_stamp stores_stamp_packs(const struct stores *stores, struct stores_stamp stamp)
+{
+    char folder[PATH_MAX];
+    char path[PATH_MAX];
+
+    for (size_t i = 0; i < stores->count; i++) {
+        DIR *stream = join(folder, stores->folders[i], "pack") ? opendir(folder) : NULL;
+        const struct dirent *entry;
+        while (stream && (entry = readdir(stream))) {
+            /* By itself and added, for they are listed in any order. */
+            struct stores_stamp one = {.settled = stamp.settled};
+            if (!pack_is_index(entry->d_name) || !join(path, folder, entry->d_name) ||
+                strlen(path) + 1 >= sizeof(path))
+                continue;
+            mix_file(&one, path);
+            memcpy(path + strlen(path) - strlen("idx"), "pack", sizeof("pack"));
+            mix_file(&one, path);
+            stamp.value += one.value;
+            stamp.settled = one.settled;
+        }
+        if (stream)
+            closedir(stream);
+    }
+    return stamp;
+}
+
+struct stores_stamp stores_stamp_object(const struct stores *stores, struct stores_stamp stamp,
+                                        const git_oid *object)
 {
     char path[PATH_MAX];
 
@@ -326,7 +459,22 @@ struct stores_stamp stores_stamp_of(const struct stores *stores, struct stores_s
     return stamp;
 }
 
-bool stores_stamp_is_same(struct stores_stamp before, struct stores_stamp now)
+struct stores_stamp stores_stamp_loose(const struct stores *stores, struct stores_stamp stamp)
+{
+    char path[PATH_MAX];
+    char name[3];
+
+    for (size_t i = 0; i < stores->count; i++) {
+        for (unsigned first = 0; first < 256; first++) {
+            snprintf(name, sizeof(name), "%02x", first);
+            if (join(path, stores->folders[i], name))
+                mix_file(&stamp, path);
+        }
+    }
+    return stamp;
+}
+
+bool stores_unchanged_since(struct stores_stamp before, struct stores_stamp now)
 {
     return before.settled && before.value == now.value;
 }

@@ -1,6 +1,7 @@
 #include <addonfs/source_version.h>
 
 #include "source_backend.h"
+#include "source_commit.h"
 #include "source_distance.h"
 #include "source_shallow.h"
 
@@ -8,15 +9,6 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-
-CLEANUP(commit, git_commit *, git_commit_free)
-CLEANUP(tree, git_tree *, git_tree_free)
-CLEANUP(blob, git_blob *, git_blob_free)
-CLEANUP(tree_entry, git_tree_entry *, git_tree_entry_free)
-#define cleanup_commit __attribute__((cleanup(cleanup_commit_scope)))
-#define cleanup_tree __attribute__((cleanup(cleanup_tree_scope)))
-#define cleanup_blob __attribute__((cleanup(cleanup_blob_scope)))
-#define cleanup_tree_entry __attribute__((cleanup(cleanup_tree_entry_scope)))
 
 struct search {
     struct reader *reader;
@@ -35,12 +27,12 @@ static int fail(const struct search *search, int code)
 }
 
 /* Which blob the commit has at the path. -ENOENT: none. */
-static int find_blob(const struct search *search, const git_commit *commit, git_oid *ret_blob)
+static int find_blob(const struct search *search, const struct commit *commit, git_oid *ret_blob)
 {
     cleanup_tree git_tree *tree = NULL;
     cleanup_tree_entry git_tree_entry *entry = NULL;
 
-    int r = git_commit_tree(&tree, commit);
+    int r = commit_tree(search->reader, commit, &tree);
     if (r < 0)
         return fail(search, r);
     r = git_tree_entry_bypath(&entry, tree, search->path);
@@ -61,7 +53,7 @@ static int read_value(const struct search *search, const git_oid *id, char **ret
 {
     cleanup_blob git_blob *blob = NULL;
 
-    int r = git_blob_lookup(&blob, search->reader->plain, id);
+    int r = git_blob_lookup(&blob, search->reader->git, id);
     if (r < 0)
         return fail(search, r);
     git_object_size_t size = git_blob_rawsize(blob);
@@ -72,17 +64,17 @@ static int read_value(const struct search *search, const git_oid *id, char **ret
 }
 
 /* What C has. */
-static int begin(struct search *search, const git_commit *commit)
+static int begin(struct search *search, const struct commit *commit)
 {
     int r = find_blob(search, commit, &search->blob);
     if (r == -ENOENT)
         return error_set(search->error, r, "%s: no such file in commit %s", search->path,
-                         git_oid_tostr_s(git_commit_id(commit)));
+                         git_oid_tostr_s(&commit->id));
     return r < 0 ? r : read_value(search, &search->blob, &search->value, search->error);
 }
 
 /* Has the commit the same value? */
-static int compare(const struct search *search, const git_commit *commit, bool *ret_same)
+static int compare(const struct search *search, const struct commit *commit, bool *ret_same)
 {
     cleanup_free char *value = NULL;
     struct error why;
@@ -112,48 +104,46 @@ static int fail_shallow(const struct search *search)
 }
 
 /* From C on, find D. */
-static int find_base(const struct search *search, git_commit *commit, git_oid *ret_base)
+static int find_base(const struct search *search, const struct commit *commit, git_oid *ret_base)
 {
-    cleanup_commit git_commit *current = NULL;
+    cleanup_free struct commit *current = NULL;
+    const struct commit *at = commit;
 
-    if (git_commit_dup(&current, commit) < 0)
-        return error_errno(search->error, -ENOMEM, "%s", search->what);
-    while (git_commit_parentcount(current) > 0) {
-        cleanup_commit git_commit *parent = NULL;
+    while (at->parent_count > 0) {
+        cleanup_free struct commit *parent = NULL;
         bool same = false;
-        if (shallow_cuts(&search->shallow, git_commit_id(current)))
+        if (shallow_cuts(&search->shallow, &at->id))
             return fail_shallow(search);
-        int r = git_commit_parent(&parent, current, 0);
-        if (r < 0)
-            return fail(search, r);
-        r = compare(search, parent, &same);
+        int r = commit_read(search->reader, &at->parents[0], search->what, &parent, search->error);
+        if (r == 0)
+            r = compare(search, parent, &same);
         if (r < 0)
             return r;
         if (!same)
             break;
-        git_commit_free(current);
-        current = steal_pointer(&parent);
+        free(current);
+        at = current = steal_pointer(&parent);
     }
-    *ret_base = *git_commit_id(current);
+    *ret_base = at->id;
     return 0;
 }
 
 static int search_base(struct search *search, const git_oid *id, struct version_base *ret_base)
 {
-    cleanup_commit git_commit *commit = NULL;
+    cleanup_free struct commit *commit = NULL;
     git_oid base;
     uint64_t commits = 0;
 
     reader_begin(search->reader);
-    int r = git_commit_lookup(&commit, search->reader->plain, id);
+    int r = commit_read(search->reader, id, search->what, &commit, search->error);
     if (r < 0)
-        return fail(search, r);
+        return r;
     r = begin(search, commit);
     if (r == 0)
         r = find_base(search, commit, &base);
     if (r < 0)
         return r;
-    r = distance_count(search->reader, &search->shallow, commit, &base, search->what, &commits,
+    r = distance_count(search->reader, &search->shallow, id, &base, search->what, &commits,
                        search->error);
     if (r > 0)
         return fail_shallow(search);
@@ -179,9 +169,7 @@ int source_version_base(struct source *source, const char *commit, const char *p
     int r = shallow_read(repository->common_dir, &search.shallow, error);
     if (r < 0)
         return r;
-    r = repository_borrow(repository, &search.reader);
-    if (r < 0)
-        r = error_errno(error, r, "%s: cannot open the object database", repository->path);
+    r = repository_borrow(repository, &search.reader, error);
     if (r == 0)
         r = search_base(&search, &id, ret_base);
     if (r == 0)

@@ -3,6 +3,7 @@
 #include "source_link.h"
 #include "source_listing.h"
 #include "source_watch.h"
+#include "stamp.h"
 
 #include <addonfs/path.h>
 #include <dirent.h>
@@ -22,14 +23,18 @@
  * folder that holds such an entry it is these entries alone. Without a watch (polling) it is every
  * folder.
  *
- * A file that gets another name elsewhere has another ctime, and no event tells: it is `suspected`
- * when it is read (source_read), and its folder compared at the next look.
+ * A file that gets another name elsewhere has another ctime, and no event of its folder tells. So
+ * where a name comes that is not its file's only one, everything is compared once, and the file is
+ * `unsure` from then on; that holds for names that are not asked for, too, in the folders that are.
+ * If the other name is somewhere else, the file is `suspected` when it is read (source_read), and
+ * its folder compared at the next look.
  */
 
 struct worktree {
     struct resolve_root root;
     struct watch *watch; /* or NULL */
     struct map links;    /* those that were followed in this look: see source_link.h */
+    bool other_names;    /* a file that is known may have got another name */
 };
 
 static struct worktree *worktree_of(const struct source *source)
@@ -95,6 +100,9 @@ static int look_at_file(struct source *source, struct source_folder *folder,
     /* What it failed for may pass without the folder changing. */
     if (file->failure || file->identity.several)
         source_set_unsure(source, folder, true);
+    if (file->identity.several && !(entry->file && entry->file->identity.several &&
+                                    entry->file->identity.inode == file->identity.inode))
+        worktree_of(source)->other_names = true;
     replace(entry, file, ret_changed);
     return 0;
 }
@@ -221,8 +229,28 @@ static bool is_same_listing(const struct source_folder *folder, const struct sta
 {
     return folder->identity.trusted && folder->identity.device == status->st_dev &&
            folder->identity.inode == status->st_ino &&
-           file_stamp_is_same(folder->identity.modification, status->st_mtim) &&
-           file_stamp_is_same(folder->identity.change, status->st_ctim);
+           stamp_times_are_same(folder->identity.modification, status->st_mtim) &&
+           stamp_times_are_same(folder->identity.change, status->st_ctim);
+}
+
+/*
+ * Names that nobody has asked for, such as those that a filter drops: is one of them a file's that
+ * has others? At the first look every file is new, and tells itself.
+ */
+static void look_for_other_names(struct source *source, struct source_folder *folder, int fd)
+{
+    struct worktree *worktree = worktree_of(source);
+
+    for (size_t i = 0; worktree->watch && source->look > 1 && i < folder->count; i++) {
+        struct source_entry *entry = &folder->entries[i];
+        struct stat status;
+        if (entry->kind != SOURCE_UNSEEN || entry->type != DT_REG ||
+            fstatat(fd, entry->name, &status, AT_SYMLINK_NOFOLLOW) < 0 || status.st_nlink < 2 ||
+            status.st_ino == entry->several)
+            continue;
+        entry->several = status.st_ino;
+        worktree->other_names = true;
+    }
 }
 
 static int list(struct source *source, struct source_folder *folder, int fd, bool *ret_changed)
@@ -235,7 +263,7 @@ static int list(struct source *source, struct source_folder *folder, int fd, boo
     if (*folder->path != '\0' && resolve_is_git(&worktree_of(source)->root, &status))
         return -EPERM;
     if (!is_same_listing(folder, &status)) {
-        bool trusted = file_stamp_is_old(status.st_ctim);
+        bool trusted = stamp_is_old(status.st_ctim);
         mode_t denied = acl_denied(fd, status.st_mode);
         r = listing_read(fd, folder, ret_changed);
         if (r < 0)
@@ -247,6 +275,7 @@ static int list(struct source *source, struct source_folder *folder, int fd, boo
         folder->identity.denied = denied;
         folder->identity.trusted = trusted;
     }
+    look_for_other_names(source, folder, fd);
     if (folder_own(source, folder, file_owner_of(&status, folder->identity.denied)))
         *ret_changed = true;
     if (folder->failure) {
@@ -358,10 +387,11 @@ static int begin(struct source *source, struct error *error)
         return 0;
     int r = watch_drain(worktree->watch, &report);
     /* What was read until it failed is nowhere else. */
-    if (report.all)
+    if (report.all || worktree->other_names)
         source_mark(source, "", "");
     else if (report.moved.count > 0)
         source_mark_below(source, &report.moved);
+    worktree->other_names = false;
     map_clear(&report.moved, NULL);
     source->pending = source->pending || report.any;
     if (r < 0)

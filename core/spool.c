@@ -141,15 +141,22 @@ static int open_nameless(const char *folder)
     return fd;
 }
 
+int spool_nameless_file(const char *folder, struct error *error)
+{
+    int fd = open_nameless(folder);
+
+    return fd < 0 ? error_errno(error, fd, "%s: cannot make a temporary file (set TMPDIR)", folder)
+                  : fd;
+}
+
 static int spool_open(struct spool *spool, struct error *error)
 {
     cleanup_lock(&spool->open_lock);
 
     if (spool->fd < 0) {
-        int fd = open_nameless(spool->folder);
+        int fd = spool_nameless_file(spool->folder, error);
         if (fd < 0)
-            return error_errno(error, fd, "%s: cannot make a temporary file (set TMPDIR)",
-                               spool->folder);
+            return fd;
         spool->fd = fd;
     }
     return 0;

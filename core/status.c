@@ -1,13 +1,10 @@
+#include "json.h"
+
 #include <addonfs/status.h>
 
 #include <addonfs/deflate.h>
-#include <cjson/cJSON.h>
 #include <errno.h>
-#include <stdio.h>
 #include <string.h>
-
-CLEANUP(json, cJSON *, cJSON_Delete)
-#define cleanup_json __attribute__((cleanup(cleanup_json_scope)))
 
 struct problem_list {
     struct problems problems;
@@ -18,25 +15,6 @@ static void problem_list_clear(struct problem_list *list)
     problems_clear(&list->problems);
 }
 
-/* A string that may hold any bytes, as JSON needs it. NULL is null. */
-static cJSON *text(const char *bytes)
-{
-    if (!bytes)
-        return cJSON_CreateNull();
-    size_t room = error_printable(bytes, strlen(bytes), NULL, 0) + 1;
-    cleanup_free char *printable = malloc(room);
-    if (!printable)
-        return NULL;
-    error_printable(bytes, strlen(bytes), printable, room);
-    return cJSON_CreateString(printable);
-}
-
-/* cJSON_AddItemToObject refuses a NULL item, so one check at the end of a chain is enough. */
-static bool add_text(cJSON *object, const char *name, const char *bytes)
-{
-    return cJSON_AddItemToObject(object, name, text(bytes));
-}
-
 static bool add_addons(cJSON *object, const struct generation *generation)
 {
     cJSON *addons = cJSON_AddArrayToObject(object, "addons");
@@ -44,33 +22,11 @@ static bool add_addons(cJSON *object, const struct generation *generation)
     for (size_t i = 0; addons && i < generation->addon_count; i++) {
         cJSON *addon = cJSON_CreateObject();
         if (!cJSON_AddItemToArray(addons, addon) ||
-            !add_text(addon, "name", generation->addons[i].name) ||
-            !add_text(addon, "version", generation->addons[i].version))
+            !json_add_text(addon, "name", generation->addons[i].name) ||
+            !json_add_text(addon, "version", generation->addons[i].version))
             return false;
     }
     return addons != NULL;
-}
-
-static bool add_problems(cJSON *object, const struct problems *problems)
-{
-    cJSON *array = cJSON_AddArrayToObject(object, "problems");
-
-    for (size_t i = 0; array && i < problems->count; i++) {
-        const struct problem *problem = &problems->items[i];
-        cJSON *item = cJSON_CreateObject();
-        if (!cJSON_AddItemToArray(array, item) || !add_text(item, "path", problem->path) ||
-            !add_text(item, "reason", problem->reason) ||
-            !add_text(item, "severity", problem->warning ? "warning" : "error"))
-            return false;
-        cJSON *affects = cJSON_AddArrayToObject(item, "affects");
-        for (size_t j = 0; affects && j < problem->affects_count; j++) {
-            if (!cJSON_AddItemToArray(affects, text(problem->affects[j])))
-                return false;
-        }
-        if (!affects)
-            return false;
-    }
-    return array != NULL;
 }
 
 static bool add_counters(cJSON *object, const struct view *view)
@@ -90,14 +46,25 @@ static bool add_counters(cJSON *object, const struct view *view)
            cJSON_AddNumberToObject(object, "read", (double)counters.read);
 }
 
+static bool add_progress(cJSON *object, struct view *view)
+{
+    uint64_t ready;
+    uint64_t members;
+
+    if (!view_progress(view, &ready, &members))
+        return cJSON_AddNullToObject(object, "members") && cJSON_AddNullToObject(object, "ready");
+    return cJSON_AddNumberToObject(object, "members", (double)members) &&
+           cJSON_AddNumberToObject(object, "ready", (double)ready);
+}
+
 static bool add_versions(cJSON *object, const struct status_mount *mount)
 {
     cJSON *versions = cJSON_AddObjectToObject(object, "versions");
 
-    return versions && add_text(versions, "addonfs", mount->version) &&
-           add_text(versions, "libfuse", mount->fuse) &&
-           add_text(versions, "libgit2", source_library_version()) &&
-           add_text(versions, "libdeflate", deflate_library_version());
+    return versions && json_add_text(versions, "addonfs", mount->version) &&
+           json_add_text(versions, "libfuse", mount->fuse) &&
+           json_add_text(versions, "libgit2", source_library_version()) &&
+           json_add_text(versions, "libdeflate", deflate_library_version());
 }
 
 int status_json(struct view *view, const struct status_mount *mount,
@@ -112,18 +79,16 @@ int status_json(struct view *view, const struct status_mount *mount,
         return r;
     cleanup_json cJSON *object = cJSON_CreateObject();
     if (!object || !cJSON_AddNumberToObject(object, "pid", mount->pid) ||
-        !add_text(object, "source", source_path(source)) ||
-        !add_text(object, "mountpoint", mount->mountpoint) ||
+        !json_add_text(object, "source", source_path(source)) ||
+        !json_add_text(object, "mountpoint", mount->mountpoint) ||
         !cJSON_AddBoolToObject(object, "worktree", source_revision(source) == NULL) ||
-        !add_text(object, "revision", source_revision(source)) ||
-        !add_text(object, "commit", generation->commit) ||
-        !cJSON_AddNumberToObject(object, "generation", (double)generation->serial) ||
-        !add_text(object, "layout", generation->layout) || !add_addons(object, generation) ||
-        !add_problems(object, &list.problems) || !add_counters(object, view) ||
-        !add_versions(object, mount))
+        !json_add_text(object, "revision", source_revision(source)) ||
+        !json_add_text(object, "commit", generation->commit) ||
+        !json_add_integer(object, "generation", generation->serial) ||
+        !json_add_text(object, "layout", generation->layout) || !add_addons(object, generation) ||
+        !json_add_problems(object, &list.problems) || !add_counters(object, view) ||
+        !add_progress(object, view) || !add_versions(object, mount))
         return error_errno(error, -ENOMEM, "status.json");
-    cleanup_free char *printed = cJSON_Print(object);
-    if (!printed || asprintf(ret_text, "%s\n", printed) < 0)
-        return error_errno(error, -ENOMEM, "status.json");
-    return 0;
+    *ret_text = json_print(object);
+    return *ret_text ? 0 : error_errno(error, -ENOMEM, "status.json");
 }

@@ -176,6 +176,16 @@ const struct source *view_source(const struct view *view)
     return view->source;
 }
 
+struct source *view_repository(struct view *view)
+{
+    return view->source;
+}
+
+bool view_derives_versions(const struct view *view)
+{
+    return view->shown.derive_version;
+}
+
 void view_counters(const struct view *view, struct members_counters *ret_counters)
 {
     members_counters(view->members, ret_counters);

@@ -275,9 +275,13 @@ static int list_refs(struct view *view, enum refs_kind kind, const char *folder,
     cleanup_ref_names struct ref_names refs = {0};
 
     int r = refs_list(view->source, kind, below, &refs, error);
-    /* A folder of refs is there as long as there are refs in it. */
-    if (r == 0 && refs.count == 0 && *below)
-        r = error_errno(error, -ENOENT, "%s", folder);
+    /* A folder of refs is there as long as there are refs in it, were they tags of no commit. */
+    if (r == 0 && refs.count == 0 && *below) {
+        struct ref ref;
+        r = refs_find(view->source, kind, below, &ref, error);
+        if (r == 0 && !ref.is_folder)
+            r = error_errno(error, -ENOTDIR, "%s", folder);
+    }
     for (size_t i = 0; r == 0 && i < refs.count; i++)
         r = add(view, folder, names, refs.items[i].name,
                 refs.items[i].is_folder ? VIEW_FOLDER : VIEW_LINK);

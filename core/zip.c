@@ -1,4 +1,4 @@
-#include <addonfs/zip.h>
+#include "zip_name.h"
 
 #include <addonfs/checked.h>
 #include <addonfs/deflate.h>
@@ -15,7 +15,6 @@ enum {
     END_SIZE = 22,                /* 4.3.16 */
     LOCAL_EXTRA_SIZE = 4 + 2 * 8, /* 4.5.3: header id, size, both sizes */
     EXTRA64_LIMIT = 4 + 3 * 8,    /* 4.5.3: header id, size, at most three values */
-    NAME_LIMIT = UINT16_MAX,      /* 4.4.10: the length is two bytes */
     NAME_SHOWN = 2048,            /* of a name in a message: two and a reason fit ERROR_TEXT_SIZE */
 };
 
@@ -220,67 +219,10 @@ static size_t make_end(const struct zip *zip, uint8_t *bytes)
     return (size_t)(to - bytes);
 }
 
-/* What a name is like, found out in one pass: there may be very many. */
-struct name_facts {
-    size_t length;
-    bool ascii;
-    bool bad_component;
-};
-
-/*
- * A component "", "." or ".." is bad. One between '/' alone is also one between '/' and '\\', so
- * this finds what either kind of reader would; Windows takes a name with '\\' first for absolute.
- */
-static struct name_facts look_at_name(const char *name)
-{
-    struct name_facts facts = {.ascii = true};
-    const char *component = name;
-    const char *at = name;
-
-    for (;; at++) {
-        if ((unsigned char)*at >= 0x80)
-            facts.ascii = false;
-        if (*at != '/' && *at != '\\' && *at != '\0')
-            continue;
-        size_t length = (size_t)(at - component);
-        if (length == 0 || (length <= 2 && component[0] == '.' && component[length - 1] == '.'))
-            facts.bad_component = true;
-        if (*at == '\0')
-            break;
-        component = at + 1;
-    }
-    facts.length = (size_t)(at - name);
-    return facts;
-}
-
-/* Why no archive can hold it, or NULL. */
-static const char *reason_against(const char *name, const struct name_facts *facts)
-{
-    if (facts->length == 0)
-        return "an empty name cannot be a ZIP member's";
-    if (facts->length > NAME_LIMIT)
-        return "the name is too long for a ZIP member";
-    if (!facts->ascii && !error_is_utf8(name, facts->length))
-        return "the name is not UTF-8, which a ZIP member's must be";
-    if (facts->bad_component)
-        return "the name could lead out of the folder it is unpacked in";
-    return NULL;
-}
-
-bool zip_name_ok(const char *name, const char **ret_reason)
-{
-    const struct name_facts facts = look_at_name(name);
-    const char *reason = reason_against(name, &facts);
-
-    if (reason && ret_reason)
-        *ret_reason = reason;
-    return reason == NULL;
-}
-
 static int check_member(const struct zip_member *member, const struct zip_member *before,
                         const struct name_facts *facts, struct error *error)
 {
-    const char *reason = reason_against(member->name, facts);
+    const char *reason = zip_reason_against(member->name, facts);
 
     if (reason)
         return error_set(error, -EINVAL, "%.*s: %s", NAME_SHOWN, member->name, reason);
@@ -303,7 +245,7 @@ static int take_members(struct zip *zip, const struct zip_member *members, struc
         return error_errno(error, -ENOMEM, "zip");
     for (size_t i = 0; i < zip->count; i++) {
         const struct zip_member *member = &members[i];
-        const struct name_facts facts = look_at_name(member->name);
+        const struct name_facts facts = zip_look_at_name(member->name);
         int r = check_member(member, i > 0 ? &members[i - 1] : NULL, &facts, error);
         if (r < 0)
             return r;

@@ -1,6 +1,7 @@
 #include "daemon.h"
 #include "filesystem.h"
 #include "log.h"
+#include "notify.h"
 #include "operations.h"
 #include "report.h"
 #include "signals.h"
@@ -84,8 +85,10 @@ static int new_session(const struct daemon *daemon, struct filesystem *filesyste
     cleanup_free char *list = NULL;
     struct fuse_args arguments = FUSE_ARGS_INIT(0, NULL);
 
-    if (!name || asprintf(&list, "fsname=%s,subtype=addonfs,ro,nosuid,nodev,default_permissions%s",
-                          name, daemon->options->allow_other ? ",allow_other" : "") < 0) {
+    if (!name ||
+        asprintf(&list, "fsname=%s,subtype=addonfs,ro,nosuid,nodev,default_permissions%s%s", name,
+                 daemon->options->allow_other ? ",allow_other" : "",
+                 daemon->options->noexec ? ",noexec" : "") < 0) {
         list = NULL;
         return error_errno(error, -ENOMEM, "%s", daemon->place->path);
     }
@@ -147,6 +150,14 @@ static int loop(struct fuse_session *session)
     return r;
 }
 
+/* A service manager knows the process that it started; one in the background has told its parent.
+ */
+static void tell_ready(const struct daemon *daemon)
+{
+    if (daemon->foreground && daemon->report < 0)
+        notify("READY=1");
+}
+
 struct serving {
     struct filesystem *filesystem;
     struct fuse_session *session;
@@ -183,6 +194,7 @@ static int serve(const struct daemon *daemon, struct filesystem *filesystem,
     if (daemon->report >= 0)
         r = report_send(daemon->report, REPORT_SERVING, NULL, -1);
     if (r == 0) {
+        tell_ready(daemon);
         if (daemon->foreground)
             log_line(LOG_NOTICE, "%s is mounted at %s", daemon->source, daemon->place->path);
         words_to_log();
@@ -232,8 +244,8 @@ static int run_as_root(const struct daemon *daemon, struct filesystem *filesyste
 {
     cleanup_fd int device = -1;
 
-    int r =
-        place_mount(daemon->place, daemon->source, daemon->options->allow_other, &device, error);
+    int r = place_mount(daemon->place, daemon->source, daemon->options->allow_other,
+                        daemon->options->noexec, &device, error);
     if (r == 0)
         r = adopt_session(daemon, session, &device, error);
     if (r == 0)
@@ -350,8 +362,8 @@ static int keep(const struct keeper *keeper, bool *ret_serving, struct error *er
 
     int r = next_message(keeper, error);
     if (r == REPORT_OPENED) {
-        r = place_mount(daemon->place, daemon->source, daemon->options->allow_other, &device,
-                        error);
+        r = place_mount(daemon->place, daemon->source, daemon->options->allow_other,
+                        daemon->options->noexec, &device, error);
         if (r < 0)
             return r;
         (void)report_send(keeper->server_end, REPORT_MOUNTED, NULL, device);
@@ -360,6 +372,7 @@ static int keep(const struct keeper *keeper, bool *ret_serving, struct error *er
     }
     if (r == REPORT_SERVING) {
         *ret_serving = true;
+        tell_ready(daemon);
         if (daemon->report >= 0 && report_send(daemon->report, REPORT_SERVING, NULL, -1) < 0)
             kill(keeper->server, SIGTERM);
         r = next_message(keeper, error);

@@ -1,81 +1,66 @@
 #include "exporting.h"
-#include "identity.h"
-#include "signals.h"
+#include "progress.h"
+#include "quantity.h"
+#include "viewing.h"
 
-#include <addonfs/cleanup.h>
 #include <addonfs/export.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <string.h>
 
 struct exporting {
-    pthread_mutex_t lock; /* guards the next two */
-    struct view *view;    /* set while something half-made may be there */
-    int signal;           /* that has come; 0: none */
-    _Atomic bool interrupted;
+    struct export_options options;
+    struct export_progress progress;
+    struct view *view;
 };
 
-/* For struct signals. */
-static bool interrupt(void *context, int number)
+/* For struct progress. */
+static void ask(void *context, uint64_t *ret_done, uint64_t *ret_total, char *text, size_t size)
 {
     struct exporting *exporting = context;
-    cleanup_lock(&exporting->lock);
+    char done[QUANTITY_SIZE];
+    char of[QUANTITY_SIZE];
 
-    exporting->signal = number;
-    atomic_store(&exporting->interrupted, true);
-    if (!exporting->view)
-        signals_die(number);
-    view_stop(exporting->view);
-    return false;
+    *ret_done = atomic_load(&exporting->progress.bytes);
+    *ret_total = atomic_load(&exporting->progress.of);
+    if (*ret_done > 0)
+        snprintf(text, size, "writing %s of %s", quantity_bytes(*ret_done, done),
+                 quantity_bytes(*ret_total, of));
+    else if (view_progress(exporting->view, ret_done, ret_total))
+        snprintf(text, size, "compressing %" PRIu64 " of %" PRIu64 " files", *ret_done, *ret_total);
+    else
+        snprintf(text, size, "looking");
 }
 
-/* Let an interruption stop `view`, or (NULL) end the process at once. */
-static void set_view(struct exporting *exporting, struct view *view)
+static int write_out(struct viewing *viewing, void *context, struct error *error)
 {
-    cleanup_lock(&exporting->lock);
+    struct exporting *exporting = context;
+    struct progress bar = {.ask = ask, .context = exporting};
 
-    exporting->view = view;
-}
-
-static int write_out(struct exporting *exporting, const char *source, const char *destination,
-                     const struct options *options, struct error *error)
-{
-    cleanup_view struct view *view = NULL;
-    struct view_options of_view = options->view;
-    const char *warning;
-
-    of_view.source.path = source;
-    int r = view_open(&of_view, &view, error);
-    if (r < 0)
-        return r;
-    for (size_t i = 0; (warning = view_warning(view, i)); i++)
-        fprintf(stderr, "addonfs: %s\n", warning);
-    set_view(exporting, view);
-    r = export_write(view, destination, &exporting->interrupted, error);
-    set_view(exporting, NULL);
+    exporting->view = viewing->view;
+    exporting->options.interrupted = &viewing->interrupted;
+    exporting->options.progress = &exporting->progress;
+    progress_begin(&bar);
+    int r = export_write(viewing->view, &exporting->options, error);
+    progress_end(&bar);
     return r;
 }
 
-int exporting_run(const char *source, const char *destination, const struct options *options,
-                  struct error *error)
+int exporting_run(const char *source, const char *destination, const char *format,
+                  const struct options *options, struct error *error)
 {
-    struct exporting exporting = {.lock = PTHREAD_MUTEX_INITIALIZER};
-    struct signals signals = {.end = interrupt, .context = &exporting};
-    cleanup_free char *path = NULL;
-    struct identity identity;
+    struct exporting exporting = {
+        .options = {.destination = destination, .root = options->root, .format = format, .fd = -1},
+    };
 
-    int r = identity_of(source, &identity, &path, error);
-    if (r == 0)
-        r = identity_become(&identity, error);
-    if (r < 0)
-        return r;
-    signals_hold(false);
-    r = signals_begin(&signals);
-    if (r < 0)
-        return error_errno(error, r, "%s", source);
-    r = write_out(&exporting, path, destination, options, error);
-    signals_end(&signals);
-    if (exporting.signal)
-        signals_die(exporting.signal);
-    return r;
+    if (strcmp(destination, "-") == 0) {
+        exporting.options.destination = "standard output";
+        exporting.options.fd = STDOUT_FILENO;
+        if (isatty(STDOUT_FILENO))
+            return error_set(error, -EINVAL,
+                             "standard output: is a terminal: send it to a file or a program");
+    }
+    return viewing_run(source, options, write_out, &exporting, error);
 }

@@ -9,10 +9,12 @@
 #include <addonfs/error.h>
 
 /*
- * Write what `source` holds now to `destination` (export.h), as the source's owner. A signal that
- * would end the process ends it so, but only when nothing half-made is left.
+ * Write what `source` holds now to `destination` (export.h; "-": standard output), as the source's
+ * owner: the folder that `options->root` names, in `format` or (NULL) as the destination is called.
+ * A signal that would end the process ends it so, but only when nothing half-made is left. On a
+ * terminal stderr shows how far it is. Errors as export_write.
  */
-int exporting_run(const char *source, const char *destination, const struct options *options,
-                  struct error *error);
+int exporting_run(const char *source, const char *destination, const char *format,
+                  const struct options *options, struct error *error);
 
 #endif

@@ -46,6 +46,9 @@ struct filesystem {
 #define RELEASE_ATTRIBUTE "user.addonfs.release"
 /* Milliseconds within which those have to close their files. */
 #define RELEASE_PATIENCE 3000
+/* How many files in zips are compressed, and of how many, in decimal digits (view_progress): told
+ * while status.json is still being made. */
+#define PROGRESS_ATTRIBUTE "user.addonfs.progress"
 /* How many inodes the kernel remembers, in decimal digits. */
 #define INODES_ATTRIBUTE "user.addonfs.inodes"
 

@@ -1,7 +1,13 @@
 /* The command line: addonfs COMMAND … */
+#include "caching.h"
+#include "diffing.h"
 #include "exporting.h"
+#include "list.h"
 #include "mount.h"
+#include "mounthelper.h"
+#include "mounts.h"
 #include "options.h"
+#include "verifying.h"
 
 #include <addonfs/cleanup.h>
 #include <errno.h>
@@ -18,29 +24,56 @@ enum exit_code {
 
 static const char help_start[] =
     "Usage:\n"
-    "  addonfs mount SOURCE MOUNTPOINT [-f] [-o OPTION,…]\n"
-    "  addonfs umount MOUNTPOINT [--timeout SECONDS]\n"
-    "  addonfs export SOURCE DEST [-o OPTION,…]\n"
+    "  addonfs mount SOURCE MOUNTPOINT [-f] [--replace] [-o OPTION,…]\n"
+    "  addonfs umount MOUNTPOINT [--lazy] [--timeout SECONDS]\n"
+    "  addonfs status [MOUNTPOINT] [--json] [--timeout SECONDS]\n"
+    "  addonfs list SOURCE [--json] [-o OPTION,…]\n"
+    "  addonfs diff SOURCE PACKAGE [--json] [-o OPTION,…]\n"
+    "  addonfs verify PACKAGE [SOURCE] [--json] [-o OPTION,…]\n"
+    "  addonfs cache stats|prune|clear [--json] [-o OPTION,…]\n"
+    "  addonfs export SOURCE DEST|- [--view=NAME] [--format=FORMAT] [-o OPTION,…]\n"
     "  addonfs wait MOUNTPOINT [--since GENERATION] [--timeout SECONDS]\n"
     "\n"
     "Shows the server package of an AYON addon, computed live from its Git source tree.\n"
     "SOURCE is the root of a clone, or a bare repository. DEST is a folder, or an archive by\n"
-    "its name: .zip .tar .tar.gz .tar.xz .tar.zst\n"
+    "its name: .zip .tar .tar.gz .tar.xz .tar.zst; - is standard output. PACKAGE is what was\n"
+    "made of it: a version's folder, an addon's, a folder of addons, or an archive of one.\n"
     "\n"
     "  -f, --foreground  stay in the foreground and log to stderr\n"
     "  -o OPTION,…       see below\n"
+    "  --replace           clear a dead mount first (after a crash), and mount in its place\n"
+    "  --lazy              unmount although it is in use, and do not wait for its daemon\n"
+    "  --json              as JSON, for programs\n"
     "  --since GENERATION  wait until there is another one than this, and print it; without it:\n"
     "                      another one than now; empty: at once\n"
-    "  --timeout SECONDS   wait no longer, and exit with 1\n"
+    "  --timeout SECONDS   wait no longer; of wait: and exit with 1\n"
+    "  --view=NAME         package (default), upload or client\n"
+    "  --format=FORMAT     folder, zip, tar, tar.gz, tar.xz or tar.zst; default: by DEST's name\n"
     "  -h, --help        this text\n"
     "  -V, --version     the version\n"
     "\n"
     "Options:\n";
 
+struct command_line;
+
+struct command {
+    const char *name;
+    int operands;        /* at most */
+    int optional;        /* how many of them may be left out */
+    const char *options; /* the letters of those that it has, beside those that all have */
+    int failed;          /* what it exits with then */
+    /* Returns what to exit with, or a negative errno. */
+    int (*run)(const struct command_line *line, struct error *error);
+};
+
 struct command_line {
     struct options options;
     bool foreground;
+    bool replace;
+    bool json;
+    bool lazy;
     const char *since;
+    const char *format;   /* of an export */
     double timeout;       /* seconds; negative: none */
     int (*instead)(void); /* what to do instead of the command */
     const char *operands[2];
@@ -103,16 +136,22 @@ static int wrong_option(const char *text, const char *argument, int letter)
 }
 
 /*
- * Returns an exit code: EXIT_DONE when the command may go on. `allowed`: the letters of the options
- * that it has, beside those that all have.
+ * Returns an exit code: EXIT_DONE when the command may go on.
  */
-static int parse(int count, char **arguments, int operands, const char *allowed,
+static int parse(int count, char **arguments, const struct command *command,
                  struct command_line *line)
 {
-    static const struct option names[] = {
-        {"foreground", no_argument, NULL, 'f'},    {"help", no_argument, NULL, 'h'},
-        {"version", no_argument, NULL, 'V'},       {"since", required_argument, NULL, 's'},
-        {"timeout", required_argument, NULL, 't'}, {0}};
+    static const struct option names[] = {{"foreground", no_argument, NULL, 'f'},
+                                          {"help", no_argument, NULL, 'h'},
+                                          {"version", no_argument, NULL, 'V'},
+                                          {"since", required_argument, NULL, 's'},
+                                          {"timeout", required_argument, NULL, 't'},
+                                          {"replace", no_argument, NULL, 'r'},
+                                          {"json", no_argument, NULL, 'j'},
+                                          {"lazy", no_argument, NULL, 'l'},
+                                          {"view", required_argument, NULL, 'w'},
+                                          {"format", required_argument, NULL, 'F'},
+                                          {0}};
     struct error error = {0};
     int found = 0;
     int option;
@@ -121,11 +160,12 @@ static int parse(int count, char **arguments, int operands, const char *allowed,
     opterr = 0;
     /* '-': operands are given in their order, so options may stand behind them. */
     for (; (option = getopt_long(count, arguments, "-fhVo:", names, NULL)) != -1; at = optind) {
-        if (option > 1 && option != '?' && !strchr("hV", option) && !strchr(allowed, option))
+        if (option > 1 && option != '?' && !strchr("hV", option) &&
+            !strchr(command->options, option))
             return wrong_option("this command has no such option: ", arguments[at], option);
         switch (option) {
         case 1:
-            if (found == operands)
+            if (found == command->operands)
                 return usage("one argument too many: ", optarg);
             line->operands[found++] = optarg;
             break;
@@ -138,6 +178,24 @@ static int parse(int count, char **arguments, int operands, const char *allowed,
         case 'V':
             line->instead = version;
             return EXIT_DONE;
+        case 'r':
+            line->replace = true;
+            break;
+        case 'j':
+            line->json = true;
+            break;
+        case 'F':
+            line->format = optarg;
+            break;
+        case 'w':
+            if (options_set_view(&line->options, optarg, &error) < 0) {
+                fprintf(stderr, "addonfs: %s\n", error.text);
+                return EXIT_USAGE;
+            }
+            break;
+        case 'l':
+            line->lazy = true;
+            break;
         case 's':
             line->since = optarg;
             break;
@@ -156,26 +214,60 @@ static int parse(int count, char **arguments, int operands, const char *allowed,
         }
     }
     for (; optind < count; optind++) {
-        if (found == operands)
+        if (found == command->operands)
             return usage("one argument too many: ", arguments[optind]);
         line->operands[found++] = arguments[optind];
     }
-    return found < operands ? usage("an argument is missing", "") : EXIT_DONE;
+    return found < command->operands - command->optional ? usage("an argument is missing", "")
+                                                         : EXIT_DONE;
 }
 
 static int run_mount(const struct command_line *line, struct error *error)
 {
-    return mount_run(line->operands[0], line->operands[1], &line->options, line->foreground, error);
+    int r = line->replace ? mount_clear(line->operands[1], error) : 0;
+
+    return r < 0 ? r
+                 : mount_run(line->operands[0], line->operands[1], &line->options, line->foreground,
+                             error);
 }
 
 static int run_umount(const struct command_line *line, struct error *error)
 {
-    return mount_end(line->operands[0], line->timeout, error);
+    return mount_end(line->operands[0], line->lazy, line->timeout, error);
+}
+
+/* 0: all is well; 1: something is not. */
+static int run_status(const struct command_line *line, struct error *error)
+{
+    return mounts_run(line->operands[0], line->json, line->timeout, error);
+}
+
+/* 0: all can be read; 1: something cannot. */
+static int run_list(const struct command_line *line, struct error *error)
+{
+    return list_run(line->operands[0], &line->options, line->json, error);
+}
+
+/* 0: the same; 1: not. */
+static int run_diff(const struct command_line *line, struct error *error)
+{
+    return diffing_run(line->operands[0], line->operands[1], &line->options, line->json, error);
+}
+
+/* 0: it is good; 1: it is not. */
+static int run_verify(const struct command_line *line, struct error *error)
+{
+    return verifying_run(line->operands[0], line->operands[1], &line->options, line->json, error);
+}
+
+static int run_cache(const struct command_line *line, struct error *error)
+{
+    return caching_run(line->operands[0], &line->options, line->json, error);
 }
 
 static int run_export(const struct command_line *line, struct error *error)
 {
-    return exporting_run(line->operands[0], line->operands[1], &line->options, error);
+    return exporting_run(line->operands[0], line->operands[1], line->format, &line->options, error);
 }
 
 /* 0: another generation; 1: the time is over. */
@@ -190,18 +282,16 @@ static int run_wait(const struct command_line *line, struct error *error)
     return 0;
 }
 
-static const struct command {
-    const char *name;
-    int operands;
-    const char *options;
-    int failed; /* what it exits with then */
-    /* Returns what to exit with, or a negative errno. */
-    int (*run)(const struct command_line *line, struct error *error);
-} commands[] = {
-    {"mount", 2, "fo", EXIT_FAILED, run_mount},
-    {"umount", 1, "t", EXIT_FAILED, run_umount},
-    {"export", 2, "o", EXIT_FAILED, run_export},
-    {"wait", 1, "st", EXIT_USAGE, run_wait},
+static const struct command commands[] = {
+    {"mount", 2, 0, "for", EXIT_FAILED, run_mount},
+    {"umount", 1, 0, "lt", EXIT_FAILED, run_umount},
+    {"status", 1, 1, "jt", EXIT_USAGE, run_status},
+    {"list", 1, 0, "jo", EXIT_USAGE, run_list},
+    {"verify", 2, 1, "jo", EXIT_USAGE, run_verify},
+    {"diff", 2, 0, "jo", EXIT_USAGE, run_diff},
+    {"cache", 1, 0, "jo", EXIT_FAILED, run_cache},
+    {"export", 2, 0, "oFw", EXIT_FAILED, run_export},
+    {"wait", 1, 0, "st", EXIT_USAGE, run_wait},
 };
 
 static int run(const struct command *command, const struct command_line *line)
@@ -220,6 +310,9 @@ int main(int count, char **arguments)
     struct command_line line = {.timeout = -1};
 
     hold_standard_streams();
+    const char *slash = count > 0 ? strrchr(arguments[0], '/') : NULL;
+    if (count > 0 && strcmp(slash ? slash + 1 : arguments[0], MOUNTHELPER_NAME) == 0)
+        return mounthelper_main(count, arguments);
     if (count < 2)
         return usage("a command is missing", "");
     if (strcmp(arguments[1], "--help") == 0 || strcmp(arguments[1], "-h") == 0)
@@ -229,8 +322,7 @@ int main(int count, char **arguments)
     for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
         if (strcmp(arguments[1], commands[i].name) != 0)
             continue;
-        int result =
-            parse(count - 1, arguments + 1, commands[i].operands, commands[i].options, &line);
+        int result = parse(count - 1, arguments + 1, &commands[i], &line);
         if (result == EXIT_DONE && line.instead)
             result = line.instead();
         else if (result == EXIT_DONE)

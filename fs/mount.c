@@ -66,7 +66,7 @@ static void take_back(const struct daemon *daemon, pid_t child)
     await_exit(child);
     /* One that has crashed could not do it itself. */
     if (mountinfo_find(daemon->place->path, &mount) == 0 && mount.is_addonfs)
-        (void)mount_end(daemon->place->path, -1, &ignored);
+        (void)mount_end(daemon->place->path, false, -1, &ignored);
 }
 
 /* Wait for the daemon's word, then for the mount's own answer. */

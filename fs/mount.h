@@ -25,10 +25,18 @@ int mount_run(const char *source, const char *mountpoint, const struct options *
 
 /*
  * Unmount, and return when the daemon has ended, but wait no longer than `timeout` seconds
- * (negative: a minute). Also clears a mount whose daemon is dead. -EINVAL: not an addonfs mount;
+ * (negative: a minute). `lazy`: take it away at once although it may be in use, and do not wait:
+ * its daemon ends with the last who has something open in it. Also clears a mount whose daemon is
+ * dead. -EINVAL: not an addonfs mount;
  * -EBUSY: in use, or unmounted while the daemon goes on, which the error tells.
  */
-int mount_end(const char *mountpoint, double timeout, struct error *error);
+int mount_end(const char *mountpoint, bool lazy, double timeout, struct error *error);
+
+/*
+ * Take a mount away whose daemon is dead (it answers ENOTCONN), whoever still works in it. Nothing
+ * is done where none is mounted. -EBUSY: one is, and lives, or hangs.
+ */
+int mount_clear(const char *mountpoint, struct error *error);
 
 /*
  * Wait until the live view of the mount has another generation than `since`, a number in decimal

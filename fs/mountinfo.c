@@ -51,7 +51,7 @@ static void read_options(char *options, struct mountinfo *mount)
 static bool next_mount(FILE *list, char **line, size_t *size, const char **ret_path,
                        struct mountinfo *ret_mount)
 {
-    enum { ID, DEVICE = 2, PLACE = 4, COUNT = 6 };
+    enum { ID, DEVICE = 2, ROOT, PLACE, COUNT = 6 };
 
     while (getline(line, size, list) > 0) {
         char *rest = *line;
@@ -70,6 +70,7 @@ static bool next_mount(FILE *list, char **line, size_t *size, const char **ret_p
         *ret_mount = (struct mountinfo){
             .id = (int)strtol(field[ID], NULL, 10),
             .is_addonfs = strcmp(type, "fuse.addonfs") == 0,
+            .is_whole = strcmp(field[ROOT], "/") == 0,
         };
         snprintf(ret_mount->device, sizeof(ret_mount->device), "%s", field[DEVICE]);
         read_options(rest, ret_mount);
@@ -97,6 +98,23 @@ int mountinfo_find(const char *path, struct mountinfo *ret_mount)
         }
     }
     return result;
+}
+
+int mountinfo_each(int (*visit)(void *context, const char *path, const struct mountinfo *mount),
+                   void *context)
+{
+    cleanup_file FILE *list = fopen("/proc/self/mountinfo", "re");
+    cleanup_free char *line = NULL;
+    struct mountinfo mount;
+    const char *place;
+    size_t size = 0;
+    int r = 0;
+
+    if (!list)
+        return -errno;
+    while (r == 0 && next_mount(list, &line, &size, &place, &mount))
+        r = visit(context, place, &mount);
+    return r;
 }
 
 int mountinfo_find_id(int id, struct mountinfo *ret_mount)

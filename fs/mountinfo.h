@@ -12,6 +12,7 @@
 struct mountinfo {
     int id; /* among the mounts that there are now */
     bool is_addonfs;
+    bool is_whole;   /* not only a folder of it (a bind mount) */
     char device[32]; /* "major:minor" */
     uid_t user;      /* who mounted it, and may ask it */
     gid_t group;
@@ -20,6 +21,13 @@ struct mountinfo {
 /* What is on top at `path` (absolute, without links). 0; -ENOENT: no mount point; or another errno.
  */
 int mountinfo_find(const char *path, struct mountinfo *ret_mount);
+
+/*
+ * Call `visit` for each mount, in the order of the list, until it answers something else than 0,
+ * which is returned. A negative errno: the list cannot be read.
+ */
+int mountinfo_each(int (*visit)(void *context, const char *path, const struct mountinfo *mount),
+                   void *context);
 
 /* The mount of that number. -ENOENT: it has gone. */
 int mountinfo_find_id(int id, struct mountinfo *ret_mount);

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
@@ -409,6 +410,8 @@ static void on_getxattr(fuse_req_t request, fuse_ino_t number, const char *name,
 {
     char text[64];
     ssize_t length = -ENODATA;
+    uint64_t ready = 0;
+    uint64_t members = 0;
 
     if (number == FUSE_ROOT_ID && strcmp(name, PID_ATTRIBUTE) == 0)
         length = snprintf(text, sizeof(text), "%ld", (long)filesystem_of(request)->pid);
@@ -421,6 +424,9 @@ static void on_getxattr(fuse_req_t request, fuse_ino_t number, const char *name,
     } else if (number == FUSE_ROOT_ID && strcmp(name, INODES_ATTRIBUTE) == 0)
         length =
             snprintf(text, sizeof(text), "%zu", inode_table_count(filesystem_of(request)->inodes));
+    else if (number == FUSE_ROOT_ID && strcmp(name, PROGRESS_ATTRIBUTE) == 0 &&
+             view_progress(filesystem_of(request)->view, &ready, &members))
+        length = snprintf(text, sizeof(text), "%" PRIu64 " %" PRIu64, ready, members);
     if (length < 0)
         reply_error(request, -ENODATA);
     else if (size == 0)

@@ -15,12 +15,14 @@ const char options_help[] =
     "  license=no       leave LICENSE out of package and client (layout d)\n"
     "  upload=prefixed  upload zips for servers before July 2023 (layouts a, b)\n"
     "  view=NAME        mount the content of package, upload or client as the root\n"
+    "  lfs=pointer      show files of Git LFS as the pointers that are committed\n"
     "  problems=skip    leave out what cannot be read (otherwise it fails to open)\n"
     "  level=N          compression, 1 (fast) to 12 (small); default 6\n"
     "  cache=DIR|none   where compressed files are kept; default ~/.cache/addonfs\n"
     "  cache_size=SIZE  how much is kept, such as 500M or 4G; default 1G\n"
     "  watch=poll       compare all files at every look instead of watching them\n"
     "  allow_other      let other users read the mount\n"
+    "  noexec           nothing in the mount may be executed\n"
     "  uid=N, gid=N     show N as the owner, the group\n"
     "  umask=OCTAL      take these permission bits away\n"
     "  ro, nosuid, nodev  always on, and may be said\n";
@@ -74,7 +76,7 @@ static int set_rev(struct options *options, const char *value, struct error *err
     return set_text(&options->view.source.revision, value, error);
 }
 
-static int set_view(struct options *options, const char *value, struct error *error)
+int options_set_view(struct options *options, const char *value, struct error *error)
 {
     static const char *const roots[] = {"package", "upload", "client"};
 
@@ -134,6 +136,14 @@ static int set_problems(struct options *options, const char *value, struct error
     if (strcmp(value, "skip") != 0)
         return bad_value("problems", value, "only problems=skip is there", error);
     options->view.skip_problems = true;
+    return 0;
+}
+
+static int set_lfs(struct options *options, const char *value, struct error *error)
+{
+    if (strcmp(value, "pointer") != 0)
+        return bad_value("lfs", value, "only lfs=pointer is there", error);
+    options->view.source.lfs_pointers = true;
     return 0;
 }
 
@@ -240,12 +250,13 @@ static const struct {
     {"version", set_version},
     {"license", set_license},
     {"upload", set_upload},
-    {"view", set_view},
+    {"view", options_set_view},
     {"problems", set_problems},
     {"level", set_level},
     {"cache", set_cache},
     {"cache_size", set_cache_size},
     {"watch", set_watch},
+    {"lfs", set_lfs},
     {"uid", set_uid},
     {"gid", set_gid},
     {"umask", set_umask},
@@ -271,6 +282,10 @@ static int set_flag(struct options *options, const char *name, struct error *err
     }
     if (strcmp(name, "allow_other") == 0) {
         options->allow_other = true;
+        return 0;
+    }
+    if (strcmp(name, "noexec") == 0) {
+        options->noexec = true;
         return 0;
     }
     return error_set(error, -EINVAL, "unknown option %s: see addonfs --help", name);

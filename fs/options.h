@@ -14,6 +14,7 @@ struct options {
     struct view_options view; /* what is not below; strings are ours */
     const char *root;         /* of view=: "package", …; or NULL */
     bool allow_other;
+    bool noexec; /* nothing in the mount may be executed */
     bool has_uid;
     bool has_gid;
     bool has_umask;
@@ -27,6 +28,9 @@ struct options {
  * it). -EINVAL: an option or a value that there is not; the error says which there are. -ENOMEM.
  */
 int options_parse(struct options *options, const char *list, struct error *error);
+
+/* What `view=` does: "package", "upload" or "client". -EINVAL. */
+int options_set_view(struct options *options, const char *value, struct error *error);
 
 void options_clear(struct options *options);
 

@@ -96,7 +96,7 @@ static const char *shown_source(const char *source)
  * A FUSE file system as libfuse asks for it as root (mount.fuse3(8), fuse(4)), mounted nowhere yet:
  * so its number is known before anybody else can see it.
  */
-static int new_mount(int device, const char *source, bool allow_other)
+static int new_mount(int device, const char *source, bool allow_other, bool noexec)
 {
     cleanup_fd int context = fsopen("fuse", FSOPEN_CLOEXEC);
     char fd[16];
@@ -129,8 +129,9 @@ static int new_mount(int device, const char *source, bool allow_other)
     }
     if (context < 0 || fsconfig(context, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
         return -errno;
-    int mount =
-        fsmount(context, FSMOUNT_CLOEXEC, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV);
+    int mount = fsmount(context, FSMOUNT_CLOEXEC,
+                        MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV |
+                            (noexec ? MOUNT_ATTR_NOEXEC : 0u));
     return mount < 0 ? -errno : mount;
 }
 
@@ -143,15 +144,15 @@ static void detach(int fd)
     (void)umount2(path, MNT_DETACH);
 }
 
-int place_mount(struct place *place, const char *source, bool allow_other, int *ret_device,
-                struct error *error)
+int place_mount(struct place *place, const char *source, bool allow_other, bool noexec,
+                int *ret_device, struct error *error)
 {
     cleanup_fd int device = open("/dev/fuse", O_RDWR | O_CLOEXEC);
     int id;
 
     if (device < 0)
         return error_errno(error, -errno, "/dev/fuse");
-    cleanup_fd int mount = new_mount(device, source, allow_other);
+    cleanup_fd int mount = new_mount(device, source, allow_other, noexec);
     if (mount < 0)
         return error_errno(error, mount, "%s: cannot mount", place->path);
     int r = mountinfo_id_of(mount, &id);

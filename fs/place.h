@@ -40,8 +40,8 @@ void place_clear(struct place *place);
  * Mount as root: what `source` says is a name to show. `*ret_device` is the FUSE device, which the
  * caller closes. On failure nothing is mounted.
  */
-int place_mount(struct place *place, const char *source, bool allow_other, int *ret_device,
-                struct error *error);
+int place_mount(struct place *place, const char *source, bool allow_other, bool noexec,
+                int *ret_device, struct error *error);
 
 /*
  * Take away what place_mount has put there, even if it is in use, unless it has gone already. One

@@ -176,9 +176,7 @@ int surroundings_check_view(const struct place *place, struct view *view,
 {
     struct check given = {place, error};
 
-    int r = source_git_folders(view_source(view), check_git_folder, &given);
-    if (r == -ENOMEM)
-        return error_errno(error, r, "%s", place->path);
+    int r = source_git_folders(view_source(view), check_git_folder, &given, error);
     if (r == 0 && !source_revision(view_source(view)))
         r = check_recipe(&given, view);
     if (r == 0 && !options->view.no_cache)

@@ -185,7 +185,7 @@ static int unmount(const struct target *target, bool lazy, struct error *error)
     if (r == -EBUSY)
         return error_set(error, r,
                          "%s: busy: a file is open below it, or a process works in it (see fuser "
-                         "-vm '%s')",
+                         "-vm '%s'; --lazy takes it away all the same)",
                          given, given);
     return r == 0 ? 0
                   : error_set(error, r, "%s: cannot unmount: %s", given,
@@ -238,7 +238,37 @@ static int await_daemon(const struct target *target, pid_t pid, int daemon, int 
                              target->given, (long)pid);
 }
 
-int mount_end(const char *mountpoint, double timeout, struct error *error)
+/* Whether nobody serves the mount any more. */
+static pid_t is_dead(const char *mountpoint)
+{
+    char text[32];
+
+    return getxattr(mountpoint, PID_ATTRIBUTE, text, sizeof(text)) < 0 && errno == ENOTCONN;
+}
+
+int mount_clear(const char *mountpoint, struct error *error)
+{
+    cleanup_target struct target target = {.above = -1};
+    struct error why;
+    bool hangs;
+
+    int r = find(mountpoint, &target, &why);
+    if (r == -EINVAL || r == -ENOENT)
+        return 0; /* nothing is there; or what will be told of whoever mounts */
+    if (r < 0) {
+        if (error)
+            *error = why;
+        return r;
+    }
+    if (ask_apart(&target.mount, target.at, is_dead, &hangs) > 0)
+        return unmount(&target, true, error);
+    return error_set(error, -EBUSY,
+                     "%s: busy, a living addonfs is mounted here: --replace takes the place of a "
+                     "dead one only, addonfs umount '%s' ends this one",
+                     mountpoint, mountpoint);
+}
+
+int mount_end(const char *mountpoint, bool lazy, double timeout, struct error *error)
 {
     cleanup_target struct target target = {.above = -1};
     cleanup_free char *elsewhere = NULL;
@@ -248,6 +278,8 @@ int mount_end(const char *mountpoint, double timeout, struct error *error)
     int r = find(mountpoint, &target, error);
     if (r < 0)
         return r;
+    if (lazy)
+        return unmount(&target, true, error);
     /* Before it is gone: afterwards nobody can be asked. */
     pid_t pid = ask_apart(&target.mount, target.at, ask, &hangs);
     daemon = pid > 1 ? pidfd_open(pid, 0) : -1;

@@ -38,6 +38,7 @@ test  command   unshare       util-linux          util-linux            util-lin
 lint  command   clang-format  clang-format        clang-tools-extra     clang
 lint  command   clang-tidy    clang-tidy          clang-tools-extra     clang
 lint  command   cppcheck      cppcheck            cppcheck              cppcheck
+lint  command   clang         clang               clang                 clang
 bench command   gnuplot       gnuplot-nox         gnuplot               gnuplot
 '
 

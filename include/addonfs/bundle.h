@@ -64,6 +64,9 @@ void bundle_members_free(struct bundle_member *members, size_t count);
 
 size_t bundle_count(const struct bundle *bundle);
 
+/* How many of its members are compressed, or need not be. Waits for nobody. */
+size_t bundle_ready(const struct bundle *bundle);
+
 /* Its members, which live as long as it does. */
 const struct bundle_member *bundle_members(const struct bundle *bundle, size_t *ret_count);
 

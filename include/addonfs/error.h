@@ -38,6 +38,14 @@ int error_errno(struct error *error, int code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
 /*
+ * The same of a failure that says nothing of the content, whatever it is (a file that may not be
+ * read, a disk that fails): the text keeps the true reason, and what is returned is `code` if that
+ * is transient, otherwise -EAGAIN.
+ */
+int error_of_the_moment(struct error *error, int code, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/*
  * Write `size` bytes of `bytes` as one printable line of valid UTF-8 into `text`, which holds
  * `room` bytes and is NUL-terminated always; what does not fit is cut at a character. A backslash
  * stays as it is. Returns the length of the whole line, as snprintf does.

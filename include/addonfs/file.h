@@ -25,6 +25,12 @@ struct source_owner {
     gid_t gid;
 };
 
+/* What a pointer of Git LFS points to: content's id is its SHA-256. */
+struct lfs_pointer {
+    struct content_id id;
+    uint64_t size; /* bytes */
+};
+
 struct file {
     _Atomic unsigned references;
     struct source *source; /* where its bytes come from; referenced */
@@ -33,10 +39,11 @@ struct file {
     char *link;            /* the last link on the way, itself without links; or NULL */
     struct source_owner owner;
     struct timespec mtime;
-    uint64_t size; /* bytes; of a revision's file: UINT64_MAX, ask source_measure */
-    char *failure; /* why it cannot be read, or NULL */
-    char *text;    /* of a file that is made up: its bytes; else NULL */
-    char *also;    /* … another path, of which it is made as well; or NULL */
+    uint64_t size;           /* bytes; of a revision's file: UINT64_MAX, ask source_measure */
+    char *failure;           /* why it cannot be read, or NULL */
+    struct lfs_pointer *lfs; /* of a worktree's file that is one: its bytes are those; or NULL */
+    char *text;              /* of a file that is made up: its bytes; else NULL */
+    char *also;              /* … another path, of which it is made as well; or NULL */
     bool id_known;
     struct content_id id; /* of a worktree file whose time stamps do not tell its bytes */
     /* Of any other worktree file: what was read of it, once it was; `mixed` if not always that. */

@@ -63,6 +63,13 @@ int refs_head(struct source *source, struct ref *ret_ref, struct error *error);
 int refs_commit(struct source *source, const char *id, struct ref *ret_ref, struct error *error);
 
 /*
+ * The first parent of a commit (a whole id). 1; 0: it has none, or a shallow clone ends there;
+ * -EIO: an object is missing or damaged; -EINVAL, -ENOMEM, …
+ */
+int refs_parent(struct source *source, const char *id, char ret_parent[static COMMIT_ID_SIZE],
+                struct error *error);
+
+/*
  * Can it be that the commit of this whole id is in the repository? Looked for on the disk: the
  * others may answer from memory what Git has thrown away since.
  */

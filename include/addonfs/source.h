@@ -41,6 +41,7 @@ struct source;
 struct source_options {
     const char *path;     /* root of a clone, or a bare repository; borrowed */
     const char *revision; /* what `git rev-parse` understands; NULL: the worktree, HEAD if bare */
+    bool lfs_pointers;    /* files of Git LFS are the pointers that are committed */
     bool poll;            /* do not watch the worktree: compare everything at every look */
 };
 
@@ -62,6 +63,7 @@ struct source_entry {
     char *reason;      /* SOURCE_OTHER */
     uint64_t written;  /* the source's own: the look that was told of a writer's end, or 0 */
     int type;          /* the source's own: what the listing said */
+    ino_t several; /* … of a name that was not looked at: its file's number, if that has others */
     unsigned char object[20];
 };
 
@@ -119,11 +121,11 @@ const char *source_path(const struct source *source);
 /*
  * Hand `take` each folder of Git's that the source is read from, absolute, with links: the git dir,
  * the common dir (gitrepository-layout(5)), and the objects of both it and its alternates. Some may
- * not be there. Ends with what `take` answers, if that is not 0; -ENOMEM. Reads the alternates as
- * they are now.
+ * not be there. Ends with what `take` answers, if that is not 0, or with what is wrong at the
+ * moment, and only then is that described. Reads the alternates as they are now.
  */
 int source_git_folders(const struct source *source, int (*take)(void *context, const char *folder),
-                       void *context);
+                       void *context, struct error *error);
 
 /* The revision as it was asked for, or NULL for a worktree. */
 const char *source_revision(const struct source *source);

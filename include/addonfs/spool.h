@@ -40,6 +40,9 @@ struct spool *spool_new(const char *folder);
 /* Where that is without a `folder`. */
 const char *spool_default_folder(void);
 
+/* A nameless file of the caller's own in `folder`, to be read and written; or a negative errno. */
+int spool_nameless_file(const char *folder, struct error *error);
+
 /* Ends the file and everything in it. NULL is allowed. */
 void spool_free(struct spool *spool);
 

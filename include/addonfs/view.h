@@ -181,11 +181,23 @@ int view_problems(struct view *view, const _Atomic bool *interrupted,
 /* What its store of members has done. */
 void view_counters(const struct view *view, struct members_counters *ret_counters);
 
+/*
+ * How many members of the zips in its packages are compressed, of how many. False: not known at the
+ * moment, for somebody is looking. Waits for nobody.
+ */
+bool view_progress(struct view *view, uint64_t *ret_done, uint64_t *ret_total);
+
 /* Does it have a cache, be it one that cannot be used? */
 bool view_has_cache(const struct view *view);
 
 /* The source; only its constant properties (path, revision) may be asked. */
 const struct source *view_source(const struct view *view);
+
+/* The same, for questions about its repository (refs.h), which are thread-safe. */
+struct source *view_repository(struct view *view);
+
+/* Does it derive versions (version=git)? */
+bool view_derives_versions(const struct view *view);
 
 CLEANUP(view, struct view *, view_close)
 #define cleanup_view __attribute__((cleanup(cleanup_view_scope)))

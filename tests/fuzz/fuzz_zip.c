@@ -1,9 +1,6 @@
 /*
  * fuzz_zip: members made from the input must come back from the archive.
  *
- *     clang -fsanitize=fuzzer,address,undefined -std=c17 -D_GNU_SOURCE -Iinclude \
- *         tests/fuzz/fuzz_zip.c core/zip.c core/error.c -larchive -lz
- *
  * The input is a list of records: flags, length of the name, length of the content, name, content.
  * What zip_new says of the members as they stand must agree with what a plain reading of its
  * contract says; then they are put in order, composed, read in pieces whose sizes the input

@@ -19,12 +19,12 @@ from pathlib import Path, PurePosixPath
 
 # From the lowest floor to the highest. A new module of core is added here.
 FLOORS = [
-    "error cleanup checked local map path sha256 buffer problem version",
+    "error cleanup checked local map path sha256 buffer problem version stamp",
     "deflate pylit match spool content member cache",
     "file refs source worktree revision resolve recipe layouts",
     "zip bundle body entry package",
-    "generation view watch",
-    "status export identity",
+    "generation view watch archive_reader inventory",
+    "json status listing export identity deployment diff verify",
 ]
 FLOOR = {module: floor for floor, names in enumerate(FLOORS, 1) for module in names.split()}
 FS_FLOOR = len(FLOORS) + 1
@@ -34,7 +34,7 @@ LIBRARIES = [
     ("FUSE", r"(linux/)?fuse", ["fs/*"]),
     ("libgit2", r"git2\.h|git2/", ["core/source*", "core/refs*"]),
     ("SQLite", r"sqlite3", ["core/cache*"]),
-    ("cJSON", r"(cjson/)?cJSON\.h|cjson/", ["core/recipe_json*", "core/status*", "core/json*"]),
+    ("cJSON", r"(cjson/)?cJSON\.h|cjson/", ["core/*_json*", "core/status*", "core/json*"]),
     ("libarchive", r"archive\.h|archive_entry\.h", ["core/export*", "core/archive*"]),
 ]
 

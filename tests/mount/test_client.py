@@ -2,6 +2,8 @@
 
 import errno
 import os
+import random
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -10,7 +12,7 @@ import pytest
 
 import oracle
 from mounting import errors, mounted
-from repository import BASE, Link, Repository
+from repository import BASE, Exec, Link, Repository
 from samples import B, C, D, SAMPLES, package_py, without
 
 LAYOUTS = ["a", "b", "c", "d", "cd"]
@@ -209,6 +211,109 @@ def test_a_snapshot_that_nobody_has_read_yet_keeps_the_old_bytes(make, folder, f
         assert (client(frozen, layout) / "code.py").read_text() == "first\n"
 
 
+# What may become of a file after a snapshot was taken of it.
+FATES = {
+    "edited": lambda path: path.write_bytes(b"other\n"),
+    "edited, of the same size": lambda path: path.write_bytes(bytes(path.stat().st_size)),
+    "cut": lambda path: os.truncate(path, 0),
+    "deleted": lambda path: path.unlink(),
+    "replaced": lambda path: (path.with_name("new").write_bytes(b"new\n"), path.with_name("new").rename(path)),
+    "a folder now": lambda path: (path.unlink(), path.mkdir(), (path / "x.py").write_text("x\n")),
+    "a broken link now": lambda path: (path.unlink(), path.symlink_to("nowhere")),
+    "gone with its folder": lambda path: shutil.rmtree(path.parent),
+}
+
+
+@pytest.mark.parametrize("options", ["", "cache=none", "watch=poll", "problems=skip"])
+@pytest.mark.parametrize("fate", FATES)
+def test_a_snapshots_file_has_its_bytes_whatever_became_of_the_source(make, folder, fuse, fate, options):
+    """Of small files and such as are kept on disk, whether they compress or not, nobody having read any."""
+    chance = random.Random(1)
+    files = {"code.py": b"first = 1\n" * 50, "empty": b"", "large.bin": chance.randbytes(1500000),
+             "large.txt": b"line\n" * 500000, "run.sh": Exec(b"#!/bin/sh\n")}
+    sub = "client/ayon_core/kept"
+    repo = make({**D, **{f"{sub}/{name}": content for name, content in files.items()},
+                 "client/ayon_core/untouched.py": "same = 1\n"})
+    with mounted(repo.path, folder / "mnt", options) as mnt:
+        frozen = mnt / "snapshots" / os.readlink(mnt / "snapshots/current")
+        tree = client(frozen, "d")
+        os.stat(tree)
+        for name in files:
+            if (repo.path / sub).exists():
+                FATES[fate](repo.path / sub / name)
+        os.stat(client(mnt, "d"))  # the live tree has seen it
+        found = oracle.read_folder(tree / "kept")
+        assert found == {name.encode(): (bytes(content), name == "run.sh") for name, content in files.items()}
+        assert (tree / "untouched.py").read_text() == "same = 1\n"
+        assert [(tree / "kept" / name).stat().st_size for name in files] == [len(c) for c in files.values()]
+        equals_its_zip(frozen, folder)
+        assert list(oracle.read_zip((frozen / "upload/core-1.9.7+dev.zip").read_bytes()))
+
+
+def test_a_file_of_a_snapshot_can_be_read_at_any_place_when_the_source_has_gone(make, folder, fuse):
+    data = random.Random(2).randbytes(300000) + b"x" * 2000000
+    repo = make({**D, "client/ayon_core/large.bin": data})
+    with mounted(repo.path, folder / "mnt") as mnt:
+        frozen = client(mnt / "snapshots" / os.readlink(mnt / "snapshots/current"), "d")
+        (repo.path / "client/ayon_core/large.bin").unlink()
+        descriptor = os.open(frozen / "large.bin", os.O_RDONLY)
+        try:
+            for offset, size in ((299990, 20), (0, 1), (len(data) - 5, 100), (len(data), 1), (1 << 20, 4096)):
+                assert os.pread(descriptor, size, offset) == data[offset:offset + size]
+        finally:
+            os.close(descriptor)
+
+
+@pytest.mark.parametrize("options", ["", "rev=HEAD", "rev=HEAD,cache=none"])
+@pytest.mark.parametrize("layout", OF)
+def test_git_gc_changes_no_client_tree_of_a_commit(make, folder, fuse, layout, options):
+    repo = make(SAMPLES[layout])
+    source = OF[layout][3]
+    first = repo.git("rev-parse", "HEAD").decode().strip()
+    repo.write({f"{source}/code.py": "second = 1\n"})
+    second = repo.commit("second")
+    clean = {commit: repo.checkout(folder / commit, commit) for commit in (first, second)}
+    with mounted(repo.path, folder / "mnt", options) as mnt:
+        assert (client(mnt / "commits" / second, layout) / "code.py").read_text() == "second = 1\n"
+        for command in (("gc", "-q", "--prune=now"), ("repack", "-a", "-d", "-f", "-q"),
+                        ("gc", "-q", "--aggressive", "--prune=now")):
+            repo.git(*command)
+            for commit in (first, second):
+                same(clean[commit], mnt / "commits" / commit)
+                equals_its_zip(mnt / "commits" / commit, folder)
+
+
+@pytest.mark.parametrize("opened", ["the file", "the zip", "nothing"])
+def test_of_a_commit_that_is_thrown_away_there_are_the_right_bytes_or_an_error(make, folder, fuse, opened):
+    repo = make({**D, "client/ayon_core/code.py": "first = 1\n" * 100})
+    repo.write({"client/ayon_core/code.py": "second = 1\n" * 100})
+    second = repo.commit("second")
+    with mounted(repo.path, folder / "mnt", "cache=none") as mnt:
+        root = mnt / "commits" / second
+        tree = client(root, "d")
+        os.stat(tree / "code.py")
+        path = {"the file": tree / "code.py", "the zip": root / "package/core/1.9.7+dev/private/client.zip",
+                "nothing": folder}[opened]
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            repo.git("reset", "-q", "--hard", "HEAD~1")
+            repo.git("reflog", "expire", "--expire=now", "--all")
+            repo.git("gc", "-q", "--prune=now")
+            assert repo.git("cat-file", "-t", second, check=False) == b""
+            if opened == "the file":
+                assert os.pread(descriptor, 10000, 0) == b"second = 1\n" * 100
+            elif opened == "the zip":
+                with open(descriptor, "rb", closefd=False) as file:
+                    assert oracle.read_zip(file.read())[b"ayon_core/code.py"][0] == b"second = 1\n" * 100
+            try:
+                assert (tree / "code.py").read_bytes() == b"second = 1\n" * 100
+            except OSError as error:
+                assert error.errno in (errno.EIO, errno.ENOENT, errno.ESTALE)
+        finally:
+            os.close(descriptor)
+        assert (client(mnt, "d") / "code.py").read_text() == "first = 1\n" * 100
+
+
 def test_a_new_version_is_a_new_folder(make, folder, fuse):
     repo = make(D)
     with mounted(repo.path, folder / "mnt") as mnt:
@@ -243,3 +348,22 @@ def test_it_is_read_only(make, folder, fuse):
             with pytest.raises(OSError) as failure:
                 call()
             assert failure.value.errno == errno.EROFS
+
+
+@pytest.mark.parametrize("options", ["problems=skip", "problems=skip,rev=HEAD"])
+def test_what_the_zip_leaves_out_knowingly_is_not_in_the_folder_either(make, folder, fuse, options):
+    repo = make(D)
+    repo.write({"client/ayon_core/lost.py": "lost = 1\n" * 50, "client/ayon_core/broken.py": Link("nowhere")})
+    repo.commit()
+    oid = repo.git("rev-parse", "HEAD:client/ayon_core/lost.py").decode().strip()
+    lost = repo.path / ".git/objects" / oid[:2] / oid[2:]
+    kept = lost.read_bytes()
+    lost.unlink()
+    with mounted(repo.path, folder / "mnt", options) as mnt:
+        client = mnt / "client/core_1.9.7+dev/ayon_core"
+        unpacked = folder / "out"
+        subprocess.run(["unzip", "-qq", mnt / "package/core/1.9.7+dev/private/client.zip", "-d", unpacked], check=True)
+        subprocess.run(["diff", "-r", client, unpacked / "ayon_core"], check=True)
+        assert (client / "lost.py").exists() == ("rev" not in options) and not (client / "broken.py").exists()
+        lost.write_bytes(kept)
+        assert (client / "lost.py").read_text() == "lost = 1\n" * 50

@@ -349,3 +349,19 @@ def test_a_source_that_is_read_while_it_changes_shows_only_states_that_existed(m
             assert data == b"" or (len(data) == 5 and data.endswith(b"\n")), data
     assert writer.returncode == 0
     same(mount, repo)
+
+
+@pytest.mark.parametrize("name", ["server_addon/server/deep/x.py", "openpype/lib/dropped.pyc", "openpype/.dropped",
+                                  "openpype/new/folder/dropped.pyc", "openpype/new/kept.py"])
+def test_a_write_through_another_name_that_came_later_is_seen(repo, folder, fuse, name):
+    file, other = repo.path / "openpype/lib/tools.py", repo.path / name
+    with mounted(repo.path, folder / "mnt") as mnt:
+        assert oracle.read_zip(client_zip(mnt).read_bytes()) == oracle.package_a(repo.path).members
+        other.parent.mkdir(parents=True, exist_ok=True)
+        os.link(file, other)
+        for number in range(3):
+            status = os.stat(file)
+            with open(other, "r+b") as written:
+                written.write(b"%d" % number)
+            os.utime(other, ns=(status.st_atime_ns, status.st_mtime_ns))
+            assert oracle.read_zip(client_zip(mnt).read_bytes()) == oracle.package_a(repo.path).members

@@ -54,3 +54,16 @@ def test_the_targets_that_the_readme_names_exist(target):
     shown = subprocess.run(["make", "help"], cwd=TOP, capture_output=True, check=True).stdout.decode()
     assert re.search(rf"^{target} ", shown, re.M)
     assert f"make {target}" in (TOP / "README.md").read_text()
+
+
+def test_every_command_and_its_options_are_in_the_readme_as_in_the_help(program):
+    readme = (TOP / "README.md").read_text()
+    shown = subprocess.run([program, "--help"], capture_output=True, check=True).stdout.decode()
+    usage = re.findall(r"^  addonfs (\w+) (.*)$", shown, re.M)
+    assert {"mount", "umount", "status", "list", "diff", "verify", "cache", "export", "wait"} == {c for c, _ in usage}
+    for command, rest in usage:
+        row = re.search(rf"^\| `addonfs {command} (.*?)` \|", readme, re.M)[1].replace("\\|", "|")
+        for option in re.findall(r"--\w+", rest):
+            assert option in row, (command, option)
+            assert re.search(rf"^  (-\w, )?{option}\b", shown, re.M), option
+        assert re.findall(r"--\w+", row) == re.findall(r"--\w+", rest)

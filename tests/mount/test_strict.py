@@ -126,7 +126,8 @@ class Operations(RuleBasedStateMachine):
         old, target = self.pick(pick, folders), self.place(new)
         if old and target and not os.path.lexists(target):
             source = self.root / old
-            if os.path.lexists(source) and not target.is_relative_to(source):
+            # By way of a link the target may still lie in the source.
+            if os.path.lexists(source) and not target.parent.resolve().is_relative_to(source.resolve()):
                 os.rename(source, target)
 
     @rule(one=PICKS, other=PICKS)

@@ -89,8 +89,8 @@ int main(int count, char **arguments)
         return 2;
     git_libgit2_init();
     if (git_repository_open(&repository, arguments[1]) < 0 ||
-        objects_open(git_repository_commondir(repository), &objects) < 0 ||
-        history_new(objects, git_repository_commondir(repository), &history) < 0)
+        objects_open(git_repository_commondir(repository), &objects, NULL) < 0 ||
+        history_new(objects, git_repository_commondir(repository), &history, NULL) < 0)
         return 2;
     while (fgets(line, sizeof(line), stdin)) {
         line[strcspn(line, "\n")] = '\0';

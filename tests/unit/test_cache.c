@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/mount.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/vfs.h>
@@ -747,6 +748,26 @@ static void a_request_that_meets_damage_does_not_wait(void **state)
     fill(0);
 }
 
+static void a_moment_without_descriptors_is_a_miss(void **state)
+{
+    struct cache *cache = cache_open(folder, 1 << 20, "test");
+    struct rlimit limit;
+
+    (void)state;
+    assert_null(cache_fault(cache));
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    struct rlimit none = {.rlim_cur = 0, .rlim_max = limit.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+    struct cache_reader *reader = cache_reader_begin(cache);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    assert_null(reader);
+    assert_null(cache_fault(cache));
+    reader = cache_reader_begin(cache);
+    assert_non_null(reader);
+    cache_reader_end(reader);
+    cache_close(cache);
+}
+
 static void a_full_disk_is_one_fault(void **state)
 {
     (void)state;
@@ -789,6 +810,7 @@ int main(void)
         TEST(a_stream_that_was_written_anew_stays),
         TEST(what_cannot_be_written_keeps_no_one_else_from_writing),
         TEST(a_request_that_meets_damage_does_not_wait),
+        TEST(a_moment_without_descriptors_is_a_miss),
         TEST(a_full_disk_is_one_fault),
     };
 

@@ -156,6 +156,132 @@ static void a_failed_entry_has_an_unreadable_body(void **state)
     assert_string_equal(body_failure(body), "openpype/x: a leaf");
 }
 
+/* --- Trees that are shown in another place -------------------------------------------------------
+ */
+
+/* A tree as that of a zip: two folders with a file each, a failed file and a failed folder. */
+static struct entry *make_tree(const struct fixture *fixture)
+{
+    struct entry *tree = entry_new_folder("", owner);
+    struct entry *one = entry_new_folder("one", owner);
+    struct entry *two = entry_new_folder("two", (struct source_owner){0700, 1, 2});
+
+    entry_insert(one, entry_new_file("v.py", fixture_file(fixture, "openpype/version.py")));
+    entry_insert(two, entry_new_file("t.py", fixture_file(fixture, "openpype/lib/tools.py")));
+    entry_insert(two, leaf("bad", "openpype/bad", 0));
+    two->path = strdup("openpype/two");
+    two->mtime.tv_sec = 77;
+    entry_insert(tree, one);
+    entry_insert(tree, two);
+    entry_insert(tree, entry_new_failed(ENTRY_FOLDER, "gone", "openpype/gone", "is not there"));
+    return tree;
+}
+
+static struct entry *find(struct entry *root, const char *path)
+{
+    struct entry *found = NULL;
+
+    assert_int_equal(entry_find(root, path, &found), 0);
+    return found;
+}
+
+static void a_tree_is_copied_without_its_numbers(void **state)
+{
+    cleanup_entry struct entry *tree = make_tree(*state);
+    cleanup_entry struct entry *folder = entry_new_folder("x_1.0", owner);
+    static const char *const paths[] = {"one", "two", "one/v.py", "two/t.py"};
+
+    for (size_t i = 0; i < 4; i++)
+        find(tree, paths[i])->number = 10 + i;
+    assert_int_equal(entry_copy_tree(folder, tree, NULL), 0);
+    assert_ptr_equal(folder->tree, tree);
+    assert_int_equal(folder->count, 3);
+    for (size_t i = 0; i < 4; i++) {
+        struct entry *original = find(tree, paths[i]);
+        struct entry *copy = find(folder, paths[i]);
+        assert_ptr_not_equal(copy, original);
+        assert_int_equal(copy->number, 0);
+        assert_ptr_equal(copy->file, original->file);
+        assert_int_equal(copy->owner.mode, original->owner.mode);
+        assert_int_equal(copy->owner.uid, original->owner.uid);
+        assert_int_equal(copy->mtime.tv_sec, original->mtime.tv_sec);
+    }
+    assert_string_equal(find(folder, "two")->path, "openpype/two");
+    struct entry *bad = find(folder, "two/bad");
+    assert_int_equal(bad->kind, ENTRY_FILE);
+    assert_string_equal(bad->path, "openpype/bad");
+    assert_string_equal(bad->failure, "a leaf");
+    struct entry *found = NULL;
+    assert_int_equal(entry_find(folder, "gone/x", &found), -EIO);
+}
+
+static void a_tree_that_failed_is_copied_as_failed_as_it_is(void **state)
+{
+    cleanup_entry struct entry *tree = make_tree(*state);
+    cleanup_entry struct entry *folder = entry_new_folder("x_1.0", owner);
+    struct entry *found = NULL;
+
+    assert_int_equal(entry_fail(tree, "openpype", "too deep"), 0);
+    assert_int_equal(entry_copy_tree(folder, tree, NULL), 0);
+    assert_string_equal(folder->failure, "too deep");
+    assert_string_equal(folder->path, "openpype");
+    assert_int_equal(entry_find(folder, "none", &found), -EIO);
+    assert_int_equal(entry_find(folder, "one/v.py", &found), 0);
+}
+
+static void what_has_not_changed_is_taken_from_the_copy_before(void **state)
+{
+    cleanup_entry struct entry *tree = make_tree(*state);
+    cleanup_entry struct entry *first = entry_new_folder("x_1.0", owner);
+    cleanup_entry struct entry *second = entry_new_folder("x_1.0", owner);
+    cleanup_entry struct entry *third = entry_new_folder("x_1.0", owner);
+    cleanup_entry struct entry *file = leaf("x_1.0", "p", 0);
+
+    assert_int_equal(entry_copy_tree(first, tree, NULL), 0);
+    /* Another tree that shares a folder with it. */
+    cleanup_entry struct entry *next = entry_new_folder("", owner);
+    entry_insert(next, entry_ref(find(tree, "one")));
+    entry_insert(next, entry_copy_folder(find(tree, "two")));
+    assert_int_equal(entry_copy_tree(second, next, first), 0);
+    assert_ptr_equal(find(second, "one"), find(first, "one"));
+    assert_ptr_not_equal(find(second, "two"), find(first, "two"));
+    assert_ptr_equal(find(second, "two")->tree, find(next, "two"));
+    /* What was no folder is nothing to go on from. */
+    assert_int_equal(entry_copy_tree(third, next, file), 0);
+    assert_ptr_not_equal(find(third, "one"), find(first, "one"));
+}
+
+static void a_lazy_folder_is_to_be_filled_first(void **state)
+{
+    cleanup_entry struct entry *tree = make_tree(*state);
+    cleanup_entry struct entry *root = entry_new_folder("", owner);
+    struct entry *lazy = entry_new_lazy("x_1.0", tree);
+    struct entry *found = NULL;
+
+    assert_true(lazy->lazy);
+    assert_ptr_equal(lazy->tree, tree);
+    assert_ptr_equal(entry_filled(lazy), lazy);
+    entry_insert(root, lazy);
+    static const char *const paths[] = {"x_1.0", "x_1.0/one", "x_1.0/none"};
+    for (size_t i = 0; i < 3; i++) {
+        found = NULL;
+        assert_int_equal(entry_find(root, paths[i], &found), -EINPROGRESS);
+        assert_ptr_equal(found, lazy);
+    }
+    assert_int_equal(entry_find(root, "none", &found), -ENOENT);
+
+    struct entry *filled = entry_new_folder("x_1.0", owner);
+    assert_int_equal(entry_copy_tree(filled, tree, NULL), 0);
+    atomic_store(&lazy->filled, filled);
+    assert_ptr_equal(entry_filled(lazy), filled);
+    assert_ptr_equal(entry_filled(filled), filled);
+    assert_ptr_equal(entry_filled(root), root);
+    assert_ptr_equal(find(root, "x_1.0"), filled);
+    assert_ptr_equal(find(root, "x_1.0/one/v.py"), entry_child(filled->children[1], "v.py"));
+    assert_int_equal(entry_find(root, "x_1.0/none", &found), -ENOENT);
+    /* Nothing is left of both when the last reference has gone: the sanitizer looks. */
+}
+
 int main(void)
 {
 #define TEST(test) cmocka_unit_test_setup_teardown(test, fixture_setup, fixture_teardown)
@@ -169,6 +295,10 @@ int main(void)
         TEST(the_body_is_made_once),
         TEST(who_asks_for_its_number_does_not_wait_for_its_body),
         TEST(a_failed_entry_has_an_unreadable_body),
+        TEST(a_tree_is_copied_without_its_numbers),
+        TEST(a_tree_that_failed_is_copied_as_failed_as_it_is),
+        TEST(what_has_not_changed_is_taken_from_the_copy_before),
+        TEST(a_lazy_folder_is_to_be_filled_first),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -105,6 +105,19 @@ static void failures_of_the_moment_are_not_of_the_content(void **state)
     assert_false(error_is_transient(0));
 }
 
+static void a_failure_of_the_moment_keeps_its_true_reason(void **state)
+{
+    (void)state;
+    struct error error;
+
+    assert_int_equal(error_of_the_moment(&error, -EACCES, "%s", "a/b"), -EAGAIN);
+    assert_int_equal(error.code, -EAGAIN);
+    assert_string_equal(error.text, "a/b: Permission denied");
+    assert_int_equal(error_of_the_moment(&error, -EMFILE, "%s", "a/b"), -EMFILE);
+    assert_string_equal(error.text, "a/b: Too many open files");
+    assert_int_equal(error_of_the_moment(NULL, -EIO, "%s", "a/b"), -EAGAIN);
+}
+
 static void a_reason_is_told_from_the_path_before_it(void **state)
 {
     (void)state;
@@ -134,6 +147,7 @@ int main(void)
         cmocka_unit_test(utf8_is_told_from_what_is_not),
         cmocka_unit_test(a_reason_is_told_from_the_path_before_it),
         cmocka_unit_test(what_only_begins_like_a_path_does_not_name_it),
+        cmocka_unit_test(a_failure_of_the_moment_keeps_its_true_reason),
         cmocka_unit_test(failures_of_the_moment_are_not_of_the_content),
     };
 

@@ -48,8 +48,10 @@ static void write_to(const struct fixture *fixture, const char *name, int expect
     cleanup_view struct view *view = fixture_view(fixture, NULL);
     char destination[PATH_MAX];
 
+    const struct export_options options = {.destination = destination, .fd = -1};
+
     snprintf(destination, sizeof(destination), "%s/out/%s", fixture->root, name);
-    int r = export_write(view, destination, NULL, error);
+    int r = export_write(view, &options, error);
     if (r != expected)
         fail_msg("%s: %s", name, error->text);
 }
@@ -130,8 +132,10 @@ static void an_interrupted_export_leaves_nothing(void **state)
     fixture_write(fixture, "out/other", "stays");
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         cleanup_view struct view *view = fixture_view(fixture, NULL);
+        const struct export_options options = {
+            .destination = destination, .fd = -1, .interrupted = &interrupted};
         snprintf(destination, sizeof(destination), "%s/out/%s", fixture->root, names[i]);
-        assert_int_equal(export_write(view, destination, &interrupted, &error), -EINTR);
+        assert_int_equal(export_write(view, &options, &error), -EINTR);
         assert_int_equal(count_names(fixture, "out"), 1);
     }
 }

@@ -178,6 +178,127 @@ static void a_reference_is_had_only_while_there_is_one(void **state)
     atomic_store(&live->references, 1);
 }
 
+static const char client_path[] = "client/openpype_3.15.12";
+
+/* The client's folder of a generation, lazy or not. */
+static struct entry *client_of(const struct generation *generation)
+{
+    struct entry *entry = NULL;
+    int r = entry_find(generation->root, client_path, &entry);
+
+    assert_true(r == 0 || r == -EINPROGRESS);
+    return entry;
+}
+
+static void fill(const struct fixture *fixture, struct entry *lazy)
+{
+    const struct generation_options options = {.no_license = false};
+    const struct generation_maker maker = {
+        .origin = &fixture->origin,
+        .options = &options,
+        .next_number = &numbers,
+    };
+    struct error error = {0};
+
+    if (generation_time(&fixture->origin, lazy, &error) < 0 ||
+        generation_fill(&maker, lazy, client_path, &error) < 0)
+        fail_msg("%s", error.text);
+}
+
+/* Numbers are given, and each once. */
+static void collect_numbers(const struct entry *entry, struct map *seen)
+{
+    char number[32];
+
+    assert_int_not_equal(entry->number, 0);
+    snprintf(number, sizeof(number), "%llu", (unsigned long long)entry->number);
+    assert_null(map_find(seen, number));
+    assert_int_equal(map_put(seen, number, seen), 0);
+    for (size_t i = 0; i < entry->count; i++)
+        collect_numbers(entry->children[i], seen);
+}
+
+static void a_client_folder_is_filled_when_somebody_looks_into_it(void **state)
+{
+    const struct fixture *fixture = *state;
+    cleanup_generation struct generation *live = build(fixture, NULL, NULL);
+    struct entry *lazy = client_of(live);
+    struct entry *found = NULL;
+    struct map seen = {0};
+
+    assert_true(lazy->lazy);
+    assert_int_equal(lazy->count, 0);
+    fill(fixture, lazy);
+    struct entry *filled = entry_filled(lazy);
+    assert_ptr_not_equal(filled, lazy);
+    assert_int_equal(filled->number, lazy->number);
+    assert_int_equal(filled->mtime.tv_sec, lazy->mtime.tv_sec);
+    fill(fixture, lazy);
+    assert_ptr_equal(entry_filled(lazy), filled);
+    collect_numbers(filled, &seen);
+    map_clear(&seen, NULL);
+
+    found = fixture_entry(live, "client/openpype_3.15.12/openpype/lib/tools.py");
+    fixture_expect(fixture, found->file, "def tool():\n    return 1\n");
+    assert_ptr_equal(found->file, fixture_file(fixture, "openpype/lib/tools.py"));
+    assert_int_equal(entry_find(live->root, "client/openpype_3.15.12/openpype/.hidden", &found),
+                     -ENOENT);
+}
+
+static void what_was_filled_goes_on_in_the_next_generation(void **state)
+{
+    const struct fixture *fixture = *state;
+    const struct generation_options options = {.no_license = false};
+    const struct generation_maker maker = {
+        .origin = &fixture->origin,
+        .options = &options,
+        .next_number = &numbers,
+        .fills_clients = true,
+    };
+    cleanup_generation struct generation *first = build(fixture, NULL, NULL);
+    cleanup_generation struct generation *second = NULL;
+    cleanup_generation struct generation *third = NULL;
+    char path[64];
+
+    snprintf(path, sizeof(path), "%s/openpype", client_path);
+    fill(fixture, client_of(first));
+    assert_int_equal(generation_build(&maker, first, 2, &second, NULL), 0);
+    assert_false(client_of(second)->lazy);
+    assert_ptr_equal(fixture_entry(first, path), fixture_entry(second, path));
+    fixture_write(fixture, "openpype/new.py", "new\n");
+    fixture_refresh(fixture);
+    assert_int_equal(generation_build(&maker, second, 3, &third, NULL), 0);
+    assert_ptr_not_equal(fixture_entry(second, path), fixture_entry(third, path));
+    assert_int_equal(fixture_entry(second, path)->number, fixture_entry(third, path)->number);
+    snprintf(path, sizeof(path), "%s/openpype/lib", client_path);
+    assert_ptr_equal(fixture_entry(second, path), fixture_entry(third, path));
+    snprintf(path, sizeof(path), "%s/openpype/new.py", client_path);
+    assert_int_not_equal(fixture_entry(third, path)->number, 0);
+}
+
+/* Its files are read from the zip that is held, when the source has them no more. */
+static void a_frozen_client_folder_is_filled_although_the_source_has_gone(void **state)
+{
+    const struct fixture *fixture = *state;
+    const char *path = "client/openpype_3.15.12/openpype/lib/tools.py";
+    cleanup_generation struct generation *live = build(fixture, NULL, NULL);
+    cleanup_generation struct generation *frozen = freeze(fixture, live);
+    cleanup_body struct body *body = NULL;
+    char bytes[64];
+
+    assert_true(client_of(frozen)->lazy);
+    assert_ptr_not_equal(client_of(frozen), client_of(live));
+    assert_int_not_equal(client_of(frozen)->number, client_of(live)->number);
+    fixture_remove(fixture, "openpype");
+    fill(fixture, client_of(frozen));
+    assert_int_equal(
+        entry_body(fixture_entry(frozen, path), &fixture->origin, &numbers, &body, NULL), 0);
+    assert_int_equal(body_open(body, &fixture->origin, NULL), 0);
+    assert_int_equal(body_read(body, 0, bytes, sizeof(bytes)), 25);
+    assert_memory_equal(bytes, "def tool():\n    return 1\n", 25);
+    body_close(body);
+}
+
 int main(void)
 {
 #define TEST(test) cmocka_unit_test_setup_teardown(test, fixture_setup, fixture_teardown)
@@ -188,6 +309,9 @@ int main(void)
         TEST(a_path_that_was_away_has_another_time),
         TEST(a_folder_that_failed_and_went_is_remembered_as_it_was_before),
         TEST(a_reference_is_had_only_while_there_is_one),
+        TEST(a_client_folder_is_filled_when_somebody_looks_into_it),
+        TEST(what_was_filled_goes_on_in_the_next_generation),
+        TEST(a_frozen_client_folder_is_filled_although_the_source_has_gone),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

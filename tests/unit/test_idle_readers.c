@@ -48,12 +48,12 @@ static void those_of_the_repository(void **state)
 
     assert_int_equal(repository_open(fixture->root, &repository, NULL), 0);
     for (int i = 0; i < READERS; i++)
-        assert_int_equal(repository_borrow(repository, &readers[i]), 0);
+        assert_int_equal(repository_borrow(repository, &readers[i], NULL), 0);
     for (int i = 0; i < READERS; i++)
         repository_give_back(repository, readers[i]);
     assert_true(repository->idle_count <= sysconf(_SC_NPROCESSORS_ONLN));
     for (int i = 0; i < 2; i++)
-        assert_int_equal(repository_borrow(repository, &readers[i]), 0);
+        assert_int_equal(repository_borrow(repository, &readers[i], NULL), 0);
     for (int i = 0; i < 2; i++)
         repository_give_back(repository, readers[i]);
 }

@@ -293,6 +293,7 @@ static void a_commit_is_found_by_its_id_and_by_how_that_begins(void **state)
         "HEAD",
         "zzzz",
         "0123456789012345678901234567890123456789",
+        "0000000000000000000000000000000000000000",
         "01234567890123456789012345678901234567890",
         "ab cd",
         "abcd\n",
@@ -433,6 +434,128 @@ static void a_branch_that_looks_like_a_pattern_is_itself(void **state)
     expect_names(test, REFS_BRANCHES, "", "a]b a{b}/ master");
 }
 
+/* Each of the two links would double the ways at every step. */
+static void links_that_lead_in_circles_end(void **state)
+{
+    const struct test *test = *state;
+    char deep[512] = ".git/refs/heads/deep";
+
+    fixture_link(test->fixture, ".git/refs/heads/d/l", ".");
+    fixture_link(test->fixture, ".git/refs/heads/d/m", ".");
+    expect_names(test, REFS_BRANCHES, "", "master");
+    expect_failure(test, REFS_BRANCHES, "d", -ENOENT);
+    for (int i = 0; i < 100; i++)
+        strcat(deep, "/d");
+    strcat(deep, "/file");
+    fixture_write(test->fixture, deep, "");
+    expect_names(test, REFS_BRANCHES, "", "master");
+    /* What is there beside them is listed still. */
+    make_ref(test, "refs/heads/d/x", test->head);
+    expect_names(test, REFS_BRANCHES, "", "d/ master");
+    expect(test, REFS_BRANCHES, "d", NULL);
+}
+
+static void packed_refs_may_be_in_any_order(void **state)
+{
+    const struct test *test = *state;
+    char text[512];
+
+    make_ref(test, "refs/heads/packed", test->head);
+    pack_refs(test);
+    expect(test, REFS_BRANCHES, "packed", test->head);
+    /* As a script or an old Git writes it: without the header that says that it is sorted. */
+    snprintf(text, sizeof(text), "%s refs/heads/z\n%s refs/heads/b/c\n%s refs/heads/a\n",
+             test->head, test->first, test->head);
+    write_git(test, "packed-refs", text);
+    expect_names(test, REFS_BRANCHES, "", "a b/ z");
+    expect(test, REFS_BRANCHES, "a", test->head);
+    expect(test, REFS_BRANCHES, "b", NULL);
+    expect(test, REFS_BRANCHES, "b/c", test->first);
+    expect(test, REFS_BRANCHES, "z", test->head);
+    expect_failure(test, REFS_BRANCHES, "packed", -ENOENT);
+}
+
+static void a_symbolic_branch_that_leads_nowhere_is_not_there(void **state)
+{
+    const struct test *test = *state;
+
+    write_git(test, "refs/heads/symbolic", "ref: refs/heads/master\n");
+    write_git(test, "refs/heads/dangling", "ref: refs/heads/none\n");
+    expect(test, REFS_BRANCHES, "symbolic", test->head);
+    expect_failure(test, REFS_BRANCHES, "dangling", -ENOENT);
+}
+
+/* Blobs until one has an id that begins as the commit's. */
+static void an_abbreviation_is_that_of_the_commit_if_others_are_none(void **state)
+{
+    const struct test *test = *state;
+    char begin[5];
+    struct ref ref;
+    git_oid head;
+    git_oid id;
+
+    assert_int_equal(git_oid_fromstr(&head, test->head), 0);
+    for (uint32_t i = 0;; i++) {
+        assert_int_equal(git_odb_hash(&id, &i, sizeof(i), GIT_OBJECT_BLOB), 0);
+        if (memcmp(id.id, head.id, 2) != 0)
+            continue;
+        assert_int_equal(git_blob_create_from_buffer(&id, test->repository, &i, sizeof(i)), 0);
+        break;
+    }
+    snprintf(begin, sizeof(begin), "%.4s", test->head);
+    assert_int_equal(refs_commit(test->source, begin, &ref, NULL), 0);
+    assert_string_equal(ref.commit, test->head);
+    cleanup_source struct source *source = NULL;
+    assert_int_equal(source_open_revision(test->source, begin, &source, NULL), 0);
+    bool changed;
+    assert_int_equal(source_refresh(source, &changed, NULL), 0);
+}
+
+/* Git shows it; libgit2 cannot parse it. */
+static void a_commit_whose_author_is_malformed_is_one(void **state)
+{
+    const struct test *test = *state;
+    char text[512];
+    git_commit *commit = NULL;
+    git_odb *objects = NULL;
+    git_oid id;
+
+    assert_int_equal(git_oid_fromstr(&id, test->head), 0);
+    assert_int_equal(git_commit_lookup(&commit, test->repository, &id), 0);
+    int size = snprintf(text, sizeof(text),
+                        "tree %s\nparent %s\nauthor Joe Doe 1500000000 +0000\n"
+                        "committer A > <a@example.com> 1688212800 +0000\n\ntext\n",
+                        git_oid_tostr_s(git_commit_tree_id(commit)), test->head);
+    git_commit_free(commit);
+    assert_int_equal(git_repository_odb(&objects, test->repository), 0);
+    assert_int_equal(git_odb_write(&id, objects, text, (size_t)size, GIT_OBJECT_COMMIT), 0);
+    git_odb_free(objects);
+    git_oid_tostr(text, sizeof(text), &id);
+    write_git(test, "refs/heads/odd", text);
+    expect(test, REFS_BRANCHES, "odd", text);
+}
+
+static void settings_that_change_nothing_are_no_obstacle(void **state)
+{
+    const struct test *test = *state;
+    git_config *config = NULL;
+    struct source_options options = {.path = test->fixture->root};
+    cleanup_source struct source *source = NULL;
+    struct error error;
+
+    /* `git clone --filter=blob:none --sparse` */
+    assert_int_equal(git_repository_config(&config, test->repository), 0);
+    assert_int_equal(git_config_set_int32(config, "core.repositoryformatversion", 1), 0);
+    assert_int_equal(git_config_set_string(config, "extensions.worktreeConfig", "true"), 0);
+    assert_int_equal(git_config_set_string(config, "extensions.partialClone", "origin"), 0);
+    assert_int_equal(source_open(&options, &source, NULL), 0);
+    assert_int_equal(git_config_set_string(config, "extensions.refStorage", "reftable"), 0);
+    struct source *none = NULL;
+    assert_int_equal(source_open(&options, &none, &error), -ENOTSUP);
+    assert_non_null(strstr(error.text, "git refs migrate"));
+    git_config_free(config);
+}
+
 static void without_descriptors_nothing_is_absent(void **state)
 {
     const struct test *test = *state;
@@ -465,6 +588,26 @@ static void without_descriptors_nothing_is_absent(void **state)
     }
 }
 
+static void a_parent_is_the_first_one(void **state)
+{
+    const struct fixture *fixture = *state;
+    struct source *source = fixture->origin.source;
+    char second[COMMIT_ID_SIZE];
+    char parent[COMMIT_ID_SIZE];
+    struct error error = {0};
+    struct ref first;
+
+    assert_int_equal(refs_head(source, &first, &error), 0);
+    fixture_write(fixture, "openpype/new.py", "new = 1\n");
+    fixture_commit(fixture, second);
+    assert_int_equal(refs_parent(source, second, parent, &error), 1);
+    assert_string_equal(parent, first.commit);
+    assert_int_equal(refs_parent(source, first.commit, parent, &error), 0);
+    assert_int_equal(refs_parent(source, "nonsense", parent, &error), -EINVAL);
+    assert_true(refs_parent(source, "0123456789012345678901234567890123456789", parent, &error) <
+                0);
+}
+
 int main(void)
 {
 #define TEST(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
@@ -473,11 +616,18 @@ int main(void)
         TEST(names_packed_and_loose_are_one_list),
         TEST(what_git_leaves_behind_is_no_branch),
         TEST(tags_lead_to_commits),
+        cmocka_unit_test_setup_teardown(a_parent_is_the_first_one, fixture_setup, fixture_teardown),
         TEST(head_is_its_branch_or_a_commit),
         TEST(what_is_missing_or_damaged_is_an_error_and_is_listed),
         TEST(a_commit_is_found_by_its_id_and_by_how_that_begins),
         TEST(a_beginning_that_two_share_finds_none),
         TEST(names_are_no_patterns),
+        TEST(links_that_lead_in_circles_end),
+        TEST(packed_refs_may_be_in_any_order),
+        TEST(a_symbolic_branch_that_leads_nowhere_is_not_there),
+        TEST(an_abbreviation_is_that_of_the_commit_if_others_are_none),
+        TEST(a_commit_whose_author_is_malformed_is_one),
+        TEST(settings_that_change_nothing_are_no_obstacle),
         TEST(a_branch_that_looks_like_a_pattern_is_itself),
         TEST(without_descriptors_nothing_is_absent),
         TEST(packed_refs_are_not_forgotten_when_reading_them_has_failed),

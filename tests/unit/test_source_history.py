@@ -124,3 +124,18 @@ def test_times_that_are_damaged_in_the_cache_are_found_out_again(folder):
         damaged[at] ^= 0x10
         database.write_bytes(damaged)
         assert found(repo, folder / "cache", *commits) == right
+
+
+def test_the_root_and_a_malformed_commit_are_as_git_log_has_them(folder):
+    repo = random_history(folder / "repo", 11, 10)
+    tip = repo.git("rev-parse", "c9").decode().strip()
+    tree = repo.git("rev-parse", f"{tip}^{{tree}}").decode().strip()
+    raw = (f"tree {tree}\nparent {tip}\nauthor Joe Doe 1500000000 +0000\n"
+           "committer Joe <joe@example.com> 1700000000 +0000\n\ntext\n")
+    odd = repo.git("hash-object", "-t", "commit", "-w", "--literally", "--stdin",
+                   data=raw.encode()).decode().strip()
+    empty = repo.git("commit-tree", "-p", odd, "-m", "x", tree).decode().strip()
+    for commit in (tip, empty):
+        right = int(repo.git("log", "-1", "--format=%ct", commit, "--", "."))
+        assert found(repo, "none", commit, paths=["", "a"])[commit][""] == right
+    assert found(repo, "none", empty)[empty] == expected(repo, empty)

@@ -1,6 +1,6 @@
 #include "fixture.h"
 
-#include "source_objects.h"
+#include "source_reader.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -63,8 +63,8 @@ static int setup(void **state)
     snprintf(test->objects, sizeof(test->objects), "%s/objects", folder);
     fixture_object(test->fixture, "openpype/version.py", test->path);
     id_of_path(test->path, &test->id);
-    assert_int_equal(objects_open(folder, &test->all), 0);
-    assert_int_equal(reader_new(test->all, &test->reader), 0);
+    assert_int_equal(objects_open(folder, &test->all, NULL), 0);
+    assert_int_equal(reader_new(test->all, &test->reader, NULL), 0);
     *state = test;
     return r;
 }
@@ -87,7 +87,7 @@ static int read_blob(const struct test *test, struct error *error)
     git_blob *blob = NULL;
 
     reader_begin(test->reader);
-    int r = git_blob_lookup(&blob, test->reader->plain, &test->id);
+    int r = git_blob_lookup(&blob, test->reader->git, &test->id);
     if (r < 0)
         return reader_failure(test->reader, r, "version.py", error);
     assert_int_equal(test->reader->fault.code, 0);
@@ -144,7 +144,7 @@ static void an_object_is_read_wherever_it_lies(void **state)
     /* By who has not read it before. */
     reader_free(test->reader);
     test->reader = NULL;
-    assert_int_equal(reader_new(test->all, &test->reader), 0);
+    assert_int_equal(reader_new(test->all, &test->reader, NULL), 0);
     expect(test, 0, "");
 }
 
@@ -231,10 +231,10 @@ static void what_is_missing_is_not_looked_for_again_before_something_changes(voi
     }
     /* By another reader neither. */
     cleanup_reader struct reader *other = NULL;
-    assert_int_equal(reader_new(test->all, &other), 0);
+    assert_int_equal(reader_new(test->all, &other, NULL), 0);
     (void)count_listings(watch);
     git_blob *blob = NULL;
-    assert_int_equal(git_blob_lookup(&blob, other->plain, &test->id), GIT_ENOTFOUND);
+    assert_int_equal(git_blob_lookup(&blob, other->git, &test->id), GIT_ENOTFOUND);
     assert_int_equal(other->fault.code, -ENOENT);
     assert_int_equal(count_listings(watch), 0);
     absolute(test, ".git/objects/pack/tmp_pack", path);
@@ -323,7 +323,7 @@ static void without_descriptors_it_is_only_not_there_at_the_moment(void **state)
         expect(test, -EMFILE, "cannot be read now: ");
         assert_int_equal(objects_healing(test->all), 0);
         struct reader *none = NULL;
-        assert_int_equal(reader_new(test->all, &none), -EMFILE);
+        assert_int_equal(reader_new(test->all, &none, NULL), -EMFILE);
         fixture_give_descriptors();
         if (packed == 1)
             expect(test, 0, "");
@@ -332,7 +332,7 @@ static void without_descriptors_it_is_only_not_there_at_the_moment(void **state)
         /* A reader that has not opened the pack yet. */
         reader_free(test->reader);
         test->reader = NULL;
-        assert_int_equal(reader_new(test->all, &test->reader), 0);
+        assert_int_equal(reader_new(test->all, &test->reader, NULL), 0);
     }
 }
 
@@ -350,7 +350,8 @@ static void an_object_that_may_not_be_read_is_not_missing(void **state)
     int r = read_blob(test, &error);
     if (is_root)
         assert_int_equal(seteuid(0), 0);
-    if (!error_is_transient(r))
+    if (!error_is_transient(r) || !strstr(error.text, path) ||
+        !strstr(error.text, "Permission denied"))
         fail_msg("%d: %s", r, error.text);
     assert_int_equal(objects_healing(test->all), 0);
 }
@@ -378,10 +379,10 @@ static void a_damaged_pack_never_gives_other_bytes(void **state)
             overwrite(test, names[i], at, &byte, 1);
             reader_free(test->reader);
             test->reader = NULL;
-            assert_int_equal(reader_new(test->all, &test->reader), 0);
+            assert_int_equal(reader_new(test->all, &test->reader, NULL), 0);
             /* It may be whole: what is damaged is another. */
             int r = read_blob(test, &error);
-            if (r != 0 && r != -EIO && r != -EAGAIN)
+            if (r != 0 && r != -EIO)
                 fail_msg("byte %zd: %d: %s", at, r, error.text);
             overwrite(test, names[i], at, &bytes[at], 1);
         }
@@ -412,8 +413,8 @@ static void alternates_count_as_well(void **state)
     fixture_write(&other, ".git/objects/info/alternates", line);
     reader_free(test->reader);
     test->reader = NULL;
-    assert_int_equal(reader_new(test->all, &test->reader), 0);
-    assert_int_equal(test->reader->stores.count, 2);
+    assert_int_equal(reader_new(test->all, &test->reader, NULL), 0);
+    assert_int_equal(test->reader->stores->count, 2);
     expect(test, 0, "");
     assert_int_equal(unlink(moved), 0);
     expect(test, -EIO, "is missing");
@@ -422,28 +423,30 @@ static void alternates_count_as_well(void **state)
 static void an_id_can_be_found_by_how_it_begins(void **state)
 {
     struct test *test = *state;
-    struct stores stores;
+    struct stores *stores = NULL;
+    size_t count = 0;
     git_oid found;
 
-    assert_int_equal(stores_open(test->objects, &stores), 0);
+    assert_int_equal(stores_open(test->objects, &stores, NULL), 0);
     for (int packed = 0; packed < 2; packed++) {
         for (size_t length = 4; length <= GIT_OID_HEXSZ; length += 9) {
             git_oid prefix = {{0}};
             char text[GIT_OID_HEXSZ + 1];
             git_oid_tostr(text, sizeof(text), &test->id);
             assert_int_equal(git_oid_fromstrn(&prefix, text, length), 0);
-            assert_int_equal(stores_find(&stores, &prefix, length, &found), 0);
+            assert_int_equal(stores_find(stores, &prefix, length, &found, 1, &count, NULL), 0);
             assert_true(git_oid_equal(&found, &test->id));
             prefix.id[1] ^= 0x10;
-            assert_int_equal(stores_find(&stores, &prefix, length, &found), -ENOENT);
+            assert_int_equal(stores_find(stores, &prefix, length, &found, 1, &count, NULL),
+                             -ENOENT);
             fixture_take_descriptors(0);
-            int r = stores_find(&stores, &prefix, length, &found);
+            int r = stores_find(stores, &prefix, length, &found, 1, &count, NULL);
             fixture_give_descriptors();
             assert_int_equal(r, -EMFILE);
         }
         fixture_pack(test->fixture);
     }
-    stores_clear(&stores);
+    stores_unref(stores);
 }
 
 /* Blobs until two ids begin with the same four digits. */
@@ -452,7 +455,8 @@ static void two_with_one_beginning_are_told_apart(void **state)
     struct test *test = *state;
     static uint32_t seen[0x10000];
     git_repository *repository = NULL;
-    struct stores stores;
+    struct stores *stores = NULL;
+    size_t count = 0;
     git_oid found;
     git_oid prefix = {{0}};
     git_oid id;
@@ -469,24 +473,26 @@ static void two_with_one_beginning_are_told_apart(void **state)
             seen[start] = i;
     } while (seen[start] == i);
     memcpy(prefix.id, id.id, 2);
-    assert_int_equal(stores_open(test->objects, &stores), 0);
+    assert_int_equal(stores_open(test->objects, &stores, NULL), 0);
     /* Both loose, then one packed, then both, each in a pack of its own. */
     assert_int_equal(git_blob_create_from_buffer(&id, repository, &seen[start], sizeof(i)), 0);
-    assert_int_equal(stores_find(&stores, &prefix, 4, &found), 0);
+    assert_int_equal(stores_find(stores, &prefix, 4, &found, 1, &count, NULL), 0);
     assert_int_equal(git_blob_create_from_buffer(&id, repository, &i, sizeof(i)), 0);
-    assert_int_equal(stores_find(&stores, &prefix, 4, &found), -EEXIST);
-    assert_int_equal(stores_find(&stores, &id, GIT_OID_HEXSZ, &found), 0);
+    assert_int_equal(stores_find(stores, &prefix, 4, &found, 1, &count, NULL), 0);
+    assert_true(count > 1);
+    assert_int_equal(stores_find(stores, &id, GIT_OID_HEXSZ, &found, 1, &count, NULL), 0);
     fixture_pack(test->fixture);
-    assert_int_equal(stores_find(&stores, &prefix, 4, &found), -EEXIST);
+    assert_int_equal(stores_find(stores, &prefix, 4, &found, 1, &count, NULL), 0);
+    assert_true(count > 1);
     git_object *object = NULL;
     assert_int_equal(
-        git_object_lookup_prefix(&object, test->reader->plain, &prefix, 4, GIT_OBJECT_ANY),
+        git_object_lookup_prefix(&object, test->reader->git, &prefix, 4, GIT_OBJECT_ANY),
         GIT_EAMBIGUOUS);
-    assert_int_equal(
-        git_object_lookup_prefix(&object, test->reader->plain, &id, 12, GIT_OBJECT_ANY), 0);
+    assert_int_equal(git_object_lookup_prefix(&object, test->reader->git, &id, 12, GIT_OBJECT_ANY),
+                     0);
     assert_true(git_oid_equal(git_object_id(object), &id));
     git_object_free(object);
-    stores_clear(&stores);
+    stores_unref(stores);
     git_repository_free(repository);
 }
 

@@ -31,7 +31,7 @@ static int take(void *context, const char *folder)
 static void collect(const struct fixture *fixture, struct taken *taken)
 {
     *taken = (struct taken){.limit = SIZE_MAX};
-    assert_int_equal(source_git_folders(fixture->origin.source, take, taken), 0);
+    assert_int_equal(source_git_folders(fixture->origin.source, take, taken, NULL), 0);
 }
 
 static bool has(const struct taken *taken, const char *root, const char *path)
@@ -63,14 +63,15 @@ static void alternates_are_followed_from_objects_to_objects(void **state)
     struct taken taken;
 
     fixture_write(fixture, ".git/objects/info/alternates",
-                  "# not this: /comment\n\n../../one/objects\n/absolute\r\n");
+                  "# not this: /comment\n\n../../one/objects\n/absolute\r\n\"/quo\\164ed\\\"\"\n");
     fixture_write(fixture, "one/objects/info/alternates", "../../two");
     fixture_write(fixture, "two/info/alternates", "three\n../.git/objects\n");
     collect(fixture, &taken);
     assert_true(has(&taken, "", "/absolute"));
+    assert_true(has(&taken, "", "/quoted\""));
     assert_true(has(&taken, fixture->root, "/.git/objects/../../one/objects"));
-    assert_true(has(&taken, fixture->root, "/.git/objects/../../one/objects/../../two"));
-    assert_true(has(&taken, fixture->root, "/.git/objects/../../one/objects/../../two/three"));
+    assert_true(has(&taken, fixture->root, "/one/objects/../../two"));
+    assert_true(has(&taken, fixture->root, "/two/three"));
     assert_null(strstr(taken.text, "comment"));
 }
 
@@ -112,7 +113,7 @@ static void it_ends_with_what_is_answered(void **state)
 
     for (size_t limit = 1; limit <= 5; limit++) {
         struct taken taken = {.limit = limit};
-        assert_int_equal(source_git_folders(fixture->origin.source, take, &taken), -EINTR);
+        assert_int_equal(source_git_folders(fixture->origin.source, take, &taken, NULL), -EINTR);
         assert_int_equal(taken.count, limit);
     }
 }

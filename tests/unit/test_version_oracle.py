@@ -3,20 +3,14 @@
 import os
 import re
 import subprocess
-from itertools import zip_longest
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-PROGRAM = os.environ.get("ADDONFS_VERSION_CLI")
+from oracle_version import SEMVER, compare, parts_of
 
-# From https://semver.org/, "Is there a suggested regular expression (RegEx) to check a SemVer string?"
-SEMVER = re.compile(
-    r"^(?P<major>0|[1-9]\d*)\.(?P<minor>0|[1-9]\d*)\.(?P<patch>0|[1-9]\d*)"
-    r"(?:-(?P<prerelease>(?:0|[1-9]\d*|\d*[a-zA-Z-][0-9a-zA-Z-]*)"
-    r"(?:\.(?:0|[1-9]\d*|\d*[a-zA-Z-][0-9a-zA-Z-]*))*))?"
-    r"(?:\+(?P<buildmetadata>[0-9a-zA-Z-]+(?:\.[0-9a-zA-Z-]+)*))?$", re.ASCII)
+PROGRAM = os.environ.get("ADDONFS_VERSION_CLI")
 LIMIT = 128
 
 
@@ -40,31 +34,6 @@ def derive(*cases):
         kind, rest = line.split(" ", 1)
         answers.append((True, rest) if kind == "OK" else (False, rest))
     return answers
-
-
-def parts_of(version):
-    found = SEMVER.match(version)
-    pre = found["prerelease"]
-    return [int(found[part]) for part in ("major", "minor", "patch")], pre.split(".") if pre else []
-
-
-def compare(a, b):
-    """-1, 0 or 1, by section 11 of SemVer 2.0.0."""
-    (numbers_a, pre_a), (numbers_b, pre_b) = parts_of(a), parts_of(b)
-    if numbers_a != numbers_b:
-        return -1 if numbers_a < numbers_b else 1
-    if not pre_a or not pre_b:
-        return bool(pre_b) - bool(pre_a)
-    for left, right in zip_longest(pre_a, pre_b):
-        if left is None or right is None:
-            return -1 if left is None else 1
-        if left != right:
-            if left.isdigit() and right.isdigit():
-                return -1 if int(left) < int(right) else 1
-            if left.isdigit() != right.isdigit():
-                return -1 if left.isdigit() else 1
-            return -1 if left < right else 1
-    return 0
 
 
 # The standard's own examples keep the oracle honest.

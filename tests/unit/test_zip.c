@@ -794,6 +794,192 @@ static void an_archive_has_room_for_int64_max_bytes(void **state)
     check_refused(members, 1, -EFBIG, "too large");
 }
 
+/* --- The CRC-32 of the whole ---------------------------------------------------------------------
+ */
+
+/* Of as many zeros: two halves, and perhaps one more. */
+static uint32_t crc32_of_zeros(uint64_t size)
+{
+    static const uint8_t zero[1];
+
+    if (size == 0)
+        return 0;
+    uint32_t half = crc32_of_zeros(size / 2);
+    uint32_t both = (uint32_t)crc32_combine64(half, half, (z_off64_t)(size / 2));
+    return size % 2 ? (uint32_t)crc32(both, zero, 1) : both;
+}
+
+static uint32_t stream_crc32(const void *stream)
+{
+    const struct content *content = stream;
+
+    return content->bytes ? (uint32_t)crc32_z(0, content->bytes, content->size)
+                          : crc32_of_zeros(content->size);
+}
+
+static void the_crc_of_an_archive_is_that_of_its_bytes(void **state)
+{
+    uint64_t seed = seed_of("the_crc_of_an_archive_is_that_of_its_bytes");
+
+    (void)state;
+    for (size_t round = 0; round < 200; round++) {
+        struct fixture f = fixture_random(&seed, round % 40);
+        cleanup_zip struct zip *zip = compose(f.members, f.count);
+        cleanup_free uint8_t *bytes = read_range(zip, 0, (size_t)zip_size(zip));
+        assert_int_equal(zip_crc32(zip, stream_crc32), crc32_z(0, bytes, zip_size(zip)));
+        fixture_free(&f);
+    }
+}
+
+/* An archive within another is as a stored member of its bytes, however deep and however read. */
+static void an_archive_within_is_as_its_bytes(void **state)
+{
+    uint64_t seed = seed_of("an_archive_within_is_as_its_bytes");
+
+    (void)state;
+    for (size_t round = 0; round < 60; round++) {
+        struct fixture f = fixture_random(&seed, round % 10);
+        struct zip *zips[3] = {compose(f.members, f.count)};
+        for (size_t depth = 1; depth < 3; depth++) {
+            const struct zip *inner = zips[depth - 1];
+            size_t size = (size_t)zip_size(inner);
+            cleanup_free uint8_t *bytes = read_range(inner, 0, size);
+            struct content content = {bytes, size};
+            struct zip_member members[2] = {{.name = "a.zip",
+                                             .archive = inner,
+                                             .size = size,
+                                             .compressed_size = size,
+                                             .crc32 = zip_crc32(inner, stream_crc32),
+                                             .mode = 0100644}};
+            members[1] = members[0];
+            members[1].name = "b.zip";
+            zips[depth] = compose(members, 2);
+            for (size_t i = 0; i < 2; i++) {
+                members[i].archive = NULL;
+                members[i].stream = &content;
+                members[i].crc32 = (uint32_t)crc32_z(0, bytes, size);
+            }
+            cleanup_zip struct zip *flat = compose(members, 2);
+            assert_int_equal(zip_size(flat), zip_size(zips[depth]));
+            cleanup_free uint8_t *expected = read_range(flat, 0, (size_t)zip_size(flat));
+            for (size_t i = 0; i < 50; i++) {
+                size_t offset = i == 0 ? 0 : random_below(&seed, (size_t)zip_size(flat));
+                size_t asked = (size_t)zip_size(flat) - offset;
+                asked = i == 0 ? asked : random_below(&seed, asked + 1);
+                cleanup_free uint8_t *read = read_range(zips[depth], offset, asked);
+                assert_memory_equal(read, expected + offset, asked);
+            }
+            assert_int_equal(zip_crc32(zips[depth], stream_crc32),
+                             crc32_z(0, expected, zip_size(flat)));
+        }
+        for (size_t depth = 0; depth < 3; depth++)
+            zip_free(zips[depth]);
+        fixture_free(&f);
+    }
+}
+
+/* What is read but for the streams, which are zeros, put together by hand. */
+static uint32_t crc32_around_zeros(const struct zip *zip, const struct zip_member *members,
+                                   size_t count)
+{
+    uint64_t at = 0;
+    uint32_t crc = 0;
+
+    for (size_t i = 0; i < count; i++) {
+        cleanup_free uint8_t *fixed = read_range(zip, at, 30);
+        size_t size = 30 + strlen(members[i].name) + get(fixed + 28, 2);
+        cleanup_free uint8_t *header = read_range(zip, at, size);
+        uint64_t stream = members[i].compressed_size;
+        crc = (uint32_t)crc32_z(crc, header, size);
+        crc = (uint32_t)crc32_combine64(crc, crc32_of_zeros(stream), (z_off64_t)stream);
+        at += size + stream;
+    }
+    cleanup_free uint8_t *rest = read_range(zip, at, (size_t)(zip_size(zip) - at));
+    return (uint32_t)crc32_z(crc, rest, zip_size(zip) - at);
+}
+
+static void the_crc_is_right_beyond_4_gib(void **state)
+{
+    static const uint64_t sizes[] = {5, UINT32_MAX, UINT64_C(5) << 32, 1, UINT64_C(1) << 40};
+
+    (void)state;
+    struct fixture f = fixture_zeros(sizes, 5);
+    for (size_t i = 0; i < 5; i++)
+        f.members[i].crc32 = crc32_of_zeros(sizes[i]);
+    /* A deflated one has another CRC-32 than its stream. */
+    f.members[2].method = ZIP_DEFLATED;
+    f.members[2].crc32 = 0x12345678;
+    for (size_t count = 1; count <= 5; count++) {
+        cleanup_zip struct zip *zip = compose(f.members, count);
+        uint32_t crc = zip_crc32(zip, stream_crc32);
+        assert_int_equal(crc, crc32_around_zeros(zip, f.members, count));
+        /* And within another archive, whose sizes and offsets are ZIP64's too. */
+        const struct zip_member outer[] = {
+            {.name = "a.zip",
+             .archive = zip,
+             .size = zip_size(zip),
+             .compressed_size = zip_size(zip),
+             .crc32 = crc,
+             .mode = 0100644},
+            {.name = "b",
+             .stream = f.members[0].stream,
+             .size = 5,
+             .compressed_size = 5,
+             .crc32 = f.members[0].crc32,
+             .mode = 0100644},
+        };
+        cleanup_zip struct zip *around = compose(outer, 2);
+        check_structure(around, outer, 2, count > 1);
+        uint32_t expected = 0;
+        cleanup_free uint8_t *fixed = read_range(around, 0, 30);
+        size_t size = 35 + get(fixed + 28, 2);
+        cleanup_free uint8_t *header = read_range(around, 0, size);
+        expected = (uint32_t)crc32_z(0, header, size);
+        expected = (uint32_t)crc32_combine64(expected, crc, (z_off64_t)zip_size(zip));
+        uint64_t behind = size + zip_size(zip);
+        cleanup_free uint8_t *rest =
+            read_range(around, behind, (size_t)(zip_size(around) - behind));
+        expected = (uint32_t)crc32_z(expected, rest, zip_size(around) - behind);
+        assert_int_equal(zip_crc32(around, stream_crc32), expected);
+    }
+    fixture_free(&f);
+}
+
+static void the_crc_is_right_with_65536_members(void **state)
+{
+    (void)state;
+    struct fixture f = fixture_zeros(NULL, 65536);
+    cleanup_zip struct zip *zip = compose(f.members, f.count);
+    cleanup_free uint8_t *bytes = read_range(zip, 0, (size_t)zip_size(zip));
+    assert_int_equal(zip_crc32(zip, stream_crc32), crc32_z(0, bytes, zip_size(zip)));
+    fixture_free(&f);
+}
+
+static void an_archive_within_is_stored_as_it_is(void **state)
+{
+    cleanup_zip struct zip *inner = compose(NULL, 0);
+    const struct zip_member good = {
+        .name = "a.zip", .archive = inner, .size = 22, .compressed_size = 22, .mode = 0100644};
+
+    (void)state;
+    for (int i = 0; i < 3; i++) {
+        struct zip_member member = good;
+        struct zip *zip = NULL;
+        struct error error = {0};
+        if (i == 0)
+            member.method = ZIP_DEFLATED;
+        else if (i == 1)
+            member.size = member.compressed_size = 21;
+        else
+            member.compressed_size = 23;
+        assert_int_equal(zip_new(&member, 1, &zip, &error), -EINVAL);
+        assert_non_null(strstr(error.text, "a.zip"));
+        assert_null(zip);
+    }
+    cleanup_zip struct zip *zip = compose(&good, 1);
+    assert_int_equal(zip_member_count(zip), 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -815,6 +1001,11 @@ int main(void)
         cmocka_unit_test(members_out_of_order_or_twice_are_refused),
         cmocka_unit_test(a_stored_member_has_one_size),
         cmocka_unit_test(an_archive_has_room_for_int64_max_bytes),
+        cmocka_unit_test(the_crc_of_an_archive_is_that_of_its_bytes),
+        cmocka_unit_test(an_archive_within_is_as_its_bytes),
+        cmocka_unit_test(the_crc_is_right_beyond_4_gib),
+        cmocka_unit_test(the_crc_is_right_with_65536_members),
+        cmocka_unit_test(an_archive_within_is_stored_as_it_is),
     };
 
     /* libarchive gives names in the locale's character set. */

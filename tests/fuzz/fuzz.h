@@ -1,0 +1,33 @@
+/* What targets of the fuzzers have in common. */
+#ifndef ADDONFS_FUZZ_H
+#define ADDONFS_FUZZ_H
+
+#include <addonfs/cleanup.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Called for each input. A target ends the process when something is wrong. */
+int LLVMFuzzerTestOneInput(const uint8_t *input, size_t size);
+
+/* What must hold. */
+#define CHECK(condition)      \
+    do {                      \
+        if (!(condition))     \
+            __builtin_trap(); \
+    } while (0)
+
+/* The input as a string: up to its first NUL. The caller frees it. */
+static inline char *fuzz_text(const uint8_t *input, size_t size)
+{
+    char *text = malloc(size + 1);
+
+    CHECK(text);
+    if (size > 0)
+        memcpy(text, input, size);
+    text[size] = '\0';
+    return text;
+}
+
+#endif

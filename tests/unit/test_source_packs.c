@@ -1,0 +1,445 @@
+/* Packs that nobody's Git would write, and packs that come, go and are mended under a reader. */
+#include "fixture.h"
+
+#include "source_reader.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <zlib.h>
+
+#include <cmocka.h>
+
+/* How far the clock of this program is ahead, in seconds: time stamps become old at will. */
+static time_t ahead;
+
+int clock_gettime(clockid_t clock, struct timespec *ret_time)
+{
+    int r = (int)syscall(SYS_clock_gettime, clock, ret_time);
+
+    ret_time->tv_sec += ahead;
+    return r;
+}
+
+struct test {
+    struct fixture *fixture;
+    struct objects *all;
+    struct reader *reader;
+};
+
+static int setup(void **state)
+{
+    struct test *test = calloc(1, sizeof(*test));
+    char folder[64];
+    int r = fixture_setup(state);
+
+    ahead = 0;
+    test->fixture = *state;
+    snprintf(folder, sizeof(folder), "%s/.git", test->fixture->root);
+    assert_int_equal(objects_open(folder, &test->all, NULL), 0);
+    assert_int_equal(reader_new(test->all, &test->reader, NULL), 0);
+    *state = test;
+    return r;
+}
+
+static int teardown(void **state)
+{
+    struct test *test = *state;
+    void *fixture = test->fixture;
+
+    reader_free(test->reader);
+    objects_free(test->all);
+    free(test);
+    return fixture_teardown(&fixture);
+}
+
+static int read_with(struct reader *reader, const git_oid *id, struct error *error)
+{
+    git_blob *blob = NULL;
+
+    reader_begin(reader);
+    int r = git_blob_lookup(&blob, reader->git, id);
+    git_blob_free(blob);
+    return r < 0 ? reader_failure(reader, r, "it", error) : 0;
+}
+
+static void expect(const struct test *test, const git_oid *id, int code, const char *words)
+{
+    struct error error = {0};
+
+    int r = read_with(test->reader, id, &error);
+    if (r != code || (r < 0 && !strstr(error.text, words)))
+        fail_msg("%d: %s", r, error.text);
+}
+
+/* --- Packs, byte by byte ------------------------------------------------------------------------
+ */
+
+struct object {
+    git_oid id;
+    unsigned type;    /* 3: a blob; 6, 7: deltas */
+    uint64_t claimed; /* its size, as its header says */
+    const void *base; /* bytes between header and stream */
+    size_t base_size;
+    const void *content;
+    size_t size;
+    size_t cut; /* bytes that its stream lacks */
+};
+
+struct bytes {
+    unsigned char at[8192];
+    size_t size;
+};
+
+static void append(struct bytes *bytes, const void *more, size_t size)
+{
+    assert_true(bytes->size + size <= sizeof(bytes->at));
+    if (size > 0)
+        memcpy(bytes->at + bytes->size, more, size);
+    bytes->size += size;
+}
+
+static void append_number(struct bytes *bytes, uint32_t number)
+{
+    unsigned char big[] = {(unsigned char)(number >> 24), (unsigned char)(number >> 16),
+                           (unsigned char)(number >> 8), (unsigned char)number};
+
+    append(bytes, big, sizeof(big));
+}
+
+static void append_object(struct bytes *bytes, const struct object *object)
+{
+    unsigned char stream[4096];
+    uLongf size = sizeof(stream);
+    uint64_t rest = object->claimed >> 4;
+    unsigned char byte = (unsigned char)(object->type << 4 | (object->claimed & 15));
+
+    for (; rest; rest >>= 7) {
+        unsigned char more = byte | 0x80;
+        append(bytes, &more, 1);
+        byte = rest & 0x7f;
+    }
+    append(bytes, &byte, 1);
+    append(bytes, object->base, object->base_size);
+    assert_int_equal(compress(stream, &size, object->content, object->size), Z_OK);
+    append(bytes, stream, size - object->cut);
+}
+
+static void write_bytes(const struct test *test, const char *name, const struct bytes *bytes)
+{
+    char path[PATH_MAX];
+
+    snprintf(path, sizeof(path), "%s/.git/objects/pack/%s", test->fixture->root, name);
+    FILE *file = fopen(path, "we");
+    assert_non_null(file);
+    assert_int_equal(fwrite(bytes->at, 1, bytes->size, file), bytes->size);
+    assert_int_equal(fclose(file), 0);
+}
+
+/* The objects are sorted by their ids. */
+static void write_pack(const struct test *test, const struct object *objects, uint32_t count)
+{
+    static const unsigned char trailer[20] = "as both have it";
+    struct bytes pack = {.size = 0};
+    struct bytes index = {.size = 0};
+    uint32_t offsets[8];
+
+    append(&pack, "PACK", 4);
+    append_number(&pack, 2);
+    append_number(&pack, count);
+    for (uint32_t i = 0; i < count; i++) {
+        offsets[i] = (uint32_t)pack.size;
+        append_object(&pack, &objects[i]);
+    }
+    append(&pack, trailer, sizeof(trailer));
+    append(&index, "\377tOc\0\0\0\2", 8);
+    for (unsigned first = 0; first < 256; first++) {
+        uint32_t below = 0;
+        while (below < count && objects[below].id.id[0] <= first)
+            below++;
+        append_number(&index, below);
+    }
+    for (uint32_t i = 0; i < count; i++)
+        append(&index, objects[i].id.id, GIT_OID_RAWSZ);
+    for (uint32_t i = 0; i < count; i++)
+        append_number(&index, 0);
+    for (uint32_t i = 0; i < count; i++)
+        append_number(&index, offsets[i]);
+    append(&index, trailer, sizeof(trailer));
+    append(&index, trailer, sizeof(trailer));
+    write_bytes(test, "pack-made.pack", &pack);
+    write_bytes(test, "pack-made.idx", &index);
+}
+
+static git_oid id_of(unsigned char byte)
+{
+    git_oid id;
+
+    memset(id.id, byte, sizeof(id.id));
+    return id;
+}
+
+/* "Make 5 bytes of the first 5 of 5." */
+static const char delta[] = "\x05\x05\x90\x05";
+
+static void a_circle_of_deltas_is_damage(void **state)
+{
+    const struct test *test = *state;
+    git_oid a = id_of(0x11);
+    git_oid b = id_of(0x22);
+    struct object circle[] = {
+        {.id = a,
+         .type = 7,
+         .claimed = 4,
+         .base = b.id,
+         .base_size = 20,
+         .content = delta,
+         .size = 4},
+        {.id = b,
+         .type = 7,
+         .claimed = 4,
+         .base = a.id,
+         .base_size = 20,
+         .content = delta,
+         .size = 4},
+    };
+
+    write_pack(test, circle, 2);
+    expect(test, &a, -EIO, "damaged");
+    /* By a way down and one up again: b is a delta against what lies before it, which is a. */
+    unsigned char distance = 33;
+    circle[1] = (struct object){.id = b,
+                                .type = 6,
+                                .claimed = 4,
+                                .base = &distance,
+                                .base_size = 1,
+                                .content = delta,
+                                .size = 4};
+    write_pack(test, circle, 2);
+    expect(test, &a, -EIO, "damaged");
+    expect(test, &b, -EIO, "damaged");
+}
+
+static void a_delta_against_another_size_is_damage(void **state)
+{
+    const struct test *test = *state;
+    git_oid a = id_of(0x11);
+    git_oid b = id_of(0x22);
+    struct object objects[] = {
+        {.id = a, .type = 3, .claimed = 7, .content = "seven..", .size = 7},
+        {.id = b,
+         .type = 7,
+         .claimed = 4,
+         .base = a.id,
+         .base_size = 20,
+         .content = delta,
+         .size = 4},
+    };
+
+    write_pack(test, objects, 2);
+    expect(test, &b, -EIO, "cannot be read: ");
+}
+
+static void a_stream_that_ends_too_early_is_damage(void **state)
+{
+    struct test *test = *state;
+    char content[3000];
+    struct object object = {
+        .type = 3, .claimed = sizeof(content), .content = content, .size = sizeof(content)};
+
+    for (size_t i = 0; i < sizeof(content); i++)
+        content[i] = (char)(i * i >> 3);
+    assert_int_equal(git_odb_hash(&object.id, content, sizeof(content), GIT_OBJECT_BLOB), 0);
+    write_pack(test, &object, 1);
+    expect(test, &object.id, 0, "");
+    for (object.cut = 1; object.cut < 60; object.cut += 7) {
+        write_pack(test, &object, 1);
+        reader_free(test->reader);
+        test->reader = NULL;
+        assert_int_equal(reader_new(test->all, &test->reader, NULL), 0);
+        expect(test, &object.id, -EIO, "cannot be read: ");
+    }
+}
+
+static void a_size_that_cannot_be_is_damage(void **state)
+{
+    const struct test *test = *state;
+    struct object object = {.type = 3, .claimed = UINT64_C(1) << 46, .content = "hello", .size = 5};
+
+    assert_int_equal(git_odb_hash(&object.id, "hello", 5, GIT_OBJECT_BLOB), 0);
+    write_pack(test, &object, 1);
+    expect(test, &object.id, -EIO, "damaged");
+}
+
+/* --- Packs that change --------------------------------------------------------------------------
+ */
+
+static void find_pack(const struct test *test, const char *end, char ret_path[static PATH_MAX])
+{
+    char command[PATH_MAX];
+
+    snprintf(command, sizeof(command), "ls %s/.git/objects/pack/*%s", test->fixture->root, end);
+    FILE *stream = popen(command, "r");
+    assert_non_null(stream);
+    assert_non_null(fgets(ret_path, PATH_MAX, stream));
+    assert_int_equal(pclose(stream), 0);
+    ret_path[strcspn(ret_path, "\n")] = '\0';
+}
+
+static void patch(const char *path, off_t offset, char *ret_before, char byte)
+{
+    assert_int_equal(chmod(path, 0644), 0);
+    int fd = open(path, O_RDWR | O_CLOEXEC);
+    assert_true(fd >= 0);
+    assert_int_equal(pread(fd, ret_before, 1, offset), 1);
+    assert_int_equal(pwrite(fd, &byte, 1, offset), 1);
+    close(fd);
+}
+
+static void blob_of(const struct test *test, const char *path, git_oid *ret_id)
+{
+    char file[128];
+    char text[GIT_OID_HEXSZ + 1];
+
+    fixture_object(test->fixture, path, file);
+    const char *slash = strrchr(file, '/');
+    snprintf(text, sizeof(text), "%.2s%s", slash - 2, slash + 1);
+    assert_int_equal(git_oid_fromstr(ret_id, text), 0);
+}
+
+/* Damage every object's stream: a byte in each eight. Returns what it was. */
+static size_t damage(const char *path, char *before)
+{
+    struct stat status;
+    size_t count = 0;
+
+    assert_int_equal(stat(path, &status), 0);
+    for (off_t at = 16; at < status.st_size - 20; at += 8) {
+        patch(path, at, &before[count], 0);
+        count++;
+    }
+    return count;
+}
+
+static void a_pack_that_is_mended_in_place_is_read(void **state)
+{
+    const struct test *test = *state;
+    char path[PATH_MAX];
+    char before[2048];
+    char ignored;
+    git_oid id;
+
+    blob_of(test, "openpype/version.py", &id);
+    fixture_pack(test->fixture);
+    find_pack(test, ".pack", path);
+    size_t count = damage(path, before);
+    ahead = 10;
+    expect(test, &id, -EIO, "cannot be read: ");
+    uint64_t number = objects_healing(test->all);
+    expect(test, &id, -EIO, "cannot be read: ");
+    assert_int_equal(objects_healing(test->all), number);
+    for (size_t i = 0; i < count; i++)
+        patch(path, (off_t)(16 + 8 * i), &ignored, before[i]);
+    assert_true(objects_healing(test->all) > number);
+    expect(test, &id, 0, "");
+}
+
+/* With other readers that go on having the damaged one open. */
+static void a_pack_that_is_mended_by_another_is_read(void **state)
+{
+    const struct test *test = *state;
+    cleanup_reader struct reader *other = NULL;
+    char path[PATH_MAX];
+    char kept[PATH_MAX + 8];
+    char command[3 * PATH_MAX];
+    char before[2048];
+    struct error error;
+    git_oid id;
+
+    blob_of(test, "openpype/version.py", &id);
+    fixture_pack(test->fixture);
+    find_pack(test, ".pack", path);
+    snprintf(kept, sizeof(kept), "%s.kept", path);
+    snprintf(command, sizeof(command), "cp %s %s", path, kept);
+    assert_int_equal(system(command), 0);
+    damage(path, before);
+    ahead = 10;
+    assert_int_equal(reader_new(test->all, &other, NULL), 0);
+    assert_int_equal(read_with(other, &id, &error), -EIO);
+    expect(test, &id, -EIO, "cannot be read: ");
+    uint64_t number = objects_healing(test->all);
+    assert_int_equal(rename(kept, path), 0);
+    assert_true(objects_healing(test->all) > number);
+    expect(test, &id, 0, "");
+    assert_int_equal(read_with(other, &id, &error), 0);
+}
+
+/* Does this process have a file open, or mapped, that has been deleted? */
+static bool holds_deleted(void)
+{
+    char line[PATH_MAX + 128];
+    bool found = false;
+    FILE *maps = fopen("/proc/self/maps", "re");
+
+    assert_non_null(maps);
+    while (fgets(line, sizeof(line), maps))
+        found = found || strstr(line, ".pack (deleted)") || strstr(line, ".idx (deleted)");
+    fclose(maps);
+    DIR *files = opendir("/proc/self/fd");
+    assert_non_null(files);
+    for (const struct dirent *entry; (entry = readdir(files));) {
+        ssize_t size = readlinkat(dirfd(files), entry->d_name, line, sizeof(line) - 1);
+        line[size > 0 ? size : 0] = '\0';
+        found = found || strstr(line, ".pack (deleted)") || strstr(line, ".idx (deleted)");
+    }
+    closedir(files);
+    return found;
+}
+
+static void packs_that_git_has_thrown_away_are_let_go(void **state)
+{
+    const struct test *test = *state;
+    char names[2][PATH_MAX];
+    git_oid id;
+
+    blob_of(test, "openpype/version.py", &id);
+    fixture_pack(test->fixture);
+    expect(test, &id, 0, "");
+    find_pack(test, ".pack", names[0]);
+    find_pack(test, ".idx", names[1]);
+    /* As `git repack -ad` does: another pack of the same and more, then the old one goes. */
+    fixture_write(test->fixture, "more", "more");
+    fixture_commit(test->fixture, NULL);
+    fixture_pack(test->fixture);
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(unlink(names[i]), 0);
+    assert_true(holds_deleted());
+    reader_renew(test->reader);
+    assert_false(holds_deleted());
+    expect(test, &id, 0, "");
+}
+
+int main(void)
+{
+#define TEST(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        TEST(a_circle_of_deltas_is_damage),
+        TEST(a_delta_against_another_size_is_damage),
+        TEST(a_stream_that_ends_too_early_is_damage),
+        TEST(a_size_that_cannot_be_is_damage),
+        TEST(a_pack_that_is_mended_in_place_is_read),
+        TEST(a_pack_that_is_mended_by_another_is_read),
+        TEST(packs_that_git_has_thrown_away_are_let_go),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
