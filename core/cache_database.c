@@ -165,9 +165,11 @@ static int use_log(struct cache_database *database)
 
 static int create(struct cache_database *database)
 {
-    /* Freed pages go back to the disk only if that is said before the first table. */
-    int r =
-        database_execute(database, "PRAGMA page_size = 16384; PRAGMA auto_vacuum = INCREMENTAL;");
+    /* Freed pages go back to the disk only if that is said before the first table. An empty file
+     * is worth no waiting for the disk: whatever a power cut leaves of it is set aside. */
+    int r = database_execute(database,
+                             "PRAGMA page_size = 16384; PRAGMA auto_vacuum = INCREMENTAL;"
+                             "PRAGMA synchronous = OFF;");
 
     if (r == SQLITE_OK)
         r = use_log(database);
@@ -178,7 +180,7 @@ static int create(struct cache_database *database)
     if (r == SQLITE_OK)
         r = database_execute(database,
                              "PRAGMA application_id = 1094993491; PRAGMA user_version = 3;"
-                             "COMMIT;");
+                             "COMMIT; PRAGMA synchronous = NORMAL;");
     _Static_assert(APPLICATION == 1094993491 && FORMAT == 3, "as in the text above");
     return r;
 }

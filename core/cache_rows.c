@@ -221,13 +221,14 @@ int cache_database_put_note(struct cache_database *database, const struct conten
 
 static int put_pieces(struct cache_database *database, const struct cache_put *put, int64_t first)
 {
-    uint64_t pieces = piece_count(put->member.compressed_size);
-    cleanup_free void *bytes = malloc(PIECE_SIZE);
+    uint64_t total = put->member.compressed_size;
+    uint64_t pieces = piece_count(total);
+    cleanup_free void *bytes = malloc(total < PIECE_SIZE ? (size_t)total + 1 : PIECE_SIZE);
     sqlite3_stmt *statement = NULL;
     int r = bytes ? database_prepare(database, PUT_STREAM, &statement) : SQLITE_NOMEM;
 
     for (uint64_t piece = 0; piece < pieces && r == SQLITE_OK; piece++) {
-        uint64_t rest = put->member.compressed_size - piece * PIECE_SIZE;
+        uint64_t rest = total - piece * PIECE_SIZE;
         size_t size = rest < PIECE_SIZE ? (size_t)rest : PIECE_SIZE;
         if (put->read(put->context, piece * PIECE_SIZE, bytes, size) < 0)
             return SQLITE_ABORT;
