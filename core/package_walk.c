@@ -182,6 +182,13 @@ static int add(struct walk *walk, struct level *level, struct entry *folder,
 static int walk_level(struct walk *walk, struct source_folder *folder, const char *name,
                       struct level *level, struct entry **ret_entry, struct error *error);
 
+/* Something of a commit is not there, or cannot be read: it may be at the next look. */
+static void note_fault(struct walk *walk)
+{
+    if (source_commit(walk->origin->source))
+        walk->package->retry = true;
+}
+
 /*
  * The entry of a folder that cannot be shown, for `code` and walk->why; or the error, if that is
  * one of the moment.
@@ -194,6 +201,7 @@ static int refuse(struct walk *walk, int code, const char *path, const char *nam
             *error = walk->why;
         return code;
     }
+    note_fault(walk);
     *ret_entry = entry_new_failed(ENTRY_FOLDER, name, path, error_reason(walk->why.text, path));
     return *ret_entry ? 0 : error_errno(error, -ENOMEM, "%s", path);
 }
@@ -296,9 +304,8 @@ static int walk_entry(struct walk *walk, struct source_folder *folder, struct so
             r = walk_below(walk, folder, found, level, &child, error);
         break;
     case SOURCE_GITLINK:
-        r = problems_add(&walk->package->problems, path,
-                         "a submodule, which a revision shows as an empty folder", true,
-                         walk->affects);
+        note_fault(walk);
+        r = problems_add(&walk->package->problems, path, found->reason, true, walk->affects);
         if (r < 0)
             return error_errno(error, r, "%s", path);
         if (!walk->rule->empty_folders)
@@ -309,6 +316,7 @@ static int walk_entry(struct walk *walk, struct source_folder *folder, struct so
         break;
     case SOURCE_OTHER:
     case SOURCE_UNSEEN:
+        note_fault(walk);
         child = entry_new_failed(ENTRY_FILE, found->name, path,
                                  found->reason ? found->reason : "cannot be looked at");
         break;
@@ -443,12 +451,13 @@ int walk_file(struct walk *walk, const char *path, const char *name, struct entr
             *error = walk->why;
         return r;
     }
+    if (r < 0 || found->kind != SOURCE_FILE)
+        note_fault(walk);
     if (r < 0) {
         entry = entry_new_failed(ENTRY_FILE, name, path, error_reason(walk->why.text, path));
     } else if (found->kind != SOURCE_FILE) {
         entry = entry_new_failed(ENTRY_FILE, name, path,
-                                 found->kind == SOURCE_OTHER ? found->reason
-                                                             : "a folder, where a file belongs");
+                                 found->reason ? found->reason : "a folder, where a file belongs");
     } else {
         mode_t mode = 0;
         r = linked_mode(walk, found->file, &mode, error);

@@ -134,7 +134,8 @@ static int shows_sign(struct source *source, const char *const *paths, const cha
             r = -ENOMEM;
         if (r == 0)
             r = source_find(source, path, NULL, &entry, error);
-        if (r == -ENOENT || r == -ENOTDIR)
+        /* What is in a submodule that is not there is in no checkout either. */
+        if (r == -ENOENT || r == -ENOTDIR || r == -ENOLINK)
             r = shown = 0;
         else if (r == 0)
             shown = entry->kind == kind;
@@ -202,7 +203,7 @@ static int find_folders(struct source *source, const struct recipe_addon *addon,
     struct source_folder *parent = NULL;
     int r = source_list(source, addon->parent, &parent, error);
 
-    if (r == -ENOENT || r == -ENOTDIR)
+    if (r == -ENOENT || r == -ENOTDIR || r == -ENOLINK)
         return 0;
     for (size_t i = 0; r == 0 && i < parent->count; i++) {
         struct source_entry *entry = &parent->entries[i];

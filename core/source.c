@@ -1,5 +1,6 @@
 #include "source_file.h"
 #include "source_lfs.h"
+#include "source_modules.h"
 
 #include <addonfs/path.h>
 #include <errno.h>
@@ -139,18 +140,6 @@ int source_watch_refs(const struct source *source)
     return repository_watch_refs(source->repository);
 }
 
-int source_times(struct source *source, struct cache *cache, const char *const *paths, size_t count,
-                 int64_t *ret_times, int (*check)(const void *context), const void *context,
-                 struct error *error)
-{
-    git_oid commit;
-
-    if (git_oid_fromstr(&commit, source->commit) < 0)
-        return error_set(error, -EIO, "%s: a worktree has no history", source_path(source));
-    return history_times(source->repository->history, cache, &commit, paths, count, ret_times,
-                         check, context, error);
-}
-
 /* Remember that something about the file has changed of which nothing was told. */
 static void suspect(const struct file *file)
 {
@@ -194,8 +183,10 @@ static int replace_pointer(const struct file *file, struct spool *spool, size_t 
         return 0;
     if (!lfs_parse(bytes, (size_t)n, &pointer))
         return error_set(error, -EIO, "%s: a Git LFS pointer that makes no sense", file->path);
-    int r = lfs_read(source->repository->common_dir, &pointer, file->path, spool, memory_limit,
-                     &object, error);
+    const struct repository *repository =
+        file->identity.repository ? file->identity.repository : source->repository;
+    int r = lfs_read(repository->common_dir, &pointer, file->path, spool, memory_limit, &object,
+                     error);
     if (r == -EIO)
         atomic_store(&source->repository->lfs_absent, true);
     if (r < 0)
@@ -274,5 +265,5 @@ uint64_t source_objects_healing(const struct source *source)
     /* Nothing tells when an object of Git LFS comes. */
     if (atomic_load(&repository->lfs_absent))
         atomic_fetch_add(&repository->lfs_tries, 1);
-    return objects_healing(repository->objects) + atomic_load(&repository->lfs_tries);
+    return modules_healing(repository) + atomic_load(&repository->lfs_tries);
 }

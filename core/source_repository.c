@@ -2,6 +2,7 @@
 
 #include "source_checkout.h"
 #include "source_commit.h"
+#include "source_modules.h"
 #include "stamp.h"
 
 #include <addonfs/path.h>
@@ -175,17 +176,27 @@ static int open_objects(struct repository *repository, struct error *error)
     return history_new(repository->objects, repository->common_dir, &repository->history, error);
 }
 
-int repository_open(const char *path, struct repository **ret_repository, struct error *error)
+static struct repository *new(void)
 {
-    cleanup_repository struct repository *repository = calloc(1, sizeof(*repository));
+    struct repository *repository = calloc(1, sizeof(*repository));
 
     if (!repository)
-        return error_errno(error, -ENOMEM, "%s", path);
+        return NULL;
     git_libgit2_init();
-    set_up_libgit2();
     atomic_init(&repository->references, 1);
     pthread_mutex_init(&repository->lock, NULL);
     pthread_mutex_init(&repository->idle_lock, NULL);
+    pthread_mutex_init(&repository->modules_lock, NULL);
+    return repository;
+}
+
+int repository_open(const char *path, struct repository **ret_repository, struct error *error)
+{
+    cleanup_repository struct repository *repository = new();
+
+    if (!repository)
+        return error_errno(error, -ENOMEM, "%s", path);
+    set_up_libgit2();
     repository->versions = version_memory_new();
     if (!repository->versions)
         return error_errno(error, -ENOMEM, "%s", path);
@@ -200,6 +211,22 @@ int repository_open(const char *path, struct repository **ret_repository, struct
     if (!repository->git_dir || !repository->common_dir)
         return error_errno(error, -ENOMEM, "%s", path);
     r = open_objects(repository, error);
+    if (r < 0)
+        return r;
+    *ret_repository = steal_pointer(&repository);
+    return 0;
+}
+
+int repository_open_objects(const char *git_dir, struct repository **ret_repository,
+                            struct error *error)
+{
+    cleanup_repository struct repository *repository = new();
+
+    if (!repository || !(repository->path = strdup(git_dir)) ||
+        !(repository->git_dir = strdup(git_dir)) || !(repository->common_dir = strdup(git_dir)))
+        return error_errno(error, -ENOMEM, "%s", git_dir);
+    repository->bare = true;
+    int r = objects_open(git_dir, &repository->objects, error);
     if (r < 0)
         return r;
     *ret_repository = steal_pointer(&repository);
@@ -221,6 +248,7 @@ void repository_unref(struct repository *repository)
         repository->idle = reader->next;
         reader_free(reader);
     }
+    modules_free(repository);
     history_free(repository->history);
     version_memory_free(repository->versions);
     if (!repository->reader)
@@ -229,6 +257,7 @@ void repository_unref(struct repository *repository)
     objects_free(repository->objects);
     git_libgit2_shutdown();
     pthread_mutex_destroy(&repository->idle_lock);
+    pthread_mutex_destroy(&repository->modules_lock);
     pthread_mutex_destroy(&repository->lock);
     free(repository->path);
     free(repository->git_dir);

@@ -36,6 +36,9 @@ struct repository {
     pthread_mutex_t idle_lock;
     struct reader *idle; /* as many as there are cores, at most */
     long idle_count;
+    pthread_mutex_t modules_lock; /* around adding one */
+    _Atomic(struct module *) modules;
+    _Atomic uint64_t modules_came; /* how often one was not there, and then was */
 };
 
 /*
@@ -44,6 +47,13 @@ struct repository {
  * /etc for all, which must lead to its gitconfig here, and not to its gitattributes there.
  */
 int repository_open(const char *path, struct repository **ret_repository, struct error *error);
+
+/*
+ * The same of a git dir (absolute, without links) of which nothing but objects is asked for: no
+ * revision, no history, no version. Its configuration is not read.
+ */
+int repository_open_objects(const char *git_dir, struct repository **ret_repository,
+                            struct error *error);
 
 struct repository *repository_ref(struct repository *repository);
 void repository_unref(struct repository *repository);

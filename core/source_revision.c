@@ -24,6 +24,7 @@ static struct revision *revision_of(const struct source *source)
 static int begin(struct source *source, struct error *error)
 {
     struct revision *revision = revision_of(source);
+    struct revision_part *own = &revision->own;
     cleanup_free struct commit *commit = NULL;
     git_tree *tree = NULL;
     git_oid id;
@@ -32,78 +33,28 @@ static int begin(struct source *source, struct error *error)
     if (r < 0)
         return r;
     cleanup_lock(&revision->lock);
-    reader_renew(revision->reader);
+    reader_renew(own->reader);
+    for (struct revision_part *part = revision->submodules; part; part = part->next)
+        reader_renew(part->reader);
     if (revision->faulty)
-        revision->healing = objects_healing(source->repository->objects);
-    if (revision->resolved && git_oid_equal(&id, &revision->commit))
+        revision->healing = modules_healing(source->repository);
+    if (revision->resolved && git_oid_equal(&id, &own->commit))
         return 0;
-    reader_begin(revision->reader);
-    r = commit_read(revision->reader, &id, source->revision, &commit, error);
+    reader_begin(own->reader);
+    r = commit_read(own->reader, &id, source->revision, &commit, error);
     if (r < 0)
         return r;
-    r = commit_tree(revision->reader, commit, &tree);
+    r = commit_tree(own->reader, commit, &tree);
     if (r < 0)
-        return reader_failure(revision->reader, r, source->revision, error);
-    git_tree_free(revision->root);
-    revision->root = tree;
+        return reader_failure(own->reader, r, source->revision, error);
+    revision_leave_submodules(revision);
+    git_tree_free(own->root);
+    own->root = tree;
+    own->commit = id;
     revision->time.tv_sec = (time_t)commit->time;
-    revision->commit = id;
     revision->resolved = true;
     git_oid_tostr(source->commit, sizeof(source->commit), &id);
     source->renewed = true;
-    return 0;
-}
-
-/* The digest of the parent's .gitattributes and, if there is one, of this folder's. */
-static int digest_attributes(const struct content_id *above, const git_tree *tree,
-                             struct content_id *ret_digest)
-{
-    const git_tree_entry *own = git_tree_entry_byname(tree, ".gitattributes");
-    *ret_digest = *above;
-    if (!own)
-        return 0;
-    cleanup_sha256 struct sha256 *sha256 = sha256_new();
-    if (!sha256)
-        return -ENOMEM;
-    sha256_update(sha256, above->bytes, sizeof(above->bytes));
-    sha256_update(sha256, git_tree_entry_id(own)->id, GIT_OID_RAWSZ);
-    sha256_final(sha256, ret_digest);
-    return 0;
-}
-
-int revision_find_tree(struct revision *revision, const char *real, git_tree **ret_tree,
-                       struct content_id *ret_attributes, struct error *error)
-{
-    cleanup_tree git_tree *tree = NULL;
-    struct content_id attributes = {{0}};
-    const char *rest = real;
-
-    if (git_tree_dup(&tree, revision->root) < 0)
-        return error_errno(error, -ENOMEM, "%s", real);
-    int r = digest_attributes(&attributes, tree, &attributes);
-    while (r == 0 && *rest) {
-        char name[NAME_MAX + 1];
-        git_tree *below = NULL;
-        size_t length = strcspn(rest, "/");
-        if (length > NAME_MAX)
-            return error_errno(error, -ENAMETOOLONG, "%s", real);
-        memcpy(name, rest, length);
-        name[length] = '\0';
-        const git_tree_entry *entry = git_tree_entry_byname(tree, name);
-        if (!entry || git_tree_entry_type(entry) != GIT_OBJECT_TREE)
-            return error_errno(error, entry ? -ENOTDIR : -ENOENT, "%s", real);
-        r = git_tree_lookup(&below, revision->reader->git, git_tree_entry_id(entry));
-        if (r < 0)
-            return reader_failure(revision->reader, r, real, error);
-        git_tree_free(tree);
-        tree = below;
-        r = digest_attributes(&attributes, tree, &attributes);
-        rest += length + strspn(rest + length, "/");
-    }
-    if (r < 0)
-        return error_errno(error, r, "%s", real);
-    *ret_attributes = attributes;
-    *ret_tree = steal_pointer(&tree);
     return 0;
 }
 
@@ -136,14 +87,16 @@ static int read_names(const git_tree *tree, struct source_folder *folder, bool *
     return 0;
 }
 
-/* What an entry leads to depends on more than the entry: links are looked at again in each commit.
- */
+/* What an entry leads to depends on more than the entry: links and submodules are looked at again
+ * in each commit. */
 static bool forget_entries(struct source_folder *folder, bool all)
 {
     bool any = false;
 
     for (size_t i = 0; i < folder->count; i++) {
-        if (all || folder->entries[i].linked) {
+        const struct source_entry *entry = &folder->entries[i];
+        if (all || entry->linked ||
+            (entry->type == GIT_FILEMODE_COMMIT && entry->kind != SOURCE_UNSEEN)) {
             source_entry_forget(&folder->entries[i]);
             any = true;
         }
@@ -155,17 +108,19 @@ static int list(struct source *source, struct source_folder *folder, bool *ret_c
                 struct error *why)
 {
     struct revision *revision = revision_of(source);
-    cleanup_tree git_tree *tree = NULL;
-    struct content_id attributes;
+    struct folder_identity *identity = &folder->identity;
+    struct revision_place place;
     struct error error;
 
-    reader_begin(revision->reader);
-    int r = revision_find_tree(revision, folder->real, &tree, &attributes, &error);
+    revision_begin(revision);
+    int r = revision_find(revision, folder->real, &place, &error);
     if (r < 0)
         return error_set(why, r, "%s: %s", folder->path, error_reason(error.text, folder->real));
-    bool same_attributes = content_id_equal(&attributes, &folder->identity.attributes);
-    bool same_tree = folder->identity.trusted &&
-                     memcmp(folder->identity.object, git_tree_id(tree)->id, GIT_OID_RAWSZ) == 0;
+    cleanup_tree git_tree *tree = place.tree;
+    bool same_attributes = content_id_equal(&place.attributes, &identity->attributes) &&
+                           identity->repository == place.part->repository;
+    bool same_tree = identity->trusted &&
+                     memcmp(identity->object, git_tree_id(tree)->id, GIT_OID_RAWSZ) == 0;
     /* Last among what can fail: a change is told, or has not happened. */
     if (!same_tree) {
         r = read_names(tree, folder, ret_changed);
@@ -174,9 +129,10 @@ static int list(struct source *source, struct source_folder *folder, bool *ret_c
     }
     if (forget_entries(folder, !same_attributes))
         *ret_changed = true;
-    memcpy(folder->identity.object, git_tree_id(tree)->id, GIT_OID_RAWSZ);
-    folder->identity.attributes = attributes;
-    folder->identity.trusted = true;
+    memcpy(identity->object, git_tree_id(tree)->id, GIT_OID_RAWSZ);
+    identity->attributes = place.attributes;
+    identity->repository = place.part->repository;
+    identity->trusted = true;
     (void)folder_own(source, folder, (struct source_owner){0555, geteuid(), getegid()});
     if (folder->failure)
         *ret_changed = true;
@@ -184,7 +140,7 @@ static int list(struct source *source, struct source_folder *folder, bool *ret_c
     return 0;
 }
 
-/* Something of the folder cannot be read because an object is at fault. */
+/* Something of the folder cannot be read because an object is at fault, or a submodule absent. */
 static void set_faulty(struct revision *revision, struct source_folder *folder)
 {
     folder->identity.faulty = true;
@@ -196,7 +152,7 @@ static void set_faulty(struct revision *revision, struct source_folder *folder)
 static bool is_up_to_date(const struct revision *revision, const struct source_folder *folder)
 {
     return folder->checked != 0 && (folder->identity.trusted || folder->failure) &&
-           memcmp(folder->identity.commit, revision->commit.id, GIT_OID_RAWSZ) == 0 &&
+           memcmp(folder->identity.commit, revision->own.commit.id, GIT_OID_RAWSZ) == 0 &&
            !(folder->identity.faulty && folder->identity.healing != revision->healing);
 }
 
@@ -215,11 +171,11 @@ static int load(struct source *source, struct source_folder *folder, bool *ret_c
             *error = why;
         return r;
     }
-    memcpy(folder->identity.commit, revision->commit.id, GIT_OID_RAWSZ);
+    memcpy(folder->identity.commit, revision->own.commit.id, GIT_OID_RAWSZ);
     folder->identity.faulty = false;
     if (r == 0)
         return 0;
-    if (r == -EIO)
+    if (r == -EIO || r == -ENOLINK)
         set_faulty(revision, folder);
     if (folder_fail(folder, r, &why))
         *ret_changed = true;
@@ -227,10 +183,10 @@ static int load(struct source *source, struct source_folder *folder, bool *ret_c
 }
 
 static int look_at_blob(struct source *source, struct source_folder *folder,
-                        struct source_entry *entry, const char *real, const git_oid *object,
-                        bool executable, const struct content_id *attributes, struct error *error)
+                        struct source_entry *entry, const struct revision_part *part,
+                        const char *real, const git_oid *object, bool executable,
+                        const struct content_id *attributes, struct error *error)
 {
-    struct revision *revision = revision_of(source);
     cleanup_free char *path = path_join(folder->path, entry->name);
     cleanup_free char *link = entry->linked ? path_join(folder->real, entry->name) : NULL;
     struct file *file = path && (link || !entry->linked)
@@ -241,9 +197,11 @@ static int look_at_blob(struct source *source, struct source_folder *folder,
         return error_errno(error, -ENOMEM, "%s", entry->name);
     file->size = UINT64_MAX;
     file->owner = (struct source_owner){executable ? 0555 : 0444, geteuid(), getegid()};
-    file->mtime = revision->time;
+    file->mtime = revision_of(source)->time;
     memcpy(file->identity.object, object->id, GIT_OID_RAWSZ);
-    memcpy(file->identity.commit, revision->commit.id, GIT_OID_RAWSZ);
+    memcpy(file->identity.commit, part->commit.id, GIT_OID_RAWSZ);
+    file->identity.repository = part->repository;
+    file->identity.below = (size_t)(revision_part_path(part, real) - real);
     file->identity.attributes = *attributes;
     entry->file = file;
     entry->kind = SOURCE_FILE;
@@ -262,18 +220,31 @@ static int find_target(struct revision *revision, const struct source_folder *fo
                        const struct source_entry *entry, struct revision_target *ret_target,
                        struct content_id *ret_attributes, struct error *why)
 {
-    cleanup_tree git_tree *tree = NULL;
+    struct revision_place place;
     struct error error;
 
-    reader_begin(revision->reader);
+    revision_begin(revision);
     int r = revision_follow(revision, folder->real, entry->name, ret_target, why);
     if (r < 0 || ret_target->mode == GIT_FILEMODE_TREE || ret_target->mode == GIT_FILEMODE_COMMIT)
         return r;
     cleanup_free char *parent = folder_of(ret_target->real);
     if (!parent)
         return error_errno(why, -ENOMEM, "%s", entry->name);
-    r = revision_find_tree(revision, parent, &tree, ret_attributes, &error);
-    return r < 0 ? error_set(why, r, "%s", error_reason(error.text, parent)) : 0;
+    r = revision_find(revision, parent, &place, &error);
+    if (r < 0)
+        return error_set(why, r, "%s", error_reason(error.text, parent));
+    git_tree_free(place.tree);
+    *ret_attributes = place.attributes;
+    return 0;
+}
+
+/* A submodule that is not there, which is an empty folder; `why` begins with `path`. */
+static int take_absent(struct source_entry *entry, const char *path, const struct error *why,
+                       struct error *error)
+{
+    entry->kind = SOURCE_GITLINK;
+    entry->reason = strdup(error_reason(why->text, path));
+    return entry->reason ? 0 : error_errno(error, -ENOMEM, "%s", entry->name);
 }
 
 static int look_at_link(struct source *source, struct source_folder *folder,
@@ -291,23 +262,51 @@ static int look_at_link(struct source *source, struct source_folder *folder,
     if (r < 0 && error_is_transient(r))
         return error_set(error, r, "%s: %s", entry->name, why.text);
     entry->linked = true;
-    if (revision->reader->fault.code != 0)
+    bool is_absent = r == -ENOLINK || (r == 0 && target->mode == GIT_FILEMODE_COMMIT);
+    if (is_absent || revision_has_fault(revision))
         set_faulty(revision, folder);
     if (r < 0)
         return source_entry_reject(entry, error, "%s", why.text);
-    if (target->mode == GIT_FILEMODE_TREE || target->mode == GIT_FILEMODE_COMMIT) {
-        entry->kind = target->mode == GIT_FILEMODE_TREE ? SOURCE_FOLDER : SOURCE_GITLINK;
+    if (target->mode == GIT_FILEMODE_TREE || is_absent) {
+        entry->kind = SOURCE_FOLDER;
         entry->real = strdup(target->real);
-        return entry->real ? 0 : error_errno(error, -ENOMEM, "%s", entry->name);
+        if (!entry->real)
+            return error_errno(error, -ENOMEM, "%s", entry->name);
+        return is_absent ? take_absent(entry, target->real, &why, error) : 0;
     }
-    return look_at_blob(source, folder, entry, target->real, &target->object,
+    return look_at_blob(source, folder, entry, revision_part_of(revision, target->real),
+                        target->real, &target->object,
                         target->mode == GIT_FILEMODE_BLOB_EXECUTABLE, &attributes, error);
+}
+
+static int look_at_gitlink(struct source *source, struct source_folder *folder,
+                           struct source_entry *entry, const char *real, const git_oid *commit,
+                           struct error *error)
+{
+    struct revision *revision = revision_of(source);
+    cleanup_lock(&revision->lock);
+    struct revision_part *part = NULL;
+    struct error why;
+
+    revision_begin(revision);
+    int r = revision_enter(revision, revision_part_of(revision, folder->real), real, commit, &part,
+                           &why);
+    if (r < 0 && error_is_transient(r))
+        return error_set(error, r, "%s", why.text);
+    if (r < 0)
+        set_faulty(revision, folder);
+    if (r == -ENOLINK)
+        return take_absent(entry, real, &why, error);
+    /* What is wrong with it is told when it is listed. */
+    entry->kind = SOURCE_FOLDER;
+    return 0;
 }
 
 static int look(struct source *source, struct source_folder *folder, struct source_entry *entry,
                 struct error *error)
 {
     cleanup_free char *real = NULL;
+    const struct revision_part *part;
     git_oid object;
 
     /* A tree is data that anyone may have written: Git would not check such names out. */
@@ -318,11 +317,9 @@ static int look(struct source *source, struct source_folder *folder, struct sour
     case GIT_FILEMODE_TREE:
         entry->kind = SOURCE_FOLDER;
         return 0;
-    case GIT_FILEMODE_COMMIT:
-        entry->kind = SOURCE_GITLINK;
-        return 0;
     case GIT_FILEMODE_LINK:
         return look_at_link(source, folder, entry, error);
+    case GIT_FILEMODE_COMMIT:
     case GIT_FILEMODE_BLOB:
     case GIT_FILEMODE_BLOB_EXECUTABLE:
         break;
@@ -333,7 +330,14 @@ static int look(struct source *source, struct source_folder *folder, struct sour
     if (!real)
         return error_errno(error, -ENOMEM, "%s", entry->name);
     memcpy(object.id, entry->object, GIT_OID_RAWSZ);
-    return look_at_blob(source, folder, entry, real, &object,
+    if (entry->type == GIT_FILEMODE_COMMIT)
+        return look_at_gitlink(source, folder, entry, real, &object, error);
+    {
+        struct revision *revision = revision_of(source);
+        cleanup_lock(&revision->lock);
+        part = revision_part_of(revision, folder->real);
+    }
+    return look_at_blob(source, folder, entry, part, real, &object,
                         entry->type == GIT_FILEMODE_BLOB_EXECUTABLE, &folder->identity.attributes,
                         error);
 }
@@ -346,26 +350,32 @@ static int attributes_commit(struct revision *revision, const struct file *file,
                              git_oid *ret_commit, struct error *error)
 {
     cleanup_free char *folder = folder_of(file->real);
-    cleanup_tree git_tree *tree = NULL;
-    struct content_id attributes;
+    struct revision_place place;
 
     if (!folder)
         return error_errno(error, -ENOMEM, "%s", file->path);
     memcpy(ret_commit->id, file->identity.commit, GIT_OID_RAWSZ);
     cleanup_lock(&revision->lock);
-    if (git_oid_equal(ret_commit, &revision->commit))
+    if (git_oid_equal(ret_commit, &revision_part_of(revision, file->real)->commit))
         return 0;
-    reader_begin(revision->reader);
-    int r = revision_find_tree(revision, folder, &tree, &attributes, error);
-    if (r == 0 && content_id_equal(&attributes, &file->identity.attributes))
-        *ret_commit = revision->commit;
-    return error_is_transient(r) ? r : 0;
+    revision_begin(revision);
+    int r = revision_find(revision, folder, &place, error);
+    if (r < 0)
+        return error_is_transient(r) ? r : 0;
+    git_tree_free(place.tree);
+    if (content_id_equal(&place.attributes, &file->identity.attributes) &&
+        place.part->repository == file->identity.repository)
+        *ret_commit = place.part->commit;
+    return 0;
 }
 
 static int read_blob(struct source *source, const struct file *file, struct spool *spool,
                      size_t memory_limit, struct content **ret_content, struct error *error)
 {
+    struct repository *repository = file->identity.repository;
+    const char *path = file->real + file->identity.below;
     struct reader *reader = NULL;
+    struct error why;
     git_oid commit;
     git_oid object;
 
@@ -373,13 +383,12 @@ static int read_blob(struct source *source, const struct file *file, struct spoo
     if (r < 0)
         return r;
     memcpy(object.id, file->identity.object, GIT_OID_RAWSZ);
-    r = repository_borrow(source->repository, &reader, error);
+    r = repository_borrow(repository, &reader, error);
     if (r < 0)
         return r;
-    r = checkout_blob(reader, &object, &commit, file->real, spool, memory_limit, ret_content,
-                      error);
-    repository_give_back(source->repository, reader);
-    return r;
+    r = checkout_blob(reader, &object, &commit, path, spool, memory_limit, ret_content, &why);
+    repository_give_back(repository, reader);
+    return r < 0 ? error_set(error, r, "%s: %s", file->real, error_reason(why.text, path)) : 0;
 }
 
 static int await(struct source *source, struct source_wait *ret_wait)
@@ -395,8 +404,9 @@ static void close_revision(struct source *source)
 
     if (!revision)
         return;
-    git_tree_free(revision->root);
-    reader_free(revision->reader);
+    revision_leave_submodules(revision);
+    git_tree_free(revision->own.root);
+    reader_free(revision->own.reader);
     pthread_mutex_destroy(&revision->lock);
     free(revision);
 }
@@ -409,7 +419,9 @@ int source_revision_open(struct source *source, struct error *error)
         return error_errno(error, -ENOMEM, "%s", source_path(source));
     source->state = revision;
     pthread_mutex_init(&revision->lock, NULL);
-    return reader_new(source->repository->objects, &revision->reader, error);
+    revision->own.path = revision->top;
+    revision->own.repository = source->repository;
+    return reader_new(source->repository->objects, &revision->own.reader, error);
 }
 
 const struct source_backend source_revision_backend = {

@@ -1,46 +1,97 @@
 /*
  * source_revision: what a commit holds.
  *
- * source_revision.c has the commit, its trees, and what of them becomes folders and files;
- * source_revision_link.c where links lead.
+ * source_revision.c has the commit, and what of its trees becomes folders and files;
+ * source_revision_part.c finds the trees, those of submodules among them; source_revision_link.c
+ * where links lead.
  */
 #ifndef ADDONFS_SOURCE_REVISION_H
 #define ADDONFS_SOURCE_REVISION_H
 
 #include "source_backend.h"
+#include "source_modules.h"
 
 #include <limits.h>
 
-struct revision {
-    struct reader *reader; /* for trees and links */
-    pthread_mutex_t lock;  /* around every use of it and of what was read through it */
+/* The tree of the revision's commit, or of that of a submodule in it. */
+struct revision_part {
+    struct revision_part *above; /* that which holds the gitlink; NULL: it is the revision's own */
+    struct revision_part *next;
+    unsigned depth;
+    char *path;                    /* of the gitlink, from the source's root; "" */
+    struct repository *repository; /* borrowed */
+    struct reader *reader;         /* for trees and links */
     git_oid commit;
     git_tree *root;
-    struct timespec time; /* of the commit */
+    bool is_named;
+    struct map names; /* then: of its submodules, by path */
+};
+
+struct revision {
+    pthread_mutex_t lock; /* around every use of the readers and of what was read through them */
+    struct revision_part own;
+    char top[1]; /* its path: "" */
+    struct revision_part *submodules; /* those of this commit that were asked for */
+    struct timespec time;             /* of the commit */
     bool resolved;
     bool faulty;      /* something of some folder could not be read, once at least */
-    uint64_t healing; /* then: objects_healing at the beginning of the look */
+    uint64_t healing; /* then: modules_healing at the beginning of the look */
+};
+
+/* Before something is read: forget what could not be. After: could something not be? */
+void revision_begin(struct revision *revision);
+bool revision_has_fault(const struct revision *revision);
+
+/* Another commit is looked at, or none any more. */
+void revision_leave_submodules(struct revision *revision);
+
+/* The innermost part that was entered in which `real` lies. */
+struct revision_part *revision_part_of(struct revision *revision, const char *real);
+
+/* What is left of `real` in its part. */
+const char *revision_part_path(const struct revision_part *part, const char *real);
+
+/*
+ * The part that the gitlink at `real` of `above`, to `commit`, leads to. -ENOLINK: it is not there,
+ * so the folder is empty; -EIO: it cannot be known; the error, which begins with `real`, says why.
+ * Others are of the moment. The lock is held.
+ */
+int revision_enter(struct revision *revision, struct revision_part *above, const char *real,
+                   const git_oid *commit, struct revision_part **ret_part, struct error *error);
+
+/* A folder's tree, the part it belongs to, and the digest of the attributes that apply in it. */
+struct revision_place {
+    struct revision_part *part;
+    git_tree *tree; /* the caller's to free */
+    struct content_id attributes;
 };
 
 /*
- * The tree of the folder at `real` (a path without links), and the digest of the attributes that
- * apply in it. -ENOENT, -ENOTDIR, -ENAMETOOLONG: there is no such folder; -EIO, -ENOMEM, …: it
- * cannot be read; the error begins with `real`. The lock is held.
+ * The folder at `real` (a path without links). -ENOENT, -ENOTDIR, -ENAMETOOLONG: there is no such
+ * folder; -ENOLINK: it is a submodule, or in one, that is not there; -EIO, -ENOMEM, …: it cannot be
+ * read; the error begins with `real`. The lock is held.
  */
-int revision_find_tree(struct revision *revision, const char *real, git_tree **ret_tree,
-                       struct content_id *ret_attributes, struct error *error);
+int revision_find(struct revision *revision, const char *real, struct revision_place *ret_place,
+                  struct error *error);
+
+/*
+ * `path` as the history of the source's repository knows it: what lies in a submodule is as old as
+ * its gitlink. Returns bytes of `path` that count.
+ */
+size_t revision_history_path(struct revision *revision, const char *path);
 
 /* Where a link leads. */
 struct revision_target {
     char real[PATH_MAX]; /* without links */
-    git_filemode_t mode; /* never a link */
+    git_filemode_t mode; /* never a link; of a submodule that is not there: COMMIT */
     git_oid object;      /* not of the root */
 };
 
 /*
  * Follow the link `name` in `folder` (a path without links) by the rules of source_resolve.h. A
  * negative errno says that it leads nowhere, and `why` in words for what reason (fit for "PATH:
- * …"); or it is one of the moment. The lock is held, and the reader has begun.
+ * …"); or it is one of the moment. If it leads to a submodule that is not there, `why` says why.
+ * The lock is held, and revision_begin was called.
  */
 int revision_follow(struct revision *revision, const char *folder, const char *name,
                     struct revision_target *ret_target, struct error *why);

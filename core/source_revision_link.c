@@ -9,6 +9,7 @@
 /* A link's way through the trees: a path that grows and shrinks by components. */
 struct way {
     struct revision *revision;
+    struct revision_part *part; /* in which it is */
     struct revision_target *at;
     char rest[PATH_MAX]; /* components still to go */
     int links;
@@ -20,7 +21,7 @@ static int fail(const struct way *way, int code)
 {
     struct error error;
 
-    int r = reader_failure(way->revision->reader, code, "", &error);
+    int r = reader_failure(way->part->reader, code, "", &error);
     return error_set(way->why, r, "%s", error_reason(error.text, ""));
 }
 
@@ -32,7 +33,7 @@ static int way_turn(struct way *way, const git_tree_entry *entry)
 
     if (++way->links > RESOLVE_LINK_LIMIT)
         return error_set(way->why, -ELOOP, RESOLVE_LOOPS);
-    int r = git_blob_lookup(&target, way->revision->reader->git, git_tree_entry_id(entry));
+    int r = git_blob_lookup(&target, way->part->reader->git, git_tree_entry_id(entry));
     if (r < 0)
         return fail(way, r);
     size_t size = (size_t)git_blob_rawsize(target);
@@ -55,7 +56,19 @@ static int way_back(struct way *way)
         return error_set(way->why, -EXDEV, RESOLVE_LEAVES);
     *(slash ? slash : way->at->real) = '\0';
     way->at->mode = GIT_FILEMODE_TREE;
+    way->part = revision_part_of(way->revision, way->at->real);
     return 0;
+}
+
+/* Go into the submodule that the way has come to, if it is there. */
+static int way_enter(struct way *way)
+{
+    int r = revision_enter(way->revision, way->part, way->at->real, &way->at->object, &way->part,
+                           way->why);
+
+    if (r == 0)
+        way->at->mode = GIT_FILEMODE_TREE;
+    return r == -ENOLINK ? 0 : r;
 }
 
 /* Take one component. */
@@ -76,11 +89,13 @@ static int way_step(struct way *way, const char *name)
     next = path_join(way->at->real, name);
     if (!next)
         return error_errno(way->why, -ENOMEM, "%s", name);
-    /* A submodule is an empty folder. */
-    if (way->at->mode == GIT_FILEMODE_COMMIT || strlen(next) >= sizeof(way->at->real))
+    /* A submodule that is not there, as `why` says. */
+    if (way->at->mode == GIT_FILEMODE_COMMIT)
+        return -ENOLINK;
+    if (strlen(next) >= sizeof(way->at->real))
         return error_set(way->why, -ENOENT, RESOLVE_BROKEN);
-    int r = git_tree_entry_bypath(&entry, way->revision->root, next);
-    if (r == GIT_ENOTFOUND && way->revision->reader->fault.code == 0)
+    int r = git_tree_entry_bypath(&entry, way->part->root, revision_part_path(way->part, next));
+    if (r == GIT_ENOTFOUND && way->part->reader->fault.code == 0)
         return error_set(way->why, -ENOENT, RESOLVE_BROKEN);
     if (r < 0)
         return fail(way, r);
@@ -90,7 +105,7 @@ static int way_step(struct way *way, const char *name)
     memcpy(way->at->real, next, strlen(next) + 1);
     way->at->mode = mode;
     way->at->object = *git_tree_entry_id(entry);
-    return 0;
+    return mode == GIT_FILEMODE_COMMIT ? way_enter(way) : 0;
 }
 
 int revision_follow(struct revision *revision, const char *folder, const char *name,
@@ -105,6 +120,7 @@ int revision_follow(struct revision *revision, const char *folder, const char *n
     if (strlen(folder) >= sizeof(ret_target->real) || strlen(name) >= sizeof(way->rest))
         return error_set(why, -ENAMETOOLONG, "the link is no path");
     memcpy(ret_target->real, folder, strlen(folder) + 1);
+    way->part = revision_part_of(revision, folder);
     memcpy(way->rest, name, strlen(name) + 1);
     for (;;) {
         char component[NAME_MAX + 1];

@@ -324,9 +324,12 @@ static int find_name(struct filesystem *filesystem, const char *folder, const ch
         return find_names(filesystem, folder, name, &named, found);
     case VIEW_FROZEN:
         r = find_frozen_folder(filesystem, named.frozen, named.frozen->root, found);
-        found->name_timeout = named.frozen->unhealthy            ? 0
-                              : strcmp(folder, "snapshots") == 0 ? SNAPSHOT_TIMEOUT
-                                                                 : COMMIT_TIMEOUT;
+        /* What may be another at the next look is asked for again. */
+        if (named.frozen->unhealthy || named.frozen->retry)
+            found->name_timeout = 0;
+        else
+            found->name_timeout =
+                strcmp(folder, "snapshots") == 0 ? SNAPSHOT_TIMEOUT : COMMIT_TIMEOUT;
         return r;
     }
     return -EIO;

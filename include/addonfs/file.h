@@ -18,6 +18,7 @@
 #include <time.h>
 
 struct source;
+struct repository;
 
 struct source_owner {
     mode_t mode; /* permission bits, without those that an access control list takes away */
@@ -65,6 +66,8 @@ struct file {
         unsigned char object[20];     /* revision: the blob */
         struct content_id attributes; /* revision: of all .gitattributes that may apply */
         unsigned char commit[20];     /* revision: whose attributes apply */
+        struct repository *repository; /* revision: in which both are; lives with the source */
+        size_t below; /* revision: bytes of `real` that lead to the root of that commit */
     } identity;
 };
 

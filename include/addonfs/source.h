@@ -49,8 +49,8 @@ enum source_kind {
     SOURCE_UNSEEN,  /* not looked at yet */
     SOURCE_FILE,    /* a regular file, or a link to one */
     SOURCE_FOLDER,  /* a folder, or a link to one */
-    SOURCE_GITLINK, /* a submodule in a revision: its content is in another repository */
-    SOURCE_OTHER,   /* what can be neither read nor entered; `reason` says why */
+    SOURCE_GITLINK, /* a submodule of which there is no more than an empty folder; `reason` … */
+    SOURCE_OTHER,   /* what can be neither read nor entered; … says why */
 };
 
 /* One name in a folder. Valid until the next refresh. */
@@ -60,7 +60,7 @@ struct source_entry {
     bool linked;       /* reached through a link */
     char *real;        /* a linked folder's path without links, else NULL */
     struct file *file; /* SOURCE_FILE: borrowed */
-    char *reason;      /* SOURCE_OTHER */
+    char *reason;      /* SOURCE_GITLINK, SOURCE_OTHER */
     uint64_t written;  /* the source's own: the look that was told of a writer's end, or 0 */
     int type;          /* the source's own: what the listing said */
     ino_t several; /* … of a name that was not looked at: its file's number, if that has others */
@@ -96,6 +96,7 @@ struct source_folder {
         unsigned char object[20];
         unsigned char commit[20];
         struct content_id attributes;
+        const struct repository *repository;
         bool faulty;      /* an object was at fault … */
         uint64_t healing; /* … when this was the number of objects_healing */
     } identity;
@@ -183,7 +184,8 @@ void source_settle(struct source *source);
 
 /*
  * List a folder ("" is the root). -ENOENT, -ENOTDIR, -EACCES, -EXDEV (another file system is
- * mounted there), -EPERM (Git's own), -ENAMETOOLONG, -EIO, -ENOMEM; the error starts with the path.
+ * mounted there), -EPERM (Git's own), -ENAMETOOLONG, -ENOLINK (it is, or lies in, a submodule that
+ * is not there), -EIO, -ENOMEM; the error starts with the path.
  */
 int source_list(struct source *source, const char *path, struct source_folder **ret_folder,
                 struct error *error);
