@@ -381,6 +381,26 @@ static int renew_level(struct walk *walk, struct source_folder *folder, struct l
     return 0;
 }
 
+/* An empty folder of a worktree may be a submodule, of which that is to be told. */
+static int tell_unfetched(struct walk *walk, const struct source_folder *folder,
+                          struct level *level, struct error *error)
+{
+    const struct origin *origin = walk->origin;
+    bool unfetched = false;
+
+    if (folder->count > 0 || folder->hides_git || source_commit(origin->source))
+        return 0;
+    level->whole = false;
+    int r = source_is_unfetched(origin->source, folder->real, origin->spool, &unfetched, error);
+    if (r == 0 && unfetched &&
+        problems_add(&walk->package->problems, folder->path,
+                     "a submodule that is not checked out, shown as an empty folder: git submodule "
+                     "update --init",
+                     true, walk->affects) < 0)
+        r = error_errno(error, -ENOMEM, "%s", folder->path);
+    return r;
+}
+
 static int walk_level(struct walk *walk, struct source_folder *folder, const char *name,
                       struct level *level, struct entry **ret_entry, struct error *error)
 {
@@ -407,6 +427,9 @@ static int walk_level(struct walk *walk, struct source_folder *folder, const cha
                          "holds a .git, which is never shown", true, walk->affects) < 0)
             return error_errno(error, -ENOMEM, "%s", folder->path);
     }
+    int r = tell_unfetched(walk, folder, level, error);
+    if (r < 0)
+        return r;
     entry->look = source_look_number(walk->origin->source);
     entry->whole = level->whole;
     *ret_entry = steal_pointer(&entry);

@@ -85,6 +85,7 @@ void source_close(struct source *source)
     /* They hold files, which hold the source. */
     tdestroy(source->folders, folder_free);
     source->folders = NULL;
+    source_forget_modules(source);
     source_unref(source);
 }
 

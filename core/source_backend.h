@@ -61,6 +61,9 @@ struct source {
     pthread_mutex_t suspects_lock;
     struct map suspects; /* paths of folders with a file that was found changed when it was read */
 
+    struct file *modules_file; /* the `.gitmodules` that was read last, of a worktree, or NULL … */
+    struct map modules;        /* … and the names in it, by path */
+
     struct repository *repository;
     void *state; /* the backend's */
 };
@@ -92,6 +95,9 @@ int source_revision_open(struct source *source, struct error *error);
  * memory.
  */
 struct file *file_new(struct source *source, const char *path, const char *real, const char *link);
+
+/* Let go of the last `.gitmodules`. */
+void source_forget_modules(struct source *source);
 
 struct source *source_ref(struct source *source);
 void source_unref(struct source *source);

@@ -230,6 +230,13 @@ int source_find(struct source *source, const char *path, struct source_folder **
                 struct source_entry **ret_entry, struct error *error);
 
 /*
+ * Is `real`, an empty folder of a worktree (a path without links), a submodule that was not checked
+ * out? Looks at `.gitmodules`, which counts as asked for. Errors are those of the moment.
+ */
+int source_is_unfetched(struct source *source, const char *real, struct spool *spool,
+                        bool *ret_unfetched, struct error *error);
+
+/*
  * Take the bytes of `file`. -ESTALE: the file is no longer what it was at its look. -EIO, -EACCES,
  * …: it cannot be read; the error starts with the path. -ENOSPC, -ENOMEM: no room. Its source may
  * have been closed meanwhile.

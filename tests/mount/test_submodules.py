@@ -269,6 +269,35 @@ def test_links_lead_in_and_out_of_a_submodule(repo, origin, folder, fuse):
         assert errors(mnt) == [] and warnings(mnt) == []
 
 
+@pytest.mark.parametrize("options", ["", "watch=poll"])
+def test_a_worktree_tells_which_submodules_are_not_checked_out(repo, origin, folder, fuse, options):
+    middle = Repository(folder / "middle", {"middle.py": "middle\n"})
+    add(middle, origin, "in/ner")
+    add(repo, middle, "openpype/middle")
+    add(repo, origin, "server_addon/server/lib")
+    path = clone(repo, folder / "clone")
+    os.makedirs(path / "openpype/empty")
+    both = {"openpype/middle", "server_addon/server/lib"}
+    with mounted(path, folder / "mnt", options) as mnt:
+        assert {told[0] for told in warnings(mnt)} == both
+        (path / "openpype/lib/tools.py").write_text("edited\n")
+        assert {told[0] for told in warnings(mnt)} == both
+        git(path, "submodule", "update", "-q", "--init", "server_addon/server/lib")
+        # Its .git is there, and never shown.
+        assert {told[0] for told in warnings(mnt)} >= {"openpype/middle"}
+        assert ".git" not in os.listdir(package(mnt) / "lib")
+        git(path, "submodule", "update", "-q", "--init", "openpype/middle")
+        assert "openpype/middle/in/ner" in {told[0] for told in warnings(mnt)}
+        git(path, "submodule", "update", "-q", "--init", "--recursive")
+        assert not any("submodule" in told[1] for told in warnings(mnt))
+        assert b"openpype/middle/in/ner/__init__.py" in members(mnt)
+        # What is told is not what it was told of.
+        git(path, "submodule", "deinit", "-q", "-f", "--all")
+        assert {told[0] for told in warnings(mnt)} == both
+        (path / ".gitmodules").write_text("")
+        assert warnings(mnt) == []
+
+
 def object_path(git_dir, name):
     return git_dir / "objects" / name[:2] / name[2:]
 
@@ -411,11 +440,14 @@ def test_commands_agree(super, folder, fuse):
         out.mkdir()
         result = run("export", super.path, out, *(["-o", options] if options else []))
         assert result.returncode == 0, result.stderr
-        assert list(oracle.compare(oracle.package_a(clean), out / "openpype/3.15.12")) == []
+        (version,) = os.listdir(out / "openpype")
+        if "git" not in options:
+            assert list(oracle.compare(oracle.package_a(clean), out / "openpype" / version)) == []
         for source in ("", "rev=HEAD"):
-            more = ["-o", source] if source else []
-            assert run("diff", super.path, out / "openpype/3.15.12", *more).returncode == 0
-        result = run("verify", super.path, out / "openpype/3.15.12")
+            more = ["-o", ",".join(filter(None, [source, "version=git" * ("git" in options)]))]
+            result = run("diff", super.path, out / "openpype" / version, *(more if more[1] else []))
+            assert result.returncode == 0, result.stdout + result.stderr
+        result = run("verify", out, super.path)
         assert result.returncode == 0, result.stdout + result.stderr
 
 
@@ -441,6 +473,16 @@ def test_a_rule_that_begins_in_a_submodule(repo, origin, folder, fuse, path):
     with mounted(repo.path, folder / "mnt", "rev=HEAD") as mnt:
         same(clean, mnt)
     lacking = clone(repo, folder / "clone")
+    if path == "server_addon/server":
+        with mounted(lacking, folder / "mnt", "rev=HEAD") as mnt:
+            for tree in (mnt, mnt / "HEAD"):
+                with pytest.raises(OSError):
+                    os.listdir(package(tree))
+            assert "git submodule update --init" in errors(mnt)[0]["reason"]
+            git(lacking, "submodule", "update", "-q", "--init")
+            for tree in (mnt, mnt / "HEAD"):
+                same(clean, tree)
+        return
     if path != "server_addon/client":
         # As of the same checkout: what a layout is known by is not there.
         for options in ("", "rev=HEAD"):
