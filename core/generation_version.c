@@ -51,6 +51,7 @@ static int add_head_addon(const struct origin *origin, struct package *package,
     if (r < 0 && error_is_transient(r))
         return error_set(error, r, "%s", why.text);
     /* Another addon's version does not hang on it. */
+    head->incomplete = head->incomplete || r < 0;
     if (r < 0 && !(addon->failure = strdup(why.text)))
         return error_errno(error, -ENOMEM, "%s", package->addon);
     return 0;
@@ -88,8 +89,19 @@ static int read_head(const struct generation_maker *maker, const char *commit,
         r = package_build(&origin, &options, &matches.items[i], NULL, &package, error);
         if (r == 0 && package->folder)
             r = add_head_addon(&origin, package, head, error);
+        if (r == 0)
+            head->incomplete = head->incomplete || package->retry || package->failure;
     }
     return r;
+}
+
+/* What is remembered is of another commit, or something that it lacks may be there now. */
+static bool is_outdated(const struct generation_maker *maker, const char *commit)
+{
+    const struct generation_head *head = maker->head;
+
+    return strcmp(head->commit, commit) != 0 ||
+           (head->incomplete && head->healing != source_objects_healing(maker->origin->source));
 }
 
 /* The addon of that name in the commit; NULL if it has none. */
@@ -99,8 +111,9 @@ static int find_in_head(const struct generation_maker *maker, const char *commit
     struct generation_head *head = maker->head;
     int r = 0;
 
-    if (strcmp(head->commit, commit) != 0) {
+    if (is_outdated(maker, commit)) {
         generation_head_clear(head);
+        head->healing = source_objects_healing(maker->origin->source);
         r = read_head(maker, commit, head, error);
         if (r < 0) {
             generation_head_clear(head);

@@ -138,8 +138,7 @@ static int shows_sign(struct source *source, const char *const *paths, const cha
         if (r == -ENOENT || r == -ENOTDIR || r == -ENOLINK)
             r = shown = 0;
         else if (r == 0)
-            shown = entry->kind == kind ||
-                    (entry->kind == SOURCE_GITLINK && kind == SOURCE_FOLDER);
+            shown = entry->kind == kind || (entry->kind == SOURCE_GITLINK && kind == SOURCE_FOLDER);
     }
     map_clear(&bindings, NULL);
     if (r == -ENOMEM)

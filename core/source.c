@@ -186,8 +186,8 @@ static int replace_pointer(const struct file *file, struct spool *spool, size_t 
         return error_set(error, -EIO, "%s: a Git LFS pointer that makes no sense", file->path);
     const struct repository *repository =
         file->identity.repository ? file->identity.repository : source->repository;
-    int r = lfs_read(repository->common_dir, &pointer, file->path, spool, memory_limit, &object,
-                     error);
+    int r =
+        lfs_read(repository->common_dir, &pointer, file->path, spool, memory_limit, &object, error);
     if (r == -EIO)
         atomic_store(&source->repository->lfs_absent, true);
     if (r < 0)
@@ -266,5 +266,10 @@ uint64_t source_objects_healing(const struct source *source)
     /* Nothing tells when an object of Git LFS comes. */
     if (atomic_load(&repository->lfs_absent))
         atomic_fetch_add(&repository->lfs_tries, 1);
-    return modules_healing(repository) + atomic_load(&repository->lfs_tries);
+    return source_trees_healing(source) + atomic_load(&repository->lfs_tries);
+}
+
+uint64_t source_trees_healing(const struct source *source)
+{
+    return modules_healing(source->repository);
 }

@@ -133,8 +133,8 @@ bool modules_name_ok(const char *name)
  */
 struct module {
     struct module *next;
-    char *folder; /* as it is named */
-    char *top;    /* the folder "modules" that it has to lie in */
+    char *folder;                            /* as it is named */
+    char *top;                               /* the folder "modules" that it has to lie in */
     _Atomic(struct repository *) repository; /* NULL: it is not there */
 };
 

@@ -176,7 +176,7 @@ static int open_objects(struct repository *repository, struct error *error)
     return history_new(repository->objects, repository->common_dir, &repository->history, error);
 }
 
-static struct repository *new(void)
+static struct repository *new (void)
 {
     struct repository *repository = calloc(1, sizeof(*repository));
 
@@ -192,7 +192,7 @@ static struct repository *new(void)
 
 int repository_open(const char *path, struct repository **ret_repository, struct error *error)
 {
-    cleanup_repository struct repository *repository = new();
+    cleanup_repository struct repository *repository = new ();
 
     if (!repository)
         return error_errno(error, -ENOMEM, "%s", path);
@@ -220,7 +220,7 @@ int repository_open(const char *path, struct repository **ret_repository, struct
 int repository_open_objects(const char *git_dir, struct repository **ret_repository,
                             struct error *error)
 {
-    cleanup_repository struct repository *repository = new();
+    cleanup_repository struct repository *repository = new ();
 
     if (!repository || !(repository->path = strdup(git_dir)) ||
         !(repository->git_dir = strdup(git_dir)) || !(repository->common_dir = strdup(git_dir)))

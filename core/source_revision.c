@@ -119,8 +119,8 @@ static int list(struct source *source, struct source_folder *folder, bool *ret_c
     cleanup_tree git_tree *tree = place.tree;
     bool same_attributes = content_id_equal(&place.attributes, &identity->attributes) &&
                            identity->repository == place.part->repository;
-    bool same_tree = identity->trusted &&
-                     memcmp(identity->object, git_tree_id(tree)->id, GIT_OID_RAWSZ) == 0;
+    bool same_tree =
+        identity->trusted && memcmp(identity->object, git_tree_id(tree)->id, GIT_OID_RAWSZ) == 0;
     /* Last among what can fail: a change is told, or has not happened. */
     if (!same_tree) {
         r = read_names(tree, folder, ret_changed);
@@ -275,8 +275,8 @@ static int look_at_link(struct source *source, struct source_folder *folder,
         return is_absent ? take_absent(entry, target->real, &why, error) : 0;
     }
     return look_at_blob(source, folder, entry, revision_part_of(revision, target->real),
-                        target->real, &target->object,
-                        target->mode == GIT_FILEMODE_BLOB_EXECUTABLE, &attributes, error);
+                        target->real, &target->object, target->mode == GIT_FILEMODE_BLOB_EXECUTABLE,
+                        &attributes, error);
 }
 
 static int look_at_gitlink(struct source *source, struct source_folder *folder,
@@ -394,7 +394,8 @@ static int read_blob(struct source *source, const struct file *file, struct spoo
 static int await(struct source *source, struct source_wait *ret_wait)
 {
     ret_wait->fd = repository_watch_refs(source->repository);
-    ret_wait->timer = ret_wait->fd == -ENOTSUP;
+    /* Nothing tells when what is missing has come. */
+    ret_wait->timer = ret_wait->fd == -ENOTSUP || revision_of(source)->faulty;
     return ret_wait->fd == -ENOTSUP ? 0 : ret_wait->fd;
 }
 

@@ -30,7 +30,7 @@ struct revision_part {
 struct revision {
     pthread_mutex_t lock; /* around every use of the readers and of what was read through them */
     struct revision_part own;
-    char top[1]; /* its path: "" */
+    char top[1];                      /* its path: "" */
     struct revision_part *submodules; /* those of this commit that were asked for */
     struct timespec time;             /* of the commit */
     bool resolved;

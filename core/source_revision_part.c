@@ -133,10 +133,9 @@ static int find_repository(struct revision_part *above, const char *real, const 
         return r;
     const char *name = map_find(&above->names, revision_part_path(above, real));
     if (!name)
-        return error_set(error, -ENOLINK,
-                         "%s: a submodule that .gitmodules does not name, " AS_EMPTY
-                         ": add it there",
-                         real);
+        return error_set(
+            error, -ENOLINK,
+            "%s: a submodule that .gitmodules does not name, " AS_EMPTY ": add it there", real);
     if (!modules_name_ok(name))
         return error_set(error, -ENOLINK,
                          "%s: a submodule whose name in .gitmodules leads elsewhere, " AS_EMPTY

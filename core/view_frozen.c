@@ -1,6 +1,7 @@
 #include "view_parts.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <string.h>
 
 /* A source that changes while it is frozen is tried again so often. */
@@ -9,12 +10,28 @@ enum { ATTEMPTS = 64 };
 /* --- Commits ------------------------------------------------------------------------------------
  */
 
+/* Can it be that the tree would be another one now? */
+static bool may_heal(const struct view *view, const struct generation *known)
+{
+    return known->retry || view->origin.skip_problems;
+}
+
+/*
+ * A number that moves on when it may be. An object of Git LFS that is not there fails what is made
+ * of it, and has no say in the tree, unless it is left out of it.
+ */
+static uint64_t healing_of(const struct view *view)
+{
+    return view->origin.skip_problems ? source_objects_healing(view->source)
+                                      : source_trees_healing(view->source);
+}
+
 static int build_commit(struct view *view, const char *id, const struct origin *asking,
                         struct generation **ret_generation, struct error *error)
 {
     cleanup_source struct source *source = NULL;
     struct origin origin = *asking;
-    uint64_t healing = source_objects_healing(view->source);
+    uint64_t healing = healing_of(view);
     bool changed;
 
     int r = source_open_revision(view->source, id, &source, error);
@@ -33,25 +50,27 @@ static int build_commit(struct view *view, const char *id, const struct origin *
     if (r < 0)
         return r;
     memcpy((*ret_generation)->id, id, strlen(id) + 1);
-    (*ret_generation)->healing = healing;
+    atomic_store(&(*ret_generation)->healing, healing);
     return 0;
 }
 
-/* Can it be that the tree would be another one now? */
-static bool may_heal(const struct view *view, const struct generation *known)
+/* Is it worth another try? */
+static bool may_heal_now(const struct view *view, const struct generation *known)
 {
-    return known->retry || view->origin.skip_problems;
+    return may_heal(view, known) && atomic_load(&known->healing) != healing_of(view);
 }
 
 /* Was something left out of it that can be had now? The lock is held. */
 static bool heals(struct view *view, struct generation *known)
 {
-    uint64_t healing = source_objects_healing(view->source);
+    uint64_t healing = healing_of(view);
 
-    if (!may_heal(view, known) || known->healing == healing)
+    if (!may_heal(view, known) || atomic_load(&known->healing) == healing)
         return false;
-    known->healing = healing;
-    return known->retry || view_heals(known->root, &view->origin);
+    if (known->retry || view_heals(known->root, &view->origin))
+        return true;
+    atomic_store(&known->healing, healing);
+    return false;
 }
 
 /* The lock is held. */
@@ -89,7 +108,7 @@ int view_commit(struct view *view, const char *id, const _Atomic bool *interrupt
     struct generation *known = frozen_use(&view->commits, id, &gone);
 
     frozen_release(&view->commits, &gone);
-    if (known && !may_heal(view, known)) {
+    if (known && !may_heal_now(view, known)) {
         *ret_generation = known;
         return 0;
     }

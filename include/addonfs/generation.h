@@ -45,6 +45,8 @@ struct generation_maker {
 /* See generation_version.c. */
 struct generation_head {
     char commit[41];
+    bool incomplete;  /* something of it was missing, or could not be read … */
+    uint64_t healing; /* … when this was source_objects_healing */
     size_t count;
     struct head_addon *addons;
 };
@@ -74,11 +76,11 @@ struct generation {
     struct problems problems;        /* those known without reading content */
     bool unhealthy;                  /* a folder of it could not be computed */
     bool retry;                      /* something was left out that may be there at the next look */
-    uint64_t healing;   /* a commit's: the last source_objects_healing it was tried at */
-    char id[41];        /* frozen: what it is called, 40 hexadecimal digits; else "" */
-    bool unreadable;    /* frozen: something in it cannot be read */
-    char frozen_as[41]; /* live: the id of its frozen copy, once there is one; the view's */
-    size_t held_count;  /* frozen: bodies that are open as long as it lives */
+    _Atomic uint64_t healing; /* a commit's: the last source_objects_healing it was tried at */
+    char id[41];              /* frozen: what it is called, 40 hexadecimal digits; else "" */
+    bool unreadable;          /* frozen: something in it cannot be read */
+    char frozen_as[41];       /* live: the id of its frozen copy, once there is one; the view's */
+    size_t held_count;        /* frozen: bodies that are open as long as it lives */
     struct body **held;
     /* Called when the last reference has gone, before anything is freed; or NULL. */
     void (*forget)(void *context, const struct generation *generation);

@@ -259,6 +259,9 @@ uint64_t source_healing(struct source *source);
 /* The same of the repository's objects, whatever the source shows. */
 uint64_t source_objects_healing(const struct source *source);
 
+/* The same of what trees are made of, submodules included: not of objects of Git LFS. */
+uint64_t source_trees_healing(const struct source *source);
+
 /* The version of libgit2. */
 const char *source_library_version(void);
 

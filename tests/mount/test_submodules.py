@@ -9,7 +9,7 @@ import zipfile
 import pytest
 
 import oracle
-from mounting import client_zip, errors, mounted, package, run, status
+from mounting import ADDONFS, client_zip, errors, mounted, package, run, status
 from repository import ENVIRONMENT, Link, Repository
 
 PATH = "openpype/vendor/lib"
@@ -459,6 +459,45 @@ def test_a_derived_version_hangs_on_the_submodule(super, origin, folder, fuse):
         assert ".d" in edited and edited != before
         git(super.path / PATH, "checkout", "-q", ".")
         assert os.listdir(mnt / "package/openpype") == [before]
+
+
+def test_a_derived_version_knows_when_the_submodule_has_come(super, folder, fuse):
+    path = clone(super, folder / "clone")
+    with mounted(super.path, folder / "right", "version=git,rev=HEAD") as mnt:
+        expected = os.listdir(mnt / "package/openpype")
+    with mounted(path, folder / "mnt", "version=git") as mnt:
+        assert os.listdir(mnt / "package/openpype") == expected
+        git(path, "submodule", "update", "-q", "--init")
+        assert os.listdir(mnt / "package/openpype") == expected
+        # Of what a checkout does not hold the commit knows now.
+        git(path, "submodule", "deinit", "-q", "--all")
+        (version,) = os.listdir(mnt / "package/openpype")
+        assert version.startswith(expected[0] + ".d")
+
+
+def test_who_waits_is_woken_when_a_submodule_has_come(super, folder, fuse):
+    path = clone(super, folder / "clone")
+    with mounted(path, folder / "mnt", "rev=HEAD") as mnt:
+        since = str(status(mnt)["generation"])
+        waiter = subprocess.Popen([ADDONFS, "wait", mnt, "--since", since], stdout=subprocess.PIPE)
+        git(path, "submodule", "update", "-q", "--init")
+        out, _ = waiter.communicate(timeout=60)
+        assert waiter.returncode == 0 and out.decode().strip() not in ("", since)
+
+
+def test_an_absent_object_of_lfs_does_not_make_a_frozen_tree_new(super, folder, fuse):
+    """Nothing tells when it comes: but the tree does not hang on it."""
+    path = clone(super, folder / "clone")
+    (path / "openpype/big.bin").write_text(
+        f"version https://git-lfs.github.com/spec/v1\noid sha256:{'0' * 64}\nsize 1\n")
+    git(path, "add", "-A")
+    git(path, "commit", "-qm", "lfs")
+    commit = git(path, "rev-parse", "HEAD")
+    with mounted(path, folder / "mnt", "rev=HEAD") as mnt:
+        with pytest.raises(OSError):
+            client_zip(mnt / "commits" / commit).read_bytes()
+        numbers = {os.stat(package(mnt / "commits" / commit)).st_ino for _ in range(5)}
+        assert len(numbers) == 1
 
 
 @pytest.mark.parametrize("path", ["openpype", "server_addon/server", "server_addon", "server_addon/client"])
