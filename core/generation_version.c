@@ -146,8 +146,7 @@ static int compare_with_head(const struct generation_maker *maker, const char *c
     state->is_bumped = !before || strcmp(before->version, declared->version) != 0;
     if (before && content_id_equal(&before->id, &id))
         return 0;
-    for (size_t i = 0; i < sizeof(id.bytes); i++)
-        snprintf(state->content + 2 * i, 3, "%02x", id.bytes[i]);
+    content_id_text(&id, sizeof(state->content) - 1, state->content);
     return 0;
 }
 
