@@ -215,6 +215,15 @@ uninstall: ## remove what `make install` has installed
 	    $(DESTDIR)$(UNITS)/addonfs@.service \
 	    $(foreach file,$(INSTALLED),$(DESTDIR)$(PREFIX)/$(call place,$(file)))
 
+deb: all ## a package for Debian: build/addonfs_VERSION-1_ARCH.deb
+	@fs/dist/deps.sh deb
+	@VERSION='$(VERSION)' BUILD='$(BUILD)' MAKE='$(MAKE)' fs/dist/deb.sh
+
+# Neither root nor network of this machine's are touched but by debootstrap, which needs both.
+test-install: deb ## install, use and remove the package in a new system below build/ (needs root)
+	@fs/dist/deps.sh deb
+	@fs/dist/test-install.sh '$(BUILD)'
+
 bench: ## measure addonfs beside its peers, into tests/bench/results/ (REPO=, RUNS=5, BENCH_ARGS=--no-growth)
 	@fs/dist/deps.sh bench
 	@$(MAKE) --no-print-directory all $(BENCH_PROGRAMS)
