@@ -26,6 +26,7 @@ mkdir -p "$root"
 debootstrap --variant=minbase "$suite" "$root" "$mirror" >"$build/debootstrap.log" 2>&1 ||
     fail "debootstrap has failed: see $build/debootstrap.log"
 # As packages come to this machine, they come to that one.
+rm -f "$root/etc/apt/sources.list"
 for place in /etc/apt/sources.list /etc/apt/sources.list.d /etc/apt/apt.conf.d /etc/apt/keyrings /etc/resolv.conf; do
     [ ! -e "$place" ] || cp -RL "$place" "$root$(dirname "$place")/"
 done
@@ -33,6 +34,7 @@ mount -t proc proc "$root/proc"
 touch "$root/dev/fuse"
 mount --bind /dev/fuse "$root/dev/fuse"
 cp "$build"/addonfs_*.deb "$root/tmp/addonfs.deb"
+cp tests/fixtures/demo.sh "$root/tmp/"
 
 inside() {
     chroot "$root" /usr/bin/env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C.UTF-8 \
@@ -42,18 +44,14 @@ inside() {
 inside 'apt-get -qq update; apt-get -qq install -y git unzip; dpkg-query -W -f "\${Package}\n" | sort >/tmp/before
     find / -xdev -path /proc -prune -o -path /var -prune -o -path /tmp -prune -o -print | sort >/tmp/files-before'
 inside 'apt-get -qq install -y --no-install-recommends /tmp/addonfs.deb'
-inside 'git init -q /tmp/source; cd /tmp/source; mkdir openpype; echo "__version__ = \"1.2.3\"" >openpype/version.py
-    mkdir -p server_addon/openpype/server; cd server_addon/openpype; touch server/__init__.py; cd /tmp/source
-    printf "[tool.poetry]\nname = \"x\"\n" >pyproject.toml
-    printf "{}" >addonfs.json; rm addonfs.json
-    git add -A; git -c user.name=n -c user.email=m commit -q -m first'
-inside 'addonfs --version; mount.addonfs --help >/dev/null 2>&1 || true; addonfs list /tmp/source -o layout=a'
-inside 'mkdir -p /tmp/mnt; addonfs mount /tmp/source /tmp/mnt -o layout=a
-    test -d /tmp/mnt/package/openpype/1.2.3; unzip -tqq /tmp/mnt/package/openpype/1.2.3/private/client.zip
-    addonfs verify /tmp/mnt/package/openpype/1.2.3; addonfs umount /tmp/mnt'
-inside 'mount -t addonfs /tmp/source /tmp/mnt -o layout=a,rev=HEAD; test -d /tmp/mnt/package/openpype/1.2.3; umount /tmp/mnt'
-inside 'addonfs export /tmp/source /tmp/out.zip -o layout=a; unzip -tqq /tmp/out.zip; test -s /usr/share/man/man1/addonfs.1.gz ||
-    grep -q path-exclude /etc/dpkg/dpkg.cfg.d/* '
+inside 'sh /tmp/demo.sh /tmp/source >/dev/null'
+inside 'addonfs --version; addonfs list /tmp/source'
+inside 'mkdir -p /tmp/mnt; addonfs mount /tmp/source /tmp/mnt
+    test -d /tmp/mnt/package/openpype/3.15.12; unzip -tqq /tmp/mnt/package/openpype/3.15.12/private/client.zip
+    addonfs verify /tmp/mnt/package/openpype/3.15.12; addonfs umount /tmp/mnt'
+inside 'mount -t addonfs /tmp/source /tmp/mnt -o rev=HEAD; test -d /tmp/mnt/package/openpype/3.15.12; umount /tmp/mnt'
+inside 'addonfs export /tmp/source /tmp/out.zip; unzip -tqq /tmp/out.zip'
+inside 'dpkg -L addonfs | grep -q /man1/addonfs.1.gz; test -L /usr/sbin/mount.addonfs'
 inside 'apt-get -qq purge -y addonfs; apt-get -qq autoremove --purge -y; rm -rf /tmp/mnt /root/.cache/addonfs
     dpkg-query -W -f "\${Package}\n" | sort | cmp - /tmp/before
     find / -xdev -path /proc -prune -o -path /var -prune -o -path /tmp -prune -o -print | sort | diff - /tmp/files-before |
