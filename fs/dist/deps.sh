@@ -27,6 +27,7 @@ test  library   cmocka        libcmocka-dev       libcmocka-devel       cmocka
 test  command   python3       python3             python3               python
 test  python    pytest        python3-pytest      python3-pytest        python-pytest
 test  python    hypothesis    python3-hypothesis  python3-hypothesis    python-hypothesis
+test  python    xdist         python3-pytest-xdist python3-pytest-xdist python-pytest-xdist
 test  command   7z            p7zip-full          p7zip-plugins         p7zip
 test  command   unzip         unzip               unzip                 unzip
 test  command   zip           zip                 zip                   zip
