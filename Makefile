@@ -215,6 +215,15 @@ uninstall: ## remove what `make install` has installed
 	    $(DESTDIR)$(UNITS)/addonfs@.service \
 	    $(foreach file,$(INSTALLED),$(DESTDIR)$(PREFIX)/$(call place,$(file)))
 
+deb: all ## a package for Debian: build/addonfs_VERSION-1_ARCH.deb
+	@fs/dist/deps.sh deb
+	@VERSION='$(VERSION)' BUILD='$(BUILD)' MAKE='$(MAKE)' fs/dist/deb.sh
+
+# Neither root nor network of this machine's are touched but by debootstrap, which needs both.
+test-install: deb ## install, use and remove the package in a new system below build/ (needs root)
+	@fs/dist/deps.sh deb
+	@fs/dist/test-install.sh '$(BUILD)'
+
 bench: ## measure addonfs beside its peers, into tests/bench/results/ (REPO=, RUNS=5, BENCH_ARGS=--no-growth)
 	@fs/dist/deps.sh bench
 	@$(MAKE) --no-print-directory all $(BENCH_PROGRAMS)
@@ -248,6 +257,9 @@ check-unit: $(TEST_PROGRAMS) $(FUZZ_PROGRAMS) ## the unit tests alone, and the k
 	done; \
 	[ -z "$$failed" ] || { echo "make: failed:$$failed" >&2; exit 1; }
 
+# WORKERS processes take the tests in Python among them; 0: none but pytest itself.
+WORKERS ?= $(JOBS)
+
 # A daemon has no terminal: what its sanitizer finds goes to files, and any such file is a failure.
 check-python: all $(CLI_PROGRAMS) ## the tests in Python alone
 	@build=$$(mkdir -p $(BUILD) && cd $(BUILD) && pwd) || exit; \
@@ -259,7 +271,7 @@ check-python: all $(CLI_PROGRAMS) ## the tests in Python alone
 	$(call sanitizers,:log_path='$$build/reports/report') \
 	ADDONFS="$$build/addonfs" ADDONFS_BUILD="$$build" SANITIZE='$(SANITIZE)' \
 	PYTHONDONTWRITEBYTECODE=1 HYPOTHESIS_STORAGE_DIRECTORY="$$build/hypothesis" \
-	    $(PYTHON) -m pytest -p no:cacheprovider -ra $(ONLY) $(PYTEST_ARGS) || failed=$$?; \
+	    $(PYTHON) -m pytest -p no:cacheprovider -ra -n $(WORKERS) $(ONLY) $(PYTEST_ARGS) || failed=$$?; \
 	for report in $(REPORTS)/*; do \
 	    [ ! -s "$$report" ] || { echo "make: $$report:" >&2; cat "$$report" >&2; failed=1; }; \
 	done; \
@@ -276,7 +288,7 @@ soak: ## a hundred thousand operations, each seen at once; readers against write
 	@fs/dist/deps.sh test
 	@$(MAKE) --no-print-directory all $(CLI_PROGRAMS)
 	@ADDONFS_OPERATIONS=$${ADDONFS_OPERATIONS:-100000} $(MAKE) --no-print-directory check-python \
-	    ONLY='tests/mount/test_strict.py tests/soak/soak_readers.py' PYTEST_ARGS='-s $(PYTEST_ARGS)'
+	    ONLY='tests/mount/test_strict.py tests/soak/soak_readers.py' WORKERS=0 PYTEST_ARGS='-s $(PYTEST_ARGS)'
 
 # TARGET is one of tests/fuzz/fuzz_*.c; without it each gets TIME seconds. What libFuzzer finds goes to
 # build/fuzzer/found/; once mended, it is kept in tests/fuzz/corpus/.

@@ -1,5 +1,6 @@
 #include "bundle_compress.h"
 
+#include <addonfs/text.h>
 #include <errno.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -150,11 +151,6 @@ const struct bundle_member *bundle_members(const struct bundle *bundle, size_t *
     return bundle->members;
 }
 
-static bool same_text(const char *a, const char *b)
-{
-    return a == b || (a && b && strcmp(a, b) == 0);
-}
-
 bool bundle_equal(const struct bundle *a, const struct bundle *b)
 {
     if (a == b)
@@ -165,7 +161,7 @@ bool bundle_equal(const struct bundle *a, const struct bundle *b)
         const struct bundle_member *left = &a->members[i];
         const struct bundle_member *right = &b->members[i];
         if (!file_equal(left->file, right->file) || left->executable != right->executable ||
-            strcmp(left->name, right->name) != 0 || !same_text(left->failure, right->failure))
+            strcmp(left->name, right->name) != 0 || !text_equal(left->failure, right->failure))
             return false;
         if (left->bundle != right->bundle &&
             (!left->bundle || !right->bundle || !bundle_equal(left->bundle, right->bundle)))

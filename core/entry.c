@@ -160,6 +160,15 @@ struct entry *entry_child(const struct entry *folder, const char *name)
     return found ? folder->children[at] : NULL;
 }
 
+const struct file *entry_any_file(const struct entry *entry)
+{
+    const struct file *found = entry->kind == ENTRY_FILE && !entry->failure ? entry->file : NULL;
+
+    for (size_t i = 0; i < entry->count && !found; i++)
+        found = entry_any_file(entry->children[i]);
+    return found;
+}
+
 int entry_find(struct entry *root, const char *path, struct entry **ret_entry)
 {
     struct entry *entry = root;

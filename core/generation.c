@@ -59,11 +59,6 @@ bool generation_try_ref(struct generation *generation)
     return false;
 }
 
-static struct source_owner ours(void)
-{
-    return (struct source_owner){0555, geteuid(), getegid()};
-}
-
 static int no_memory(const struct origin *origin, struct error *error)
 {
     return error_errno(error, -ENOMEM, "%s", source_path(origin->source));
@@ -182,7 +177,7 @@ static int build(const struct generation_maker *maker, struct generation *last,
     struct error why = {0};
 
     for (size_t i = 0; i < TOP_COUNT; i++) {
-        tops[i] = entry_new_folder(generation_top_names[i], ours());
+        tops[i] = entry_new_folder(generation_top_names[i], generation_owner());
         if (!tops[i] || entry_insert(generation->root, tops[i]) < 0)
             return no_memory(origin, error);
     }
@@ -239,7 +234,7 @@ int generation_build(const struct generation_maker *maker, struct generation *la
         return no_memory(maker->origin, error);
     atomic_init(&generation->references, 1);
     generation->serial = serial;
-    generation->root = entry_new_folder("", ours());
+    generation->root = entry_new_folder("", generation_owner());
     if (!generation->root)
         return no_memory(maker->origin, error);
     int r = find_head(maker, generation, error);

@@ -1,6 +1,7 @@
 #include "generation_addons.h"
 #include "generation_version.h"
 
+#include <addonfs/text.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -31,18 +32,13 @@ static int no_memory(const struct adding *adding, struct error *error)
 /* --- Before -------------------------------------------------------------------------------------
  */
 
-static bool same_text(const char *a, const char *b)
-{
-    return a == b || (a && b && strcmp(a, b) == 0);
-}
-
 /* The addon of the last generation that was found by the same recipe in the same place, or NULL. */
 static const struct generation_addon *find_before(const struct generation *last,
                                                   const struct recipe_match *match)
 {
     for (size_t i = 0; last && i < last->addon_count && i < last->matches.count; i++) {
         const struct recipe_match *other = &last->matches.items[i];
-        if (other->addon == match->addon && same_text(other->folder, match->folder))
+        if (other->addon == match->addon && text_equal(other->folder, match->folder))
             return &last->addons[i];
     }
     return NULL;
@@ -126,7 +122,7 @@ static int build(const struct adding *adding, struct entry **ret_declared,
 /* --- Where it shows -----------------------------------------------------------------------------
  */
 
-static struct source_owner ours(void)
+struct source_owner generation_owner(void)
 {
     return (struct source_owner){0555, geteuid(), getegid()};
 }
@@ -156,7 +152,7 @@ static struct entry *versions_of(const struct adding *adding, const char *name)
 
     if (versions)
         return versions;
-    versions = entry_new_folder(name, ours());
+    versions = entry_new_folder(name, generation_owner());
     return versions && entry_insert(packages, versions) == 0 ? versions : NULL;
 }
 
@@ -167,7 +163,7 @@ static const char *origin_of_other(const struct adding *adding, const struct pac
 
     for (size_t i = 0; i + 1 < generation->addon_count; i++) {
         const struct generation_addon *other = &generation->addons[i];
-        if (same_text(other->name, package->addon) && same_text(other->version, package->version))
+        if (text_equal(other->name, package->addon) && text_equal(other->version, package->version))
             return other->origin;
     }
     return "another one";

@@ -30,6 +30,9 @@ int generation_read_own(const struct origin *origin, struct recipe *last, struct
 int generation_make_client(const struct generation_maker *maker, struct entry *lazy,
                            struct entry *last, struct entry **ret_folder, struct error *error);
 
+/* Whose the folders are that no folder of the source stands behind. */
+struct source_owner generation_owner(void);
+
 /* What a folder was when it could be listed: itself, unless it has failed. NULL gives NULL. */
 struct entry *generation_healthy(struct entry *folder);
 

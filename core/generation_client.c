@@ -16,20 +16,11 @@
 #include <string.h>
 
 /* Some file of the tree, or NULL. */
-static const struct file *any_file(const struct entry *entry)
-{
-    const struct file *found = entry->kind == ENTRY_FILE && !entry->failure ? entry->file : NULL;
-
-    for (size_t i = 0; i < entry->count && !found; i++)
-        found = any_file(entry->children[i]);
-    return found;
-}
-
 /* The times of new files. The source of a commit's tree is held by its files alone. */
 static int set_times(const struct origin *given, struct entry *folder, struct error *error)
 {
     cleanup_problems struct problems problems = {0};
-    const struct file *file = any_file(folder);
+    const struct file *file = entry_any_file(folder);
     struct origin origin = *given;
     bool retry = false;
 
@@ -100,7 +91,7 @@ int generation_make_client(const struct generation_maker *maker, struct entry *l
 int generation_time(const struct origin *origin, struct entry *lazy, struct error *error)
 {
     cleanup_entry struct entry *folder = NULL;
-    const struct file *file = any_file(lazy->tree);
+    const struct file *file = entry_any_file(lazy->tree);
 
     if (!file || !source_commit(file->source))
         return 0;

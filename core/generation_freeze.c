@@ -26,7 +26,7 @@ struct freeze {
 static void digest_text(struct freeze *freeze, const char *text)
 {
     if (freeze->identifies)
-        sha256_update(freeze->sha256, text, strlen(text) + 1);
+        sha256_update_text(freeze->sha256, text);
 }
 
 /* Hold the open body (taken over, and closed on failure) as long as the frozen generation lives. */
@@ -224,8 +224,7 @@ int generation_freeze(const struct generation *generation, const struct origin *
     if (r < 0)
         return r;
     sha256_final(sha256, &id);
-    for (size_t i = 0; i < 20; i++)
-        snprintf(frozen->id + 2 * i, 3, "%02x", id.bytes[i]);
+    content_id_text(&id, sizeof(frozen->id) - 1, frozen->id);
     *ret_frozen = steal_pointer(&frozen);
     return 0;
 }

@@ -1,13 +1,9 @@
 #include "generation_share.h"
 
 #include <addonfs/path.h>
+#include <addonfs/text.h>
 #include <stdatomic.h>
 #include <string.h>
-
-static bool same_text(const char *a, const char *b)
-{
-    return a == b || (a && b && strcmp(a, b) == 0);
-}
 
 static bool same_owner(const struct source_owner *a, const struct source_owner *b)
 {
@@ -21,7 +17,7 @@ static bool is_same_tree(const struct entry *last, const struct entry *next)
         return true;
     bool same = last->kind == next->kind && last->count == next->count &&
                 same_owner(&last->owner, &next->owner) && strcmp(last->name, next->name) == 0 &&
-                same_text(last->failure, next->failure) && file_equal(last->file, next->file);
+                text_equal(last->failure, next->failure) && file_equal(last->file, next->file);
     for (size_t i = 0; same && i < last->count; i++)
         same = is_same_tree(last->children[i], next->children[i]);
     return same;
@@ -31,7 +27,7 @@ static bool is_same_tree(const struct entry *last, const struct entry *next)
 static bool is_same(const struct entry *last, const struct entry *next, const struct origin *origin)
 {
     if (last->kind != next->kind || !same_owner(&last->owner, &next->owner) ||
-        !same_text(last->failure, next->failure) || !same_text(last->path, next->path))
+        !text_equal(last->failure, next->failure) || !text_equal(last->path, next->path))
         return false;
     if (last->kind == ENTRY_FILE)
         return file_equal(last->file, next->file);

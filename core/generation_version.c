@@ -148,16 +148,18 @@ static int compare_with_head(const struct generation_maker *maker, const char *c
     int r = package_content_id(maker->origin, declared->folder, &id, error);
     if (r == 0)
         r = find_in_head(maker, commit, declared->addon, &before, error);
-    if (r == 0 && before && before->failure)
+    if (r == 0 && before && before->failure) {
         r = error_set(error, -EIO, "%s (in commit %.7s, which the worktree is compared with)",
                       before->failure, commit);
+        /* What is missing may come: the next look asks again. */
+        generation_head_clear(maker->head);
+    }
     if (r < 0)
         return r;
     state->is_bumped = !before || strcmp(before->version, declared->version) != 0;
     if (before && content_id_equal(&before->id, &id))
         return 0;
-    for (size_t i = 0; i < sizeof(id.bytes); i++)
-        snprintf(state->content + 2 * i, 3, "%02x", id.bytes[i]);
+    content_id_text(&id, sizeof(state->content) - 1, state->content);
     return 0;
 }
 

@@ -232,21 +232,12 @@ static struct entry *make_manifest(const struct package *package, const struct f
 }
 
 /* Some file of the package, after which one that is made up is modelled; or NULL. */
-static const struct file *any_file(const struct entry *entry)
-{
-    const struct file *found = entry->kind == ENTRY_FILE && !entry->failure ? entry->file : NULL;
-
-    for (size_t i = 0; i < entry->count && !found; i++)
-        found = any_file(entry->children[i]);
-    return found;
-}
-
 /* The tree whose files are the zip's members. */
 static int make_upload_tree(const struct package *package, enum recipe_upload kind,
                             struct entry **ret_tree)
 {
     cleanup_entry struct entry *tree = entry_new_folder("", package->folder->owner);
-    const struct file *base = any_file(package->folder);
+    const struct file *base = entry_any_file(package->folder);
     cleanup_free char *above = NULL;
     struct entry *folder = NULL;
 
@@ -292,7 +283,7 @@ int package_upload(const struct origin *origin, struct package *package, enum re
     else
         r = make_upload_tree(package, kind, &tree);
     if (r == 0)
-        r = package_zip(origin, tree, "", name, NULL, &zip);
+        r = package_zip(origin, tree, name, NULL, &zip);
     if (r < 0 || (!zip->path && !(zip->path = strdup(package->origin))))
         return error_errno(error, -ENOMEM, "%s", package->addon);
     if (source_commit(origin->source))

@@ -10,11 +10,6 @@
  * zip, the id of its members' names, exec bits and contents. Neither times nor owners are in it,
  * nor how anything is compressed.
  */
-static void digest_text(struct sha256 *sha256, const char *text)
-{
-    sha256_update(sha256, text, strlen(text) + 1);
-}
-
 static int file_id(const struct origin *origin, struct file *file, struct content_id *ret_id,
                    struct error *error)
 {
@@ -48,17 +43,17 @@ static int digest(const struct origin *origin, struct entry *entry, struct sha25
 
     if (entry->failure)
         return error_set(error, -EIO, "%s: %s", entry->path, entry->failure);
-    digest_text(sha256, kinds[entry->kind]);
+    sha256_update_text(sha256, kinds[entry->kind]);
     if (entry->kind == ENTRY_FOLDER) {
         for (size_t i = 0; r == 0 && i < entry->count; i++) {
-            digest_text(sha256, entry->children[i]->name);
+            sha256_update_text(sha256, entry->children[i]->name);
             r = digest(origin, entry->children[i], sha256, error);
         }
-        digest_text(sha256, "end");
+        sha256_update_text(sha256, "end");
         return r;
     }
     if (entry->kind == ENTRY_FILE)
-        digest_text(sha256, entry->file->owner.mode & S_IXUSR ? "x" : "-");
+        sha256_update_text(sha256, entry->file->owner.mode & S_IXUSR ? "x" : "-");
     r = entry->kind == ENTRY_FILE ? file_id(origin, entry->file, &id, error)
                                   : zip_id(origin, entry->bundle, &id, error);
     if (r == 0)

@@ -349,7 +349,7 @@ static int place_zip(struct builder *builder, struct zipped *zipped, struct erro
         entry_unref(zipped->root);
         zipped->root = entry_ref(last->tree);
     }
-    if (package_zip(origin, zipped->root, "", name, last, &zip) < 0)
+    if (package_zip(origin, zipped->root, name, last, &zip) < 0)
         return error_errno(error, -ENOMEM, "%s", zipped->path);
     if (!zip->path && !(zip->path = strdup(zipped->source))) {
         entry_unref(zip);

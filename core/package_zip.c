@@ -171,13 +171,10 @@ static int flatten_folder(struct flatten *flatten, const struct entry *folder)
     return r;
 }
 
-static struct bundle *make_bundle(struct flatten *flatten, const struct entry *tree,
-                                  const char *prefix)
+static struct bundle *make_bundle(struct flatten *flatten, const struct entry *tree)
 {
     size_t at = 0;
 
-    flatten->prefix_size = strlen(prefix);
-    memcpy(flatten->prefix, prefix, flatten->prefix_size);
     if (flatten_folder(flatten, tree) < 0) {
         bundle_members_free(flatten->members, flatten->count);
         free(flatten->names);
@@ -191,8 +188,8 @@ static struct bundle *make_bundle(struct flatten *flatten, const struct entry *t
     return bundle_new(flatten->members, flatten->count, flatten->names);
 }
 
-int package_zip(const struct origin *origin, struct entry *tree, const char *prefix,
-                const char *name, struct entry *last, struct entry **ret_zip)
+int package_zip(const struct origin *origin, struct entry *tree, const char *name,
+                struct entry *last, struct entry **ret_zip)
 {
     struct flatten flatten = {0};
     cleanup_bundle struct bundle *bundle = NULL;
@@ -205,7 +202,7 @@ int package_zip(const struct origin *origin, struct entry *tree, const char *pre
         if (zip)
             zip->mtime = last->mtime;
     } else {
-        bundle = make_bundle(&flatten, tree, prefix);
+        bundle = make_bundle(&flatten, tree);
         if (bundle)
             zip = entry_new_zip(name, bundle, zip_owner(&flatten));
         if (zip)

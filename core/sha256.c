@@ -44,6 +44,11 @@ void sha256_update(struct sha256 *sha256, const void *bytes, size_t size)
     must(EVP_DigestUpdate(sha256->context, bytes, size));
 }
 
+void sha256_update_text(struct sha256 *sha256, const char *text)
+{
+    sha256_update(sha256, text, strlen(text) + 1);
+}
+
 void sha256_final(struct sha256 *sha256, struct content_id *ret_id)
 {
     must(EVP_DigestFinal_ex(sha256->context, ret_id->bytes, NULL));
@@ -53,4 +58,13 @@ void sha256_final(struct sha256 *sha256, struct content_id *ret_id)
 bool content_id_equal(const struct content_id *a, const struct content_id *b)
 {
     return memcmp(a->bytes, b->bytes, sizeof(a->bytes)) == 0;
+}
+
+void content_id_text(const struct content_id *id, size_t digits, char *ret_text)
+{
+    static const char hexadecimal[] = "0123456789abcdef";
+
+    for (size_t i = 0; i < digits; i++)
+        ret_text[i] = hexadecimal[id->bytes[i / 2] >> (i % 2 ? 0 : 4) & 0xf];
+    ret_text[digits] = '\0';
 }

@@ -1,6 +1,7 @@
 #include "source_folder.h"
 #include "source_backend.h"
 
+#include <addonfs/text.h>
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -157,14 +158,9 @@ struct source_folder *folder_new(const struct folder_place *place)
     return NULL;
 }
 
-static bool same_text(const char *a, const char *b)
-{
-    return a == b || (a && b && strcmp(a, b) == 0);
-}
-
 bool folder_is_at(const struct source_folder *folder, const struct folder_place *place)
 {
-    return same_text(folder->real, place->real) && same_text(folder->link, place->link);
+    return text_equal(folder->real, place->real) && text_equal(folder->link, place->link);
 }
 
 int folder_move(struct source *source, struct source_folder *folder,

@@ -77,8 +77,7 @@ static int open_object(const char *git_dir, const struct lfs_pointer *pointer)
     char name[DIGEST_SIZE + 1];
     cleanup_free char *path = NULL;
 
-    for (size_t i = 0; i < sizeof(pointer->id.bytes); i++)
-        snprintf(name + 2 * i, 3, "%02x", pointer->id.bytes[i]);
+    content_id_text(&pointer->id, DIGEST_SIZE, name);
     if (asprintf(&path, "%s/lfs/objects/%.2s/%.2s/%s", git_dir, name, name + 2, name) < 0) {
         path = NULL;
         return -ENOMEM;

@@ -179,3 +179,13 @@ int source_version_base(struct source *source, const char *commit, const char *p
     free(search.value);
     return r;
 }
+
+bool source_version_horizon(const struct source *source, struct content_id *ret_horizon)
+{
+    cleanup_shallow struct shallow shallow = {.count = 0};
+
+    if (shallow_read(source->repository->common_dir, &shallow, NULL) < 0)
+        return false;
+    *ret_horizon = shallow.id;
+    return true;
+}

@@ -1,5 +1,6 @@
 #include "view_parts.h"
 
+#include <addonfs/source_version.h>
 #include <errno.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -32,9 +33,28 @@ bool view_heals(struct entry *entry, const struct origin *origin)
     return found;
 }
 
+/* Can a version be derived that could not? Objects and history may have come. The lock is held. */
+static bool can_derive_now(struct view *view)
+{
+    struct content_id horizon = {{0}};
+    uint64_t healing;
+
+    if (!view->shown.derive_version || !view->current->unhealthy)
+        return false;
+    (void)source_version_horizon(view->source, &horizon);
+    healing = source_objects_healing(view->source);
+    if (healing == view->derived_at && content_id_equal(&horizon, &view->horizon))
+        return false;
+    view->derived_at = healing;
+    view->horizon = horizon;
+    return true;
+}
+
 /* With problems=skip: can what was left out be had now? The lock is held. */
 static bool heals_now(struct view *view)
 {
+    if (can_derive_now(view))
+        return true;
     if (!view->origin.skip_problems)
         return false;
     uint64_t healing = source_healing(view->source);

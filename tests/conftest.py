@@ -1,3 +1,4 @@
+import ctypes
 import os
 import shutil
 import sys
@@ -20,6 +21,21 @@ def need(condition, what):
         if REQUIRED:
             pytest.fail(f"needed here: {what}")
         pytest.skip(what)
+
+
+CLONE_NEWNS = 0x20000
+MS_REC, MS_PRIVATE = 0x4000, 0x40000
+
+
+def pytest_configure(config):
+    """
+    Each of several workers has its mounts for itself: `addonfs umount` tells of whoever else holds a mount, as
+    would a namespace that a test makes beside it.
+    """
+    if hasattr(config, "workerinput") and os.geteuid() == 0:
+        libc = ctypes.CDLL(None, use_errno=True)
+        if libc.unshare(CLONE_NEWNS) or libc.mount(None, b"/", None, MS_REC | MS_PRIVATE, None):
+            raise OSError(ctypes.get_errno(), "a mount namespace of its own")
 
 
 def pytest_runtest_setup(item):

@@ -1,8 +1,8 @@
 #!/bin/sh
-# deps.sh [build|test|lint|bench]: install what addonfs needs and this machine lacks.
+# deps.sh [build|test|lint|bench|deb]: install what addonfs needs and this machine lacks.
 #
 # build: to build and run it; test: also what the tests use; lint: also what `make lint` uses;
-# bench: what tests use, and what `make bench` draws with.
+# bench: what tests use, and what `make bench` draws with; deb: to make a package for Debian.
 # What is missing is found by looking for the thing itself, not by asking a package database. When
 # nothing is missing this needs neither network nor root, changes nothing and says nothing.
 set -u
@@ -27,11 +27,13 @@ test  library   cmocka        libcmocka-dev       libcmocka-devel       cmocka
 test  command   python3       python3             python3               python
 test  python    pytest        python3-pytest      python3-pytest        python-pytest
 test  python    hypothesis    python3-hypothesis  python3-hypothesis    python-hypothesis
+test  python    xdist         python3-pytest-xdist python3-pytest-xdist python-pytest-xdist
 test  command   7z            p7zip-full          p7zip-plugins         p7zip
 test  command   unzip         unzip               unzip                 unzip
 test  command   zip           zip                 zip                   zip
 test  command   bsdtar        libarchive-tools    bsdtar                libarchive
 test  command   rsync         rsync               rsync                 rsync
+test  command   curl          curl                curl                  curl
 test  command   ps            procps              procps-ng             procps-ng
 test  command   findmnt       util-linux          util-linux            util-linux
 test  command   unshare       util-linux          util-linux            util-linux
@@ -39,6 +41,9 @@ lint  command   clang-format  clang-format        clang-tools-extra     clang
 lint  command   clang-tidy    clang-tidy          clang-tools-extra     clang
 lint  command   cppcheck      cppcheck            cppcheck              cppcheck
 lint  command   clang         clang               clang                 clang
+deb   command   dpkg-shlibdeps dpkg-dev           dpkg-dev              dpkg
+deb   command   lintian       lintian             lintian               lintian
+deb   command   debootstrap   debootstrap         debootstrap           debootstrap
 bench command   gnuplot       gnuplot-nox         gnuplot               gnuplot
 '
 
@@ -99,7 +104,8 @@ build) scopes='build' ;;
 test) scopes='build test' ;;
 lint) scopes='build test lint' ;;
 bench) scopes='build test bench' ;;
-*) fail "unknown scope '$1': it is build, test, lint or bench" ;;
+deb) scopes='build deb' ;;
+*) fail "unknown scope '$1': it is build, test, lint, bench or deb" ;;
 esac
 
 names=$(missing name)

@@ -85,6 +85,9 @@ void entry_unref(struct entry *entry);
 /* The child of that name, or NULL. */
 struct entry *entry_child(const struct entry *folder, const char *name);
 
+/* The first file of the source's in the tree; NULL if it has none. */
+const struct file *entry_any_file(const struct entry *entry);
+
 /* A lazy folder as it was filled, if it was; any other entry as it is. */
 struct entry *entry_filled(struct entry *entry);
 

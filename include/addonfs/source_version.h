@@ -35,4 +35,10 @@ struct version_base {
 int source_version_base(struct source *source, const char *commit, const char *path,
                         const char *variable, struct version_base *ret_base, struct error *error);
 
+/*
+ * Where the history ends (a shallow clone's; the id of nothing otherwise): when that moves, as with
+ * git fetch --unshallow, it may be known what was not. False: it cannot be read. Thread-safe.
+ */
+bool source_version_horizon(const struct source *source, struct content_id *ret_horizon);
+
 #endif

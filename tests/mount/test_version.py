@@ -329,9 +329,41 @@ def test_a_shallow_clone_fails_where_its_history_does_not_reach_far_enough(make,
         assert errors(mnt)[0]["path"] == "openpype/version.py"
         assert "shallow" in errors(mnt)[0]["reason"] and "git fetch --unshallow" in errors(mnt)[0]["reason"]
         shallow.git("fetch", "-q", "--unshallow")
-    with mounted(shallow.path, folder / "mnt", "version=git") as mnt:
         assert versions(mnt) == expected_versions(repo, "a", commit)
         assert versions(mnt / "commits" / commit) == expected_versions(repo, "a", commit)
+
+
+def test_a_revision_of_a_shallow_clone_heals_when_its_history_comes(make, folder, fuse):
+    repo = make(SAMPLES["a"], commits=3)
+    commit = repo.git("rev-parse", "HEAD").decode().strip()
+    repo.write(bump("4.0.0"))
+    repo.commit()
+    shallow = Clone(repo, folder / "shallow", "--no-local", "--bare", "--depth", "2")
+    with mounted(shallow.path, folder / "mnt", "rev=main,version=git") as mnt:
+        assert versions(mnt) == {"openpype": "4.0.0"}
+        shallow.git("update-ref", "refs/heads/main", commit)
+        fails(os.listdir, mnt / "package/openpype")
+        assert "git fetch --unshallow" in errors(mnt)[0]["reason"]
+        shallow.git("fetch", "-q", "--unshallow")
+        assert versions(mnt) == expected_versions(repo, "a", commit)
+
+
+def test_a_version_heals_when_what_its_commit_lacks_is_there_again(folder, fuse):
+    source = Repository(folder / "source", SAMPLES["a"])
+    with mounted(source.path, folder / "mnt", "version=git") as mnt:
+        before = versions(mnt)
+        source.write({"openpype/new.py": "as committed\n"})
+        source.commit()
+        blob = source.git("rev-parse", "HEAD:openpype/new.py").decode().strip()
+        lacking = source.path / ".git/objects" / blob[:2] / blob[2:]
+        lacking.rename(folder / "kept")
+        source.write({"openpype/new.py": "as edited\n"})
+        fails(os.listdir, mnt / "package/openpype")
+        assert blob in errors(mnt)[0]["reason"]
+        (folder / "kept").rename(lacking)
+        after = versions(mnt)
+        assert after != before
+        assert dirty(source, "a", mnt)
 
 
 def test_without_a_commit_there_is_no_version(folder, fuse):
