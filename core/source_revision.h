@@ -32,7 +32,8 @@ struct revision {
     struct revision_part own;
     char top[1];                      /* its path: "" */
     struct revision_part *submodules; /* those of this commit that were asked for */
-    struct timespec time;             /* of the commit */
+    size_t submodule_count;
+    struct timespec time; /* of the commit */
     bool resolved;
     bool faulty;      /* something of some folder could not be read, once at least */
     uint64_t healing; /* then: modules_healing at the beginning of the look */

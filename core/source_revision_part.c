@@ -15,8 +15,9 @@
  * it.
  */
 
-/* Submodules that may lie in each other. */
-enum { DEPTH_LIMIT = 16 };
+/* Submodules that may lie in each other, and that a commit may have: each has a reader of its own,
+ * and many paths may have one name. */
+enum { DEPTH_LIMIT = 16, COUNT_LIMIT = 1024 };
 
 void revision_begin(struct revision *revision)
 {
@@ -54,6 +55,7 @@ void revision_leave_submodules(struct revision *revision)
         revision->submodules = part->next;
         part_free(part);
     }
+    revision->submodule_count = 0;
     map_clear(&revision->own.names, free);
     revision->own.is_named = false;
 }
@@ -151,7 +153,7 @@ static int find_repository(struct revision_part *above, const char *real, const 
                          real, git_oid_tostr_s(commit));
     return error_set(error, -ENOLINK,
                      "%s: a submodule that is not in .git/modules, " AS_EMPTY
-                     ": git submodule update --init",
+                     ": git submodule update --init, or git submodule absorbgitdirs",
                      real);
 }
 
@@ -184,6 +186,10 @@ int revision_enter(struct revision *revision, struct revision_part *above, const
         return error_set(error, -ENOLINK,
                          "%s: a submodule, " AS_EMPTY ": more than %d lie in each other", real,
                          DEPTH_LIMIT);
+    if (revision->submodule_count >= COUNT_LIMIT)
+        return error_set(error, -ENOLINK,
+                         "%s: a submodule, " AS_EMPTY ": the commit has more than %d", real,
+                         COUNT_LIMIT);
     __attribute__((cleanup(cleanup_part_scope))) struct revision_part *part =
         calloc(1, sizeof(*part));
     if (!part || !(part->path = strdup(real)))
@@ -197,6 +203,7 @@ int revision_enter(struct revision *revision, struct revision_part *above, const
     if (r < 0)
         return r;
     part->next = revision->submodules;
+    revision->submodule_count++;
     *ret_part = revision->submodules = part;
     part = NULL;
     return 0;

@@ -11,6 +11,7 @@ import pytest
 import oracle
 from mounting import ADDONFS, client_zip, errors, mounted, package, run, status
 from repository import ENVIRONMENT, Link, Repository
+from users import own
 
 PATH = "openpype/vendor/lib"
 FILES = {
@@ -498,6 +499,36 @@ def test_an_absent_object_of_lfs_does_not_make_a_frozen_tree_new(super, folder, 
             client_zip(mnt / "commits" / commit).read_bytes()
         numbers = {os.stat(package(mnt / "commits" / commit)).st_ino for _ in range(5)}
         assert len(numbers) == 1
+
+
+def test_roots_mount_of_another_users_repository(super, folder, fuse, root_user):
+    """Who reads then is that user, whom /proc does not let look at itself like others."""
+    clean = checkout(super, folder / "clean")
+    own(super.path)
+    with mounted(super.path, folder / "mnt", "rev=HEAD") as mnt:
+        same(clean, mnt)
+        assert not any(path == PATH for path, _ in warnings(mnt))
+
+
+def test_one_name_for_many_paths(repo, origin, folder, fuse):
+    """Each is entered on its own: a commit may not make that without end."""
+    add(repo, origin)
+    commit = origin.git("rev-parse", "HEAD").decode().strip()
+    names, entries = [(repo.path / ".gitmodules").read_text()], []
+    for number in range(1100):
+        names.append(f'[submodule "{number}/../{PATH}"]\n\tpath = openpype/many/{number}\n'
+                     if number % 100 == 99 else
+                     f'[submodule "./{"/" * number}{PATH}"]\n\tpath = openpype/many/{number}\n')
+        entries.append(f"160000 {commit}\topenpype/many/{number}\n")
+    repo.write({".gitmodules": "".join(names)})
+    repo.git("add", ".gitmodules")
+    repo.git("update-index", "--index-info", data="".join(entries).encode())
+    repo.git("commit", "-qm", "many")
+    with mounted(repo.path, folder / "mnt", "rev=HEAD") as mnt:
+        shown = {name.split(b"/")[2] for name in members(mnt) if name.startswith(b"openpype/many/")}
+        told = {os.path.basename(path) for path, _ in warnings(mnt) if "/many/" in path}
+        assert len(shown) + len(told) == 1100 and len(shown) >= 1000
+        assert {str(number) for number in range(99, 1100, 100)} <= told
 
 
 @pytest.mark.parametrize("path", ["openpype", "server_addon/server", "server_addon", "server_addon/client"])
