@@ -226,13 +226,25 @@ static void learn(const struct fixture *fixture, uint64_t expected[3])
         fail_msg("%s", error.text);
 }
 
+static void learn_from(const struct view_options *options, uint64_t expected[3])
+{
+    cleanup_view struct view *view = NULL;
+    struct error error = {0};
+
+    int r = view_open(options, &view, &error);
+    if (r == 0)
+        r = use(view, expected, &error);
+    if (r < 0)
+        fail_msg("%s", error.text);
+}
+
 /* Each allocation of opening and using a view fails once. */
-static void run_out(const struct fixture *fixture, const struct view_options *options)
+static void run_out(const struct view_options *options)
 {
     uint64_t expected[3] = {0};
     long turn = 0;
 
-    learn(fixture, expected);
+    learn_from(options, expected);
     for (bool failed = true; failed; turn += stride()) {
         cleanup_view struct view *view = NULL;
         struct error error = {0};
@@ -261,7 +273,7 @@ static void a_view_that_runs_out_of_memory_says_so_and_goes_on(void **state)
 
     if (!IS_OURS)
         skip();
-    run_out(fixture, &options);
+    run_out(&options);
 }
 
 static void so_does_one_of_a_revision(void **state)
@@ -272,7 +284,35 @@ static void so_does_one_of_a_revision(void **state)
 
     if (!IS_OURS)
         skip();
-    run_out(fixture, &options);
+    run_out(&options);
+}
+
+/* Its own first commit is what the submodule shows. */
+static void so_does_one_of_a_revision_with_a_submodule(void **state)
+{
+    static const char script[] =
+        "set -e; cd '%s'; commit=$(git rev-parse HEAD); mkdir -p .git/modules/it/objects/info; "
+        "echo ../../../objects > .git/modules/it/objects/info/alternates; "
+        "printf '[submodule \"it\"]\\n\\tpath = openpype/sub\\n' > .gitmodules; git add "
+        ".gitmodules; "
+        "git update-index --add --cacheinfo \"160000,$commit,openpype/sub\"; "
+        "git -c user.name=A -c user.email=a@example.com commit -qm submodule; "
+        "git ls-tree HEAD:openpype | grep -q commit";
+    const struct fixture *fixture = *state;
+    const struct view_options options = {.source = {.path = fixture->root, .revision = "HEAD"},
+                                         .no_cache = true};
+    uint64_t without[3] = {0};
+    uint64_t with[3] = {0};
+    char command[2048];
+
+    if (!IS_OURS)
+        skip();
+    learn(fixture, without);
+    snprintf(command, sizeof(command), script, fixture->root);
+    assert_int_equal(system(command), 0);
+    learn_from(&options, with);
+    assert_true(with[0] != without[0]);
+    run_out(&options);
 }
 
 static void so_does_one_that_derives_versions(void **state)
@@ -283,7 +323,7 @@ static void so_does_one_that_derives_versions(void **state)
 
     if (!IS_OURS)
         skip();
-    run_out(fixture, &options);
+    run_out(&options);
 }
 
 static void so_does_one_with_a_cache(void **state)
@@ -295,7 +335,7 @@ static void so_does_one_with_a_cache(void **state)
         skip();
     assert_true(asprintf(&folder, "%s/cache", fixture->root) > 0);
     const struct view_options options = {.source.path = fixture->root, .cache_folder = folder};
-    run_out(fixture, &options);
+    run_out(&options);
 }
 
 /* The known layouts are read as any recipe is. */
@@ -307,7 +347,7 @@ static void so_does_one_with_a_recipe(void **state)
 
     if (!IS_OURS)
         skip();
-    run_out(fixture, &options);
+    run_out(&options);
 }
 
 /* Each allocation of a look after an edit fails once. */
@@ -347,6 +387,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(a_view_that_runs_out_of_memory_says_so_and_goes_on),
         TEST(so_does_one_of_a_revision),
+        TEST(so_does_one_of_a_revision_with_a_submodule),
         TEST(so_does_one_that_derives_versions),
         TEST(so_does_one_with_a_cache),
         TEST(so_does_one_with_a_recipe),
