@@ -34,6 +34,7 @@ test  command   zip           zip                 zip                   zip
 test  command   bsdtar        libarchive-tools    bsdtar                libarchive
 test  command   rsync         rsync               rsync                 rsync
 test  command   curl          curl                curl                  curl
+test  command   man           man-db              man-db                man-db
 test  command   ps            procps              procps-ng             procps-ng
 test  command   findmnt       util-linux          util-linux            util-linux
 test  command   unshare       util-linux          util-linux            util-linux
