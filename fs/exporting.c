@@ -34,6 +34,28 @@ static void ask(void *context, uint64_t *ret_done, uint64_t *ret_total, char *te
         snprintf(text, size, "looking");
 }
 
+/*
+ * What was written, and yet is not as one might expect (a submodule that is not there, a file left
+ * out on demand). Those without a path viewing_run has told. It is written: that the source cannot
+ * be asked once more changes nothing.
+ */
+static void tell_warnings(struct viewing *viewing)
+{
+    cleanup_generation struct generation *generation = NULL;
+    cleanup_problems struct problems problems = {0};
+
+    if (view_problems(viewing->view, &viewing->interrupted, &generation, &problems, NULL) < 0)
+        return;
+    for (size_t i = 0; i < problems.count; i++) {
+        const struct problem *problem = &problems.items[i];
+        struct error line;
+        if (!problem->warning || !*problem->path)
+            continue;
+        error_set(&line, -EIO, "warning: %s: %s", problem->path, problem->reason);
+        fprintf(stderr, "addonfs: %s\n", line.text);
+    }
+}
+
 static int write_out(struct viewing *viewing, void *context, struct error *error)
 {
     struct exporting *exporting = context;
@@ -45,6 +67,8 @@ static int write_out(struct viewing *viewing, void *context, struct error *error
     progress_begin(&bar);
     int r = export_write(viewing->view, &exporting->options, error);
     progress_end(&bar);
+    if (r == 0)
+        tell_warnings(viewing);
     return r;
 }
 

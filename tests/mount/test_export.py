@@ -14,10 +14,10 @@ from repository import Link
 ARCHIVES = [".zip", ".tar", ".tar.gz", ".tar.xz", ".tar.zst"]
 
 
-def export(source, out, options=""):
+def export(source, out, options="", warnings=""):
     result = run("export", source, out, *(["-o", options] if options else []))
     assert result.returncode == 0, result.stderr.decode()
-    assert result.stdout == result.stderr == b""
+    assert result.stdout == b"" and result.stderr.decode() == warnings
 
 
 def test_a_folder_holds_what_the_rules_say(repo, folder, program):
@@ -25,6 +25,21 @@ def test_a_folder_holds_what_the_rules_say(repo, folder, program):
     assert list(oracle.compare(oracle.package_a(repo.path), folder / "out/openpype/3.15.12")) == []
     assert os.listdir(folder / "out") == ["openpype"]
     assert os.listdir(folder / "out/openpype") == ["3.15.12"]
+
+
+def test_what_is_not_as_one_might_expect_is_told(repo, folder, program):
+    """A submodule that is not there is an empty folder; what is left out on demand is left out."""
+    commit = repo.git("rev-parse", "HEAD").decode().strip()
+    repo.git("update-index", "--add", "--cacheinfo", f"160000,{commit},openpype/vendor")
+    repo.git("commit", "-q", "-m", "submodule")
+    result = run("export", repo.path, folder / "out", "-o", "rev=HEAD")
+    assert result.returncode == 0 and (folder / "out/openpype/3.15.12/private/client.zip").exists()
+    lines = result.stderr.decode().splitlines()
+    assert len(lines) == 1 and lines[0].startswith("addonfs: warning: openpype/vendor: a submodule")
+    repo.write({"openpype/broken.py": Link("nowhere")})
+    result = run("export", repo.path, folder / "skipping", "-o", "problems=skip")
+    assert result.returncode == 0
+    assert result.stderr.decode().splitlines() == ["addonfs: warning: openpype/broken.py: the link is broken"]
 
 
 def test_a_revision_is_exported_as_it_is_mounted(repo, folder, fuse):
@@ -80,7 +95,8 @@ def test_nothing_half_made_stays(repo, folder, program, name):
     assert result.stderr.decode().startswith("addonfs: openpype/zz: ")
     assert result.stderr.decode().count("\n") == 1
     assert os.listdir(folder) == ["source"]
-    export(repo.path, folder / name, "problems=skip")
+    export(repo.path, folder / name, "problems=skip",
+           "addonfs: warning: openpype/zz: the link is broken\n")
 
 
 def test_a_failed_export_leaves_what_was_there(repo, folder, program):
