@@ -17,6 +17,7 @@ PYTEST_ARGS ?=
 RUNS ?= 5
 TIME ?= 60
 TARGET ?=
+MINIMUM ?= 90
 FUZZ_ARGS ?=
 BENCH_ARGS ?=
 BUILD ?= build$(if $(SANITIZE),/$(SANITIZE))
@@ -34,8 +35,8 @@ FUZZ := $(sort $(wildcard tests/fuzz/fuzz_*.c))
 REPLAY := $(if $(filter fuzzer,$(SANITIZE)),,tests/fuzz/replay.c)
 # What several unit tests share is linked with each of them.
 SHARED := $(filter-out $(TESTS) $(CLIS),$(sort $(wildcard tests/unit/*.c)))
-# What is known of libraries' own faults, told to the sanitizers.
-KNOWN := $(if $(SANITIZE),tests/fixtures/sanitizers.c)
+# What is known of libraries' own faults, told to the sanitizers; or what coverage needs.
+KNOWN := $(if $(SANITIZE),tests/fixtures/$(if $(filter coverage,$(SANITIZE)),coverage,sanitizers).c)
 C_FILES := $(sort $(wildcard $(foreach folder,core fs include/addonfs tests/*,$(folder)/*.[ch])))
 
 comma := ,
@@ -54,7 +55,7 @@ FUZZ_PROGRAMS := $(FUZZ:tests/fuzz/%.c=$(BUILD)/fuzz/%)
 
 # --- Flags ---------------------------------------------------------------------------------------
 
-CFLAGS ?= -O2 -g
+CFLAGS ?= $(if $(filter coverage,$(SANITIZE)),-O0,-O2) -g
 CPPFLAGS ?=
 LDFLAGS ?=
 
@@ -78,8 +79,10 @@ SANITIZER := -fsanitize=thread -fno-omit-frame-pointer
 else ifeq ($(SANITIZE),fuzzer)
 CC := clang
 SANITIZER := -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
+else ifeq ($(SANITIZE),coverage)
+SANITIZER := --coverage -fprofile-update=atomic -fprofile-abs-path -Wl,--wrap=_exit,--wrap=raise
 else ifneq ($(SANITIZE),)
-$(error SANITIZE is "address", "thread", "fuzzer" or nothing, not "$(SANITIZE)")
+$(error SANITIZE is "address", "thread", "fuzzer", "coverage" or nothing, not "$(SANITIZE)")
 endif
 
 # _FORTIFY_SOURCE warns where nothing is optimised, and hides what a sanitizer would find.
@@ -98,7 +101,7 @@ core_FLAGS := -Icore $(call pkg-config,--cflags,$(CORE_PACKAGES))
 fs_FLAGS := -Ifs $(call pkg-config,--cflags,$(FS_PACKAGES))
 tests_FLAGS := -Icore $(call pkg-config,--cflags,$(CORE_PACKAGES) $(TEST_PACKAGES) $(FS_PACKAGES))
 
-CORE_LIBS := $(call pkg-config,--libs,$(CORE_PACKAGES))
+CORE_LIBS := $(call pkg-config,--libs,$(CORE_PACKAGES)) -lm
 FS_LIBS := $(call pkg-config,--libs,$(FS_PACKAGES))
 TEST_LIBS := $(call pkg-config,--libs,$(TEST_PACKAGES))
 
@@ -188,7 +191,7 @@ UNITS ?= $(PREFIX)/lib/systemd/system
 
 # --- Use -----------------------------------------------------------------------------------------
 
-deps: ## install what is missing (SCOPE=build, test, lint or bench; each includes those it needs)
+deps: ## install what is missing (SCOPE=build, test, lint, bench or coverage; each includes those it needs)
 	@fs/dist/deps.sh $(SCOPE)
 
 # Packages first, then a make of its own: what it asks pkg-config may be there only now.
@@ -270,6 +273,30 @@ test-thread: ## the unit tests, and those with many readers, under ThreadSanitiz
 	@$(MAKE) --no-print-directory check-unit SANITIZE=thread
 	@$(MAKE) --no-print-directory check-python SANITIZE=thread \
 	    ONLY='tests/mount/test_parallel.py tests/mount/test_preparation.py tests/mount/test_wait.py'
+
+# A daemon that has become another user adds to the counters too: their files are there before, for all
+# to write. What a process has counted that is killed is lost. Tests that fail end it; what is covered then
+# is told all the same.
+coverage: ## which lines the tests run, by file (ONLY=; below MINIMUM=90 percent it fails)
+	@fs/dist/deps.sh coverage
+	@$(MAKE) --no-print-directory coverage-programs SANITIZE=coverage
+	@find build/coverage/obj -name '*.gcda' -delete
+	@find build/coverage/obj -name '*.gcno' | sed 's/gcno$$/gcda/' | xargs -d '\n' sh -c 'touch "$$@" && chmod 666 "$$@"' sh
+	@failed=0; \
+	$(MAKE) --no-print-directory check-unit SANITIZE=coverage || failed=1; \
+	$(MAKE) --no-print-directory check-python SANITIZE=coverage || failed=1; \
+	$(MAKE) --no-print-directory coverage-report || failed=1; \
+	exit $$failed
+
+.PHONY: coverage coverage-programs coverage-report
+coverage-programs: all $(TEST_PROGRAMS) $(CLI_PROGRAMS) $(BENCH_PROGRAMS) $(FUZZ_PROGRAMS)
+
+coverage-report: ## what the last `make coverage` has found, again
+	@gcovr --root . --object-directory build/coverage/obj -j $(JOBS) --filter core/ --filter fs/ \
+	    --json build/coverage/lines.json build/coverage/obj
+	@for folder in core fs; do gcovr --root . -a build/coverage/lines.json --filter $$folder/; done
+	@gcovr --root . -a build/coverage/lines.json --print-summary --fail-under-line $(MINIMUM) \
+	    --output build/coverage/lines.txt
 
 # What takes longer than CI may: ADDONFS_OPERATIONS, ADDONFS_SEED, ADDONFS_SOAK_SECONDS.
 soak: ## a hundred thousand operations, each seen at once; readers against writers for a minute

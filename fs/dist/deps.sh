@@ -1,8 +1,8 @@
 #!/bin/sh
-# deps.sh [build|test|lint|bench]: install what addonfs needs and this machine lacks.
+# deps.sh [build|test|lint|bench|coverage]: install what addonfs needs and this machine lacks.
 #
 # build: to build and run it; test: also what the tests use; lint: also what `make lint` uses;
-# bench: what tests use, and what `make bench` draws with.
+# bench and coverage: what tests use, and what `make bench` draws and `make coverage` counts with.
 # What is missing is found by looking for the thing itself, not by asking a package database. When
 # nothing is missing this needs neither network nor root, changes nothing and says nothing.
 set -u
@@ -40,6 +40,7 @@ lint  command   clang-tidy    clang-tidy          clang-tools-extra     clang
 lint  command   cppcheck      cppcheck            cppcheck              cppcheck
 lint  command   clang         clang               clang                 clang
 bench command   gnuplot       gnuplot-nox         gnuplot               gnuplot
+coverage command gcovr        gcovr               gcovr                 gcovr
 '
 
 fail() {
@@ -99,7 +100,8 @@ build) scopes='build' ;;
 test) scopes='build test' ;;
 lint) scopes='build test lint' ;;
 bench) scopes='build test bench' ;;
-*) fail "unknown scope '$1': it is build, test, lint or bench" ;;
+coverage) scopes='build test coverage' ;;
+*) fail "unknown scope '$1': it is build, test, lint, bench or coverage" ;;
 esac
 
 names=$(missing name)
