@@ -36,6 +36,8 @@ REPLAY := $(if $(filter fuzzer,$(SANITIZE)),,tests/fuzz/replay.c)
 # What several unit tests share is linked with each of them.
 SHARED := $(filter-out $(TESTS) $(CLIS),$(sort $(wildcard tests/unit/*.c)))
 # What is known of libraries' own faults, told to the sanitizers; or what coverage needs.
+# A disk that fails, preloaded into the daemon.
+FAULTS := $(BUILD)/tests/faults.so
 KNOWN := $(if $(SANITIZE),tests/fixtures/$(if $(filter coverage,$(SANITIZE)),coverage,sanitizers).c)
 C_FILES := $(sort $(wildcard $(foreach folder,core fs include/addonfs tests/*,$(folder)/*.[ch])))
 
@@ -162,6 +164,11 @@ $(TEST_PROGRAMS) $(CLI_PROGRAMS): $(BUILD)/tests/%: $(BUILD)/obj/tests/unit/%.o 
 	@mkdir -p $(@D)
 	$(call quiet,LINK,$@) $(call link,$(TEST_LIBS))
 
+# Not with what is ours in it: it stands between the program and the C library.
+$(FAULTS): tests/fixtures/faults.c $(BUILD)/flags
+	@mkdir -p $(@D)
+	$(call quiet,CC  ,$@) $(filter-out -fPIE $(SANITIZER),$(call compile,tests)) -fPIC -shared -o $@ $<
+
 # They look at everything that takes input: the options' parser as well.
 $(FUZZ_PROGRAMS): $(BUILD)/fuzz/%: $(BUILD)/obj/tests/fuzz/%.o \
         $(call object,$(REPLAY) $(KNOWN) fs/options.c) $(LIBRARY) $(BUILD)/sources
@@ -233,7 +240,7 @@ sanitizers = ASAN_OPTIONS="detect_leaks=1:abort_on_error=0:strict_string_checks=
     UBSAN_OPTIONS="print_stacktrace=1:halt_on_error=1:exitcode=99$(1)" \
     TSAN_OPTIONS="second_deadlock_stack=1:die_after_fork=0:exitcode=99$(1)"
 
-check: all $(TEST_PROGRAMS) $(CLI_PROGRAMS) $(BENCH_PROGRAMS) $(FUZZ_PROGRAMS) ## what `make test` does, without installing anything
+check: all $(TEST_PROGRAMS) $(CLI_PROGRAMS) $(FAULTS) $(BENCH_PROGRAMS) $(FUZZ_PROGRAMS) ## what `make test` does, without installing anything
 	@$(MAKE) --no-print-directory check-unit
 	@$(MAKE) --no-print-directory check-python
 
@@ -252,7 +259,7 @@ check-unit: $(TEST_PROGRAMS) $(FUZZ_PROGRAMS) ## the unit tests alone, and the k
 	[ -z "$$failed" ] || { echo "make: failed:$$failed" >&2; exit 1; }
 
 # A daemon has no terminal: what its sanitizer finds goes to files, and any such file is a failure.
-check-python: all $(CLI_PROGRAMS) ## the tests in Python alone
+check-python: all $(CLI_PROGRAMS) $(FAULTS) ## the tests in Python alone
 	@build=$$(mkdir -p $(BUILD) && cd $(BUILD) && pwd) || exit; \
 	rm -rf $(REPORTS); mkdir -m 1777 $(REPORTS); \
 	for program in $(notdir $(CLI_PROGRAMS)); do \
@@ -298,12 +305,13 @@ coverage-report: ## what the last `make coverage` has found, again
 	@gcovr --root . -a build/coverage/lines.json --print-summary --fail-under-line $(MINIMUM) \
 	    --output build/coverage/lines.txt
 
-# What takes longer than CI may: ADDONFS_OPERATIONS, ADDONFS_SEED, ADDONFS_SOAK_SECONDS.
-soak: ## a hundred thousand operations, each seen at once; readers against writers for a minute
+# What takes longer than CI may: ADDONFS_OPERATIONS, ADDONFS_SEED, ADDONFS_SOAK_SECONDS; and those at the head of
+# tests/soak/soak_load.py.
+soak: ## a hundred thousand operations, each seen at once; readers against writers; load, 10,000 mounts, a large repository
 	@fs/dist/deps.sh test
 	@$(MAKE) --no-print-directory all $(CLI_PROGRAMS)
 	@ADDONFS_OPERATIONS=$${ADDONFS_OPERATIONS:-100000} $(MAKE) --no-print-directory check-python \
-	    ONLY='tests/mount/test_strict.py tests/soak/soak_readers.py' PYTEST_ARGS='-s $(PYTEST_ARGS)'
+	    ONLY='tests/mount/test_strict.py tests/soak/soak_readers.py tests/soak/soak_load.py' PYTEST_ARGS='-s $(PYTEST_ARGS)'
 
 # TARGET is one of tests/fuzz/fuzz_*.c; without it each gets TIME seconds. What libFuzzer finds goes to
 # build/fuzzer/found/; once mended, it is kept in tests/fuzz/corpus/.
