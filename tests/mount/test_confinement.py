@@ -18,8 +18,8 @@ from mounting import TIMEOUT, client_zip, errors, mounted, package
 from repository import Link
 
 MARKER = b"FROM OUTSIDE"
-EXCHANGES = 300  # at least so many …
-LOOKS = 60  # … and so many looks, each at all there is
+EXCHANGES = 1000  # at least so many …
+LOOKS = 400  # … and so many looks, each at all there is
 OPTIONS = ["", "watch=poll"]
 FILES = {f"f{number}.py": f"inside = {number}\n" * 50 for number in range(5)}
 
