@@ -167,9 +167,8 @@ static int create(struct cache_database *database)
 {
     /* Freed pages go back to the disk only if that is said before the first table. An empty file
      * is worth no waiting for the disk: whatever a power cut leaves of it is set aside. */
-    int r = database_execute(database,
-                             "PRAGMA page_size = 16384; PRAGMA auto_vacuum = INCREMENTAL;"
-                             "PRAGMA synchronous = OFF;");
+    int r = database_execute(database, "PRAGMA page_size = 16384; PRAGMA auto_vacuum = INCREMENTAL;"
+                                       "PRAGMA synchronous = OFF;");
 
     if (r == SQLITE_OK)
         r = use_log(database);
