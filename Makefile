@@ -17,6 +17,7 @@ PYTEST_ARGS ?=
 RUNS ?= 5
 TIME ?= 60
 TARGET ?=
+MINIMUM ?= 90
 FUZZ_ARGS ?=
 BENCH_ARGS ?=
 BUILD ?= build$(if $(SANITIZE),/$(SANITIZE))
@@ -34,8 +35,10 @@ FUZZ := $(sort $(wildcard tests/fuzz/fuzz_*.c))
 REPLAY := $(if $(filter fuzzer,$(SANITIZE)),,tests/fuzz/replay.c)
 # What several unit tests share is linked with each of them.
 SHARED := $(filter-out $(TESTS) $(CLIS),$(sort $(wildcard tests/unit/*.c)))
-# What is known of libraries' own faults, told to the sanitizers.
-KNOWN := $(if $(SANITIZE),tests/fixtures/sanitizers.c)
+# What is known of libraries' own faults, told to the sanitizers; or what coverage needs.
+# A disk that fails, preloaded into the daemon.
+FAULTS := $(BUILD)/tests/faults.so
+KNOWN := $(if $(SANITIZE),tests/fixtures/$(if $(filter coverage,$(SANITIZE)),coverage,sanitizers).c)
 C_FILES := $(sort $(wildcard $(foreach folder,core fs include/addonfs tests/*,$(folder)/*.[ch])))
 
 comma := ,
@@ -54,7 +57,7 @@ FUZZ_PROGRAMS := $(FUZZ:tests/fuzz/%.c=$(BUILD)/fuzz/%)
 
 # --- Flags ---------------------------------------------------------------------------------------
 
-CFLAGS ?= -O2 -g
+CFLAGS ?= $(if $(filter coverage,$(SANITIZE)),-O0,-O2) -g
 CPPFLAGS ?=
 LDFLAGS ?=
 
@@ -78,8 +81,10 @@ SANITIZER := -fsanitize=thread -fno-omit-frame-pointer
 else ifeq ($(SANITIZE),fuzzer)
 CC := clang
 SANITIZER := -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
+else ifeq ($(SANITIZE),coverage)
+SANITIZER := --coverage -fprofile-update=atomic -fprofile-abs-path -Wl,--wrap=_exit,--wrap=raise
 else ifneq ($(SANITIZE),)
-$(error SANITIZE is "address", "thread", "fuzzer" or nothing, not "$(SANITIZE)")
+$(error SANITIZE is "address", "thread", "fuzzer", "coverage" or nothing, not "$(SANITIZE)")
 endif
 
 # _FORTIFY_SOURCE warns where nothing is optimised, and hides what a sanitizer would find.
@@ -98,7 +103,7 @@ core_FLAGS := -Icore $(call pkg-config,--cflags,$(CORE_PACKAGES))
 fs_FLAGS := -Ifs $(call pkg-config,--cflags,$(FS_PACKAGES))
 tests_FLAGS := -Icore $(call pkg-config,--cflags,$(CORE_PACKAGES) $(TEST_PACKAGES) $(FS_PACKAGES))
 
-CORE_LIBS := $(call pkg-config,--libs,$(CORE_PACKAGES))
+CORE_LIBS := $(call pkg-config,--libs,$(CORE_PACKAGES)) -lm
 FS_LIBS := $(call pkg-config,--libs,$(FS_PACKAGES))
 TEST_LIBS := $(call pkg-config,--libs,$(TEST_PACKAGES))
 
@@ -159,6 +164,11 @@ $(TEST_PROGRAMS) $(CLI_PROGRAMS): $(BUILD)/tests/%: $(BUILD)/obj/tests/unit/%.o 
 	@mkdir -p $(@D)
 	$(call quiet,LINK,$@) $(call link,$(TEST_LIBS))
 
+# Not with what is ours in it: it stands between the program and the C library.
+$(FAULTS): tests/fixtures/faults.c $(BUILD)/flags
+	@mkdir -p $(@D)
+	$(call quiet,CC  ,$@) $(filter-out -fPIE $(SANITIZER),$(call compile,tests)) -fPIC -shared -o $@ $<
+
 # They look at everything that takes input: the options' parser as well.
 $(FUZZ_PROGRAMS): $(BUILD)/fuzz/%: $(BUILD)/obj/tests/fuzz/%.o \
         $(call object,$(REPLAY) $(KNOWN) fs/options.c) $(LIBRARY) $(BUILD)/sources
@@ -188,7 +198,7 @@ UNITS ?= $(PREFIX)/lib/systemd/system
 
 # --- Use -----------------------------------------------------------------------------------------
 
-deps: ## install what is missing (SCOPE=build, test, lint or bench; each includes those it needs)
+deps: ## install what is missing (SCOPE=build, test, lint, bench or coverage; each includes those it needs)
 	@fs/dist/deps.sh $(SCOPE)
 
 # Packages first, then a make of its own: what it asks pkg-config may be there only now.
@@ -239,7 +249,7 @@ sanitizers = ASAN_OPTIONS="detect_leaks=1:abort_on_error=0:strict_string_checks=
     UBSAN_OPTIONS="print_stacktrace=1:halt_on_error=1:exitcode=99$(1)" \
     TSAN_OPTIONS="second_deadlock_stack=1:die_after_fork=0:exitcode=99$(1)"
 
-check: all $(TEST_PROGRAMS) $(CLI_PROGRAMS) $(BENCH_PROGRAMS) $(FUZZ_PROGRAMS) ## what `make test` does, without installing anything
+check: all $(TEST_PROGRAMS) $(CLI_PROGRAMS) $(FAULTS) $(BENCH_PROGRAMS) $(FUZZ_PROGRAMS) ## what `make test` does, without installing anything
 	@$(MAKE) --no-print-directory check-unit
 	@$(MAKE) --no-print-directory check-python
 
@@ -261,7 +271,7 @@ check-unit: $(TEST_PROGRAMS) $(FUZZ_PROGRAMS) ## the unit tests alone, and the k
 WORKERS ?= $(JOBS)
 
 # A daemon has no terminal: what its sanitizer finds goes to files, and any such file is a failure.
-check-python: all $(CLI_PROGRAMS) ## the tests in Python alone
+check-python: all $(CLI_PROGRAMS) $(FAULTS) ## the tests in Python alone
 	@build=$$(mkdir -p $(BUILD) && cd $(BUILD) && pwd) || exit; \
 	rm -rf $(REPORTS); mkdir -m 1777 $(REPORTS); \
 	for program in $(notdir $(CLI_PROGRAMS)); do \
@@ -283,12 +293,38 @@ test-thread: ## the unit tests, and those with many readers, under ThreadSanitiz
 	@$(MAKE) --no-print-directory check-python SANITIZE=thread \
 	    ONLY='tests/mount/test_parallel.py tests/mount/test_preparation.py tests/mount/test_wait.py'
 
-# What takes longer than CI may: ADDONFS_OPERATIONS, ADDONFS_SEED, ADDONFS_SOAK_SECONDS.
-soak: ## a hundred thousand operations, each seen at once; readers against writers for a minute
+# A daemon that has become another user adds to the counters too: their files are there before, for all
+# to write. What a process has counted that is killed is lost. Tests that fail end it; what is covered then
+# is told all the same.
+coverage: ## which lines the tests run, by file (ONLY=; below MINIMUM=90 percent it fails)
+	@fs/dist/deps.sh coverage
+	@$(MAKE) --no-print-directory coverage-programs SANITIZE=coverage
+	@find build/coverage/obj -name '*.gcda' -delete
+	@find build/coverage/obj -name '*.gcno' | sed 's/gcno$$/gcda/' | xargs -d '\n' sh -c 'touch "$$@" && chmod 666 "$$@"' sh
+	@failed=0; \
+	$(MAKE) --no-print-directory check-unit SANITIZE=coverage || failed=1; \
+	$(MAKE) --no-print-directory check-python SANITIZE=coverage || failed=1; \
+	$(MAKE) --no-print-directory coverage-report || failed=1; \
+	exit $$failed
+
+.PHONY: coverage coverage-programs coverage-report
+coverage-programs: all $(TEST_PROGRAMS) $(CLI_PROGRAMS) $(BENCH_PROGRAMS) $(FUZZ_PROGRAMS)
+
+coverage-report: ## what the last `make coverage` has found, again
+	@gcovr --root . --object-directory build/coverage/obj -j $(JOBS) --filter core/ --filter fs/ \
+	    --json build/coverage/lines.json build/coverage/obj
+	@for folder in core fs; do gcovr --root . -a build/coverage/lines.json --filter $$folder/; done
+	@gcovr --root . -a build/coverage/lines.json --print-summary --fail-under-line $(MINIMUM) \
+	    --output build/coverage/lines.txt
+
+# What takes longer than CI may: ADDONFS_OPERATIONS, ADDONFS_SEED, ADDONFS_SOAK_SECONDS; and those at the head of
+# tests/soak/soak_load.py.
+soak: ## a hundred thousand operations, each seen at once; readers against writers; load, 10,000 mounts, a large repository
 	@fs/dist/deps.sh test
 	@$(MAKE) --no-print-directory all $(CLI_PROGRAMS)
 	@ADDONFS_OPERATIONS=$${ADDONFS_OPERATIONS:-100000} $(MAKE) --no-print-directory check-python \
-	    ONLY='tests/mount/test_strict.py tests/soak/soak_readers.py' WORKERS=0 PYTEST_ARGS='-s $(PYTEST_ARGS)'
+	    ONLY='tests/mount/test_strict.py tests/soak/soak_readers.py tests/soak/soak_load.py' WORKERS=0 \
+	    PYTEST_ARGS='-s $(PYTEST_ARGS)'
 
 # TARGET is one of tests/fuzz/fuzz_*.c; without it each gets TIME seconds. What libFuzzer finds goes to
 # build/fuzzer/found/; once mended, it is kept in tests/fuzz/corpus/.

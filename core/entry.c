@@ -183,6 +183,8 @@ int entry_find(struct entry *root, const char *path, struct entry **ret_entry)
         memcpy(name, path, length);
         name[length] = '\0';
         struct entry *below = entry_child(entry, name);
+        if (!below && entry->failure)
+            *ret_entry = entry;
         if (!below)
             return entry->failure ? -EIO : -ENOENT;
         entry = entry_filled(below);

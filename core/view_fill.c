@@ -98,6 +98,8 @@ int view_find_entry(struct view *view, struct generation *generation, const char
             return r;
         r = entry_find(generation->root, path, &found);
     }
+    if (r == -EIO)
+        return error_set(error, r, "%s", found->failure);
     if (r == 0)
         *ret_entry = found;
     return r;

@@ -126,8 +126,11 @@ static int find_folder(struct filesystem *filesystem, const struct inode *inode,
     *ret_again = r == -ESTALE;
     if (r == -ENOENT || r == -ENOTDIR)
         return -ESTALE;
-    if (r < 0)
+    if (r < 0) {
+        if (r != -ESTALE && r != -EINTR)
+            filesystem_report(filesystem, inode->path, error.text, false);
         return r;
+    }
     if (entry->kind != ENTRY_FOLDER ||
         (inode->number != FUSE_ROOT_ID && entry->number != inode->number))
         return -ESTALE;

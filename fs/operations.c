@@ -1,4 +1,5 @@
 #include "operations.h"
+#include "filesystem_parts.h"
 #include "interrupt.h"
 #include "log.h"
 #include "parent.h"
@@ -152,6 +153,7 @@ static int renew_live(struct filesystem *filesystem, struct handle *handle)
 
     int r = filesystem_folder(filesystem, handle->inode, NULL, &generation, &entry);
     if (r == 0 && entry->failure) {
+        filesystem_report(filesystem, entry->path, entry->failure, false);
         generation_unref(generation);
         r = -EIO;
     }

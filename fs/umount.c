@@ -219,16 +219,18 @@ static int find_elsewhere(const struct target *target, struct error *error)
         target->given, (long)process, path);
 }
 
+static int moment_of(int patience)
+{
+    return patience < MOMENT ? patience : MOMENT;
+}
+
+/* One that has not ended within a moment. */
 static int await_daemon(const struct target *target, pid_t pid, int daemon, int patience,
                         struct error *error)
 {
-    int moment = patience < MOMENT ? patience : MOMENT;
-
     /* One that is mounted elsewhere does not end: no need to wait for long. */
-    if (has_ended(daemon, moment))
-        return 0;
     int r = find_elsewhere(target, error);
-    if (r < 0 || has_ended(daemon, patience - moment))
+    if (r < 0 || has_ended(daemon, patience - moment_of(patience)))
         return r;
     r = find_elsewhere(target, error);
     return r < 0 ? r
@@ -291,6 +293,13 @@ int mount_end(const char *mountpoint, bool lazy, double timeout, struct error *e
     }
     if (r < 0)
         return r;
+    int patience = timeout < 0                  ? END_PATIENCE
+                   : timeout > INT_MAX / 1000.0 ? INT_MAX
+                                                : (int)(timeout * 1000);
+    /* The kernel gives the number of a file system that has gone to the next one at once, which is
+     * then found under it. Of one that is still mounted anywhere the daemon has not ended. */
+    if (daemon >= 0 && has_ended(daemon, moment_of(patience)))
+        return 0;
     if (mountinfo_find_device(target.mount.device, &elsewhere) == 0)
         return error_set(error, -EBUSY,
                          "%s: unmounted here, but still mounted at %s: unmount that, too",
@@ -302,8 +311,5 @@ int mount_end(const char *mountpoint, bool lazy, double timeout, struct error *e
                          mountpoint);
     if (daemon < 0)
         return 0;
-    int patience = timeout < 0                  ? END_PATIENCE
-                   : timeout > INT_MAX / 1000.0 ? INT_MAX
-                                                : (int)(timeout * 1000);
     return await_daemon(&target, pid, daemon, patience, error);
 }

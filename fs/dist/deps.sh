@@ -1,8 +1,9 @@
 #!/bin/sh
-# deps.sh [build|test|lint|bench|deb]: install what addonfs needs and this machine lacks.
+# deps.sh [build|test|lint|bench|coverage|deb]: install what addonfs needs and this machine lacks.
 #
 # build: to build and run it; test: also what the tests use; lint: also what `make lint` uses;
-# bench: what tests use, and what `make bench` draws with; deb: to make a package for Debian.
+# bench and coverage: what tests use, and what `make bench` draws and `make coverage` counts with;
+# deb: to make a package for Debian.
 # What is missing is found by looking for the thing itself, not by asking a package database. When
 # nothing is missing this needs neither network nor root, changes nothing and says nothing.
 set -u
@@ -46,6 +47,7 @@ deb   command   dpkg-shlibdeps dpkg-dev           dpkg-dev              dpkg
 deb   command   lintian       lintian             lintian               lintian
 deb   command   debootstrap   debootstrap         debootstrap           debootstrap
 bench command   gnuplot       gnuplot-nox         gnuplot               gnuplot
+coverage command gcovr        gcovr               gcovr                 gcovr
 '
 
 fail() {
@@ -105,8 +107,9 @@ build) scopes='build' ;;
 test) scopes='build test' ;;
 lint) scopes='build test lint' ;;
 bench) scopes='build test bench' ;;
+coverage) scopes='build test coverage' ;;
 deb) scopes='build deb' ;;
-*) fail "unknown scope '$1': it is build, test, lint, bench or deb" ;;
+*) fail "unknown scope '$1': it is build, test, lint, bench, coverage or deb" ;;
 esac
 
 names=$(missing name)

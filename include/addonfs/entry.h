@@ -127,8 +127,8 @@ int entry_make_folders(struct entry *folder, const char *path, struct source_own
 
 /*
  * Walk from `root` to `path` ("" is root itself). The result is borrowed. -ENOENT, -ENOTDIR; -EIO:
- * a folder on the way cannot be computed; -EINPROGRESS: it is `*ret_entry`, a lazy folder that is
- * to be filled first.
+ * `*ret_entry`, a folder on the way, cannot be computed; -EINPROGRESS: `*ret_entry`, a lazy folder,
+ * is to be filled first.
  */
 int entry_find(struct entry *root, const char *path, struct entry **ret_entry);
 

@@ -1,9 +1,12 @@
 """Mounting, unmounting, and what is said when it cannot be done."""
 
+import concurrent.futures
+import ctypes
 import errno
 import os
 import signal
 import subprocess
+import threading
 
 import pytest
 
@@ -246,3 +249,33 @@ def test_lookups_are_forgotten(mount, repo, root_user):
         if inodes() <= least + 3:
             break
     assert inodes() <= least + 3
+
+
+def test_what_is_mounted_meanwhile_is_not_taken_for_what_was_unmounted(repo, folder, fuse, root_user):
+    # The kernel gives the number of a file system that has gone to the next one.
+    MNT_DETACH = 2
+    libc = ctypes.CDLL(None, use_errno=True)
+    over = threading.Event()
+
+    def come_and_go(place):
+        while not over.is_set():
+            # One of ours that nobody serves yet.
+            device = os.open("/dev/fuse", os.O_RDWR)
+            data = f"fd={device},rootmode=40000,user_id=0,group_id=0".encode()
+            assert libc.mount(b"none", os.fsencode(place), b"fuse.addonfs", 0, data) == 0
+            assert libc.umount2(os.fsencode(place), MNT_DETACH) == 0
+            os.close(device)
+
+    with concurrent.futures.ThreadPoolExecutor(3) as threads:
+        others = []
+        for number in range(3):
+            (folder / f"other{number}").mkdir()
+            others.append(threads.submit(come_and_go, folder / f"other{number}"))
+        try:
+            for _ in range(40):
+                with mounted(repo.path, folder / "mnt") as mnt:
+                    assert os.listdir(mnt / "package") == ["openpype"]
+        finally:
+            over.set()
+        for other in others:
+            other.result()

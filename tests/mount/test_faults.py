@@ -1,0 +1,205 @@
+"""A disk that fails once, at one call after the other: right bytes, or an error that names the path.
+
+    ADDONFS_FAULTS_STEP=1      every call, with watch=poll as well; otherwise some, one in so many
+"""
+
+import ctypes
+import errno
+import mmap
+import os
+import random
+import secrets
+import subprocess
+
+import pytest
+
+import oracle
+from mounting import ADDONFS, TIMEOUT, clean, client_zip, errors, is_mounted, package, run, settle
+from repository import ENVIRONMENT, Exec, Link, Repository
+
+SEED = int(os.environ.get("ADDONFS_SEED", secrets.randbelow(1 << 32)))
+STEP = int(os.environ.get("ADDONFS_FAULTS_STEP", "0"))
+KINDS = {"fails": 0, "is short": 1, "is at its end": 2}
+FILES = {
+    "openpype/version.py": '__version__ = "3.15.12"\n',
+    "openpype/lib/tools.py": "def tool():\n    return 1\n" * 50,
+    "openpype/lib/run.sh": Exec(b"#!/bin/sh\nexit 0\n"),
+    "openpype/link.py": Link("lib/tools.py"),
+    "server_addon/server/__init__.py": "class Addon:\n    pass\n",
+    "server_addon/server/settings/main.py": "x = 1\n",
+    "server_addon/client/pyproject.toml": "[project]\n",
+    ".gitattributes": "* text=auto\n",
+}
+
+pytestmark = pytest.mark.skipif(os.environ.get("SANITIZE", "") not in ("", "coverage"),
+                                reason="a sanitizer must be loaded before anything else")
+
+
+class Control(ctypes.Structure):
+    """As in tests/fixtures/faults.c."""
+
+    _fields_ = [("left", ctypes.c_int64), ("kind", ctypes.c_int64), ("call", ctypes.c_char * 64),
+                ("path", ctypes.c_char * 4096)]
+
+
+@pytest.fixture
+def control(folder):
+    path = folder / "control"
+    path.write_bytes(bytes(ctypes.sizeof(Control)))
+    with open(path, "r+b") as file:
+        memory = mmap.mmap(file.fileno(), 0)
+    return Control.from_buffer(memory)
+
+
+@pytest.fixture
+def library(program):
+    path = os.path.join(os.environ["ADDONFS_BUILD"], "tests/faults.so")
+    assert os.path.exists(path), "make builds it"
+    return path
+
+
+def members_of(upload):
+    """What it has of the package, but for what is made up, and client.zip, which we look at itself."""
+    return {name: found[0] for name, found in oracle.read_zip(upload.read_bytes()).items()
+            if name not in (b"manifest.json", b"addon/private/client.zip")}
+
+
+def looks(mnt):
+    """What there is to look at, each an act."""
+    yield "listing", lambda: sorted(os.listdir(mnt / "package/openpype"))
+    yield "names", lambda: sorted(os.listdir(package(mnt)))
+    for name in ("__init__.py", "settings/main.py", "version.py", "private/pyproject.toml"):
+        yield name, lambda name=name: (package(mnt) / name).read_bytes()
+    yield "client.zip", lambda: oracle.read_zip(client_zip(mnt).read_bytes())
+    yield "upload", lambda: members_of(mnt / "upload/openpype-3.15.12.zip")
+    yield "client", lambda: (mnt / "client/openpype_3.15.12/openpype/lib/tools.py").read_bytes()
+    yield "client folder", lambda: sorted(os.listdir(mnt / "client/openpype_3.15.12/openpype"))
+
+
+def look(mnt, right, control):
+    """Compare everything; what was said to be an error."""
+    refused = {}
+    for name, act in looks(mnt):
+        try:
+            found = act()
+        except OSError as failure:
+            assert failure.errno not in (errno.ENOENT, errno.ENOTDIR), (name, failure, control.call, control.path)
+            refused[name] = failure
+        else:
+            assert found == right[name], (name, control.call, control.path)
+    return refused
+
+
+def touch(root):
+    for base, folders, files in os.walk(root):
+        if ".git" in folders:
+            folders.remove(".git")
+        for name in folders + files:
+            os.utime(os.path.join(base, name), follow_symlinks=False)
+
+
+def expect(repo):
+    """What all looks must give."""
+    found = oracle.package_a(repo.path)
+    return {
+        "listing": ["3.15.12"],
+        "names": sorted({os.fsdecode(name.split(b"/")[0]) for name in found.files} | {"private"}),
+        **{name: found.files[name.encode()][0]
+           for name in ("__init__.py", "settings/main.py", "version.py", "private/pyproject.toml")},
+        "client.zip": found.members,
+        "upload": {b"addon/" + name: file[0] for name, file in found.files.items()},
+        "client": (repo.path / "openpype/lib/tools.py").read_bytes(),
+        "client folder": sorted(os.listdir(repo.path / "openpype")),
+    }
+
+
+def is_named(repo, place, text):
+    """Is it said where the fault was? In the source or in the package; of Git by the revision, of a link's
+    target by the link."""
+    names = [place, str(repo.path), "package/openpype"] + (["HEAD"] if place.startswith(".git/") else [])
+    names += ["openpype/link.py"] if place.startswith("openpype/lib") else []
+    while place := os.path.dirname(place):
+        names.append(place + ":")
+    return any(name in text for name in names)
+
+
+@pytest.mark.parametrize("when", ["as it is mounted", "at looks", "after an edit"])
+@pytest.mark.parametrize("kind, options", [(kind, options) for kind in KINDS for options in ("", "watch=poll", "rev=HEAD")
+                                           if STEP or options != "watch=poll"])
+def test_a_call_that_fails_costs_no_byte_and_no_member(folder, fuse, control, library, options, kind, when):
+    print("ADDONFS_SEED =", SEED)
+    chance = random.Random(SEED)
+    repo = Repository(folder / "source", FILES)
+    mnt = folder / "mnt"
+    mnt.mkdir()
+    environment = {**os.environ, **ENVIRONMENT, "LD_PRELOAD": library, "ADDONFS_FAULTS": str(folder / "control"),
+                   "ADDONFS_FAULTS_BELOW": str(repo.path)}
+    number, seen, tries, refusals = 0, set(), 0, 0
+    control.kind = KINDS[kind]
+    step = STEP or (299 if kind == "fails" and options != "rev=HEAD" else 13)
+    # What is young is read again at every look: then most calls are these.
+    if when != "after an edit":
+        settle(repo.path)
+    right = expect(repo)
+
+    def edit():
+        text = f"edit = {number}\n"
+        repo.write({"openpype/lib/tools.py": text, "server_addon/server/settings/main.py": text,
+                    f"openpype/new{number}/file.py": text})
+        if options == "rev=HEAD":
+            repo.commit()
+
+    def check(process):
+        """Everything while a call fails, and again when none does; what was refused, and what was said of it."""
+        nonlocal right
+        if when == "after an edit":
+            assert look(mnt, right, control) == {}
+            edit()
+            right = expect(repo)
+        if when != "as it is mounted":
+            control.left = number
+        refused = look(mnt, right, control)
+        told = []
+        try:
+            told = [f"{problem['path']}: {problem['reason']}" for problem in errors(mnt)]
+        except OSError as failure:
+            refused["status.json"] = failure
+        control.left = 0
+        if (refused or told) and options != "rev=HEAD":
+            touch(repo.path)  # so that it is looked at again
+        assert look(mnt, right, control) == {} and errors(mnt) == [], (control.call, control.path)
+        assert run("umount", mnt).returncode == 0
+        log = process.communicate(timeout=TIMEOUT)[1]
+        if refused or told:
+            assert is_named(repo, os.fsdecode(control.path), log + "\n".join(told)), (
+                refused, told, log, control.call, control.path)
+        return bool(refused or told)
+
+    while number == 0 or control.call:
+        number += chance.randint(1, 2 * step - 1)
+        tries += 1
+        control.call, control.path = b"", b""
+        control.left = number if when == "as it is mounted" else 0
+        with subprocess.Popen([ADDONFS, "mount", repo.path, mnt, "-f", "-o",
+                               ",".join(filter(None, [options, "cache=none"]))],
+                              stderr=subprocess.PIPE, text=True, env=environment) as process:
+            try:
+                said = process.stderr.readline()
+                if "is mounted at" in said:
+                    refused = check(process)
+                else:
+                    assert process.wait(TIMEOUT) == 1 and not is_mounted(mnt)
+                    assert said.count("\n") == 1 and process.stderr.read() == ""
+                    refused = True
+            finally:
+                clean(mnt)
+                if process.poll() is None:
+                    process.kill()
+        if refused:
+            refusals += 1
+            if when != "after an edit":
+                settle(repo.path)
+        if control.call:
+            seen.add(control.call.decode())
+    print(f"{tries} of {number} calls: {sorted(seen)}; refused {refusals} times")
+    assert tries > 1

@@ -1,0 +1,131 @@
+"""What befalls a mount from outside: its daemon killed, its source or its folder taken away, clocks that are
+wrong, a disk that is full."""
+
+import errno
+import os
+import random
+import secrets
+import shutil
+
+import pytest
+
+import oracle
+from mounting import (await_end, clean, client_zip, daemon_pid, is_mounted, mounted, package, run, until)
+from repository import Exec
+from users import in_namespace
+
+SEED = int(os.environ.get("ADDONFS_SEED", secrets.randbelow(1 << 32)))
+
+
+def test_a_daemon_that_is_killed_while_it_composes_is_replaced(repo, folder, fuse):
+    print("ADDONFS_SEED =", SEED)
+    chance = random.Random(SEED)
+    repo.write({f"openpype/bulk/f{number}.txt": chance.randbytes(500_000).hex() for number in range(12)})
+    right = oracle.package_a(repo.path).members
+    mnt = folder / "mnt"
+    mnt.mkdir()
+    try:
+        for _ in range(8):
+            result = run("mount", repo.path, mnt, "--replace", "-o", f"cache={folder}/cache")
+            assert result.returncode == 0, result.stderr
+            pid, least = daemon_pid(mnt), chance.randrange(18)
+            # Somewhere in between; what has been compressed before is in the cache by then.
+            until(lambda: int(os.getxattr(mnt, "user.addonfs.progress").split()[0]) >= min(least, 17))
+            pidfd = os.pidfd_open(pid)
+            os.kill(pid, 9)
+            await_end(pidfd)
+            os.close(pidfd)
+            with pytest.raises(OSError) as failure:
+                os.listdir(mnt)
+            assert failure.value.errno == errno.ENOTCONN
+        result = run("mount", repo.path, mnt, "--replace", "-o", f"cache={folder}/cache")
+        assert result.returncode == 0 and result.stderr == b""
+        assert oracle.read_zip(client_zip(mnt).read_bytes()) == right
+        assert run("umount", mnt).returncode == 0 and not is_mounted(mnt)
+    finally:
+        clean(mnt)
+
+
+def refuses(act):
+    try:
+        act()
+    except OSError as failure:
+        return failure.errno
+    return 0
+
+
+@pytest.mark.parametrize("how", ["moved away", "deleted"])
+@pytest.mark.parametrize("options", ["", "watch=poll", "rev=main"])
+def test_a_source_that_goes_is_an_error_and_never_an_empty_listing(repo, folder, fuse, options, how):
+    right = oracle.package_a(repo.checkout(folder / "checkout") if options == "rev=main" else repo.path)
+    copy = folder / "copy"
+    shutil.copytree(repo.path, copy, symlinks=True)
+    with mounted(repo.path, folder / "mnt", options) as mnt:
+        kept = os.open(client_zip(mnt), os.O_RDONLY)
+        if how == "deleted":
+            shutil.rmtree(repo.path)
+        else:
+            repo.path.rename(folder / "elsewhere")
+        for act in (lambda: os.listdir(mnt / "package"), lambda: os.listdir(mnt / "package/openpype"),
+                    lambda: os.listdir(package(mnt)), lambda: client_zip(mnt).read_bytes()):
+            # Of a folder that is held, and moved with all that is in it, everything can still be read.
+            assert refuses(act) != 0 or how == "moved away", act
+        with open(kept, "rb") as file:
+            assert oracle.read_zip(file.read()) == right.members
+        if how == "deleted":
+            copy.rename(repo.path)
+        else:
+            (folder / "elsewhere").rename(repo.path)
+        found = refuses(lambda: client_zip(mnt).read_bytes())
+        assert found in (0, errno.EIO, errno.ESTALE, errno.EAGAIN)
+        if how == "moved away":
+            assert found == 0 and list(oracle.compare(right, package(mnt))) == []
+
+
+def test_a_mount_point_that_is_removed_from_elsewhere_ends_its_daemon(repo, folder, fuse, root_user):
+    mnt = folder / "above/mnt"
+    mnt.mkdir(parents=True)
+    assert run("mount", repo.path, mnt).returncode == 0
+    try:
+        pidfd = os.pidfd_open(daemon_pid(mnt))
+        # Where it is not a mount point it can be removed, and is then none any more (rmdir(2)).
+        result = in_namespace('umount "$1"; rm -r "$2"', mnt, folder / "above")
+        assert result.returncode == 0, result.stderr
+        assert not is_mounted(mnt) and not (folder / "above").exists()
+        await_end(pidfd)
+        os.close(pidfd)
+    finally:
+        clean(mnt)
+
+
+@pytest.mark.parametrize("options", ["", "watch=poll"])
+def test_files_of_the_future_and_of_long_ago_are_seen_to_change(repo, folder, fuse, options):
+    times = [0, 1, 2**31 - 1, 2**31, 2**32 + 5, 4_102_444_800]
+    for number, time in enumerate(times):
+        repo.write({f"openpype/times/f{number}.py": f"{number}\n", f"server_addon/server/f{number}.py": f"{number}\n",
+                    "openpype/run.sh": Exec(b"#!/bin/sh\n")})
+        for path in (f"openpype/times/f{number}.py", f"server_addon/server/f{number}.py"):
+            os.utime(repo.path / path, (time, time))
+    with mounted(repo.path, folder / "mnt", options) as mnt:
+        assert list(oracle.compare(oracle.package_a(repo.path), package(mnt))) == []
+        for number, time in enumerate(times):
+            for path in (f"openpype/times/f{number}.py", f"server_addon/server/f{number}.py"):
+                (repo.path / path).write_text(f"{number + 1}\n")
+                os.utime(repo.path / path, (time, time))
+            assert list(oracle.compare(oracle.package_a(repo.path), package(mnt))) == [], time
+
+
+def test_a_full_disk_for_temporary_files_fails_what_needs_one_and_nothing_else(repo, folder, fuse, root_user):
+    big = random.Random(SEED).randbytes(24 << 20)
+    repo.write({"server_addon/server/big.bin": big})
+    small, temporary = (repo.path / "server_addon/server/__init__.py").read_text(), folder / "tmp"
+    temporary.mkdir()
+    result = in_namespace(
+        'mount -t tmpfs -o size=2m none "$2"; export TMPDIR="$2"; '
+        'mkdir "$3"; "$0" mount "$1" "$3" -o cache=none; cat "$3/package/openpype/3.15.12/__init__.py"; '
+        'cat "$3/package/openpype/3.15.12/big.bin" | wc -c; '
+        'mount -o remount,size=64m "$2"; cmp "$3/package/openpype/3.15.12/big.bin" "$1/server_addon/server/big.bin"; '
+        'echo same; "$0" umount "$3"', repo.path, temporary, folder / "mnt")
+    assert result.returncode == 0, result.stderr
+    assert result.stdout == small + "0\nsame\n"
+    assert "No space left on device" in result.stderr
