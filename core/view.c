@@ -33,19 +33,23 @@ bool view_heals(struct entry *entry, const struct origin *origin)
     return found;
 }
 
-/* Can a version be derived that could not? Objects and history may have come. The lock is held. */
-static bool can_derive_now(struct view *view)
+/*
+ * There are folders that could not be computed: can they be now? What they lack may come although
+ * no file changes: objects, history for a derived version, a disk that reads again. The lock is
+ * held.
+ */
+static bool recovers_now(struct view *view)
 {
     struct content_id horizon = {{0}};
-    uint64_t healing;
 
-    if (!view->shown.derive_version || !view->current->unhealthy)
+    if (!view->current->unhealthy)
         return false;
-    (void)source_version_horizon(view->source, &horizon);
-    healing = source_objects_healing(view->source);
-    if (healing == view->derived_at && content_id_equal(&horizon, &view->horizon))
+    if (view->shown.derive_version)
+        (void)source_version_horizon(view->source, &horizon);
+    uint64_t healing = source_healing(view->source) + source_objects_healing(view->source);
+    if (healing == view->recovering && content_id_equal(&horizon, &view->horizon))
         return false;
-    view->derived_at = healing;
+    view->recovering = healing;
     view->horizon = horizon;
     return true;
 }
@@ -53,7 +57,7 @@ static bool can_derive_now(struct view *view)
 /* With problems=skip: can what was left out be had now? The lock is held. */
 static bool heals_now(struct view *view)
 {
-    if (can_derive_now(view))
+    if (recovers_now(view))
         return true;
     if (!view->origin.skip_problems)
         return false;

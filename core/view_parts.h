@@ -79,8 +79,8 @@ struct view {
     bool outdated;               /* the last look did not end */
     bool incomplete;             /* it left files out … */
     uint64_t healing;    /* … or zips did, that were tried at this number of source_healing */
-    uint64_t derived_at; /* a version could not be derived at this source_objects_healing … */
-    struct content_id horizon;       /* … with the history ending here */
+    uint64_t recovering; /* what could not be computed was tried at this number, … */
+    struct content_id horizon;       /* … and with the history ending here */
     void (*advanced)(void *context); /* see view_on_advanced */
     void *advanced_context;
     void (*dropped)(void *context, uint64_t parent, const char *name); /* see view_on_dropped */
