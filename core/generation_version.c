@@ -148,12 +148,9 @@ static int compare_with_head(const struct generation_maker *maker, const char *c
     int r = package_content_id(maker->origin, declared->folder, &id, error);
     if (r == 0)
         r = find_in_head(maker, commit, declared->addon, &before, error);
-    if (r == 0 && before && before->failure) {
+    if (r == 0 && before && before->failure)
         r = error_set(error, -EIO, "%s (in commit %.7s, which the worktree is compared with)",
                       before->failure, commit);
-        /* What is missing may come: the next look asks again. */
-        generation_head_clear(maker->head);
-    }
     if (r < 0)
         return r;
     state->is_bumped = !before || strcmp(before->version, declared->version) != 0;
