@@ -230,8 +230,8 @@ deb: all ## a package for Debian: build/addonfs_VERSION-1_ARCH.deb
 	@VERSION='$(VERSION)' BUILD='$(BUILD)' MAKE='$(MAKE)' fs/dist/deb.sh
 
 # Neither root nor network of this machine's are touched but by debootstrap, which needs both.
-test-install: deb ## install, use and remove the package in a new system below build/ (needs root)
-	@fs/dist/deps.sh deb
+test-install: deb ## lintian; install, use and remove the package in a new system below build/ (needs root)
+	@fs/dist/deps.sh install
 	@fs/dist/test-install.sh '$(BUILD)'
 
 bench: ## measure addonfs beside its peers, into tests/bench/results/ (REPO=, RUNS=5, BENCH_ARGS=--no-growth)

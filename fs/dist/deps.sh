@@ -1,9 +1,9 @@
 #!/bin/sh
-# deps.sh [build|test|lint|bench|coverage|deb]: install what addonfs needs and this machine lacks.
+# deps.sh [build|test|lint|bench|coverage|deb|install]: install what addonfs needs and this machine lacks.
 #
 # build: to build and run it; test: also what the tests use; lint: also what `make lint` uses;
 # bench and coverage: what tests use, and what `make bench` draws and `make coverage` counts with;
-# deb: to make a package for Debian.
+# deb: to make a package for Debian; install: and to try it in a new system.
 # What is missing is found by looking for the thing itself, not by asking a package database. When
 # nothing is missing this needs neither network nor root, changes nothing and says nothing.
 set -u
@@ -29,6 +29,8 @@ test  command   python3       python3             python3               python
 test  python    pytest        python3-pytest      python3-pytest        python-pytest
 test  python    hypothesis    python3-hypothesis  python3-hypothesis    python-hypothesis
 test  python    xdist         python3-pytest-xdist python3-pytest-xdist python-pytest-xdist
+test  command   zsh           zsh                 zsh                   zsh
+test  command   fish          fish                fish                  fish
 test  command   7z            p7zip-full          p7zip-plugins         p7zip
 test  command   unzip         unzip               unzip                 unzip
 test  command   zip           zip                 zip                   zip
@@ -44,8 +46,8 @@ lint  command   clang-tidy    clang-tidy          clang-tools-extra     clang
 lint  command   cppcheck      cppcheck            cppcheck              cppcheck
 lint  command   clang         clang               clang                 clang
 deb   command   dpkg-shlibdeps dpkg-dev           dpkg-dev              dpkg
-deb   command   lintian       lintian             lintian               lintian
-deb   command   debootstrap   debootstrap         debootstrap           debootstrap
+install command lintian       lintian             lintian               lintian
+install command debootstrap   debootstrap         debootstrap           debootstrap
 bench command   gnuplot       gnuplot-nox         gnuplot               gnuplot
 coverage command gcovr        gcovr               gcovr                 gcovr
 '
@@ -109,7 +111,8 @@ lint) scopes='build test lint' ;;
 bench) scopes='build test bench' ;;
 coverage) scopes='build test coverage' ;;
 deb) scopes='build deb' ;;
-*) fail "unknown scope '$1': it is build, test, lint, bench, coverage or deb" ;;
+install) scopes='build deb install' ;;
+*) fail "unknown scope '$1': it is build, test, lint, bench, coverage, deb or install" ;;
 esac
 
 names=$(missing name)

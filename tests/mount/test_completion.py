@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from conftest import need
+
 TOP = Path(__file__).resolve().parents[2]
 BASH, ZSH, FISH = (TOP / "fs/dist/completion" / name for name in ("addonfs.bash", "_addonfs", "addonfs.fish"))
 
@@ -70,8 +72,7 @@ def test_zsh_and_fish_know_the_same_commands_flags_and_options(said):
 
 @pytest.mark.parametrize("shell, file", [("bash", BASH), ("zsh", ZSH), ("fish", FISH)])
 def test_the_shell_can_read_its_completion(shell, file):
-    if not shutil.which(shell):
-        pytest.skip(f"{shell} is not here")
+    need(shutil.which(shell), shell)
     result = subprocess.run([shell, "-n", file], capture_output=True)
     assert result.returncode == 0 and not result.stderr
 
