@@ -141,8 +141,8 @@ static struct zipped *zip_at(struct builder *builder, const struct applied *appl
         return NULL;
     builder->zips = zips;
     struct zipped *zip = &zips[builder->zip_count++];
-    if (builder->last && entry_find(builder->last, applied->zip, &last) == 0 &&
-        (last->kind != ENTRY_ZIP || !last->tree))
+    if (!builder->last || entry_find(builder->last, applied->zip, &last) < 0 ||
+        last->kind != ENTRY_ZIP || !last->tree)
         last = NULL;
     *zip = (struct zipped){
         .path = strdup(applied->zip),
