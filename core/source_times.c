@@ -27,11 +27,16 @@ static int compare(const void *a, const void *b)
     return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-static bool has_submodules(struct revision *revision)
+/* Which commit is asked about: in a live source another look may move on to the next. */
+static bool take_commit(struct source *source, git_oid *ret_commit, bool *ret_has_submodules)
 {
-    cleanup_lock(&revision->lock);
+    struct revision *revision = source->state;
 
-    return revision->submodules != NULL;
+    if (!source->revision)
+        return false;
+    cleanup_lock(&revision->lock);
+    *ret_has_submodules = revision->submodules != NULL;
+    return git_oid_fromstr(ret_commit, source->commit) == 0;
 }
 
 /* Take the paths over as the history knows them. */
@@ -71,9 +76,9 @@ static int answer(struct revision *revision, const struct asked *asked, const ch
         if (!known)
             return -ENOMEM;
         char *const *found = bsearch(&known, asked->paths, asked->count, sizeof(known), compare);
-        /* The commit was not moved on meanwhile: who asks has the source to itself. */
+        /* The source has moved on to a commit with other submodules. */
         if (!found)
-            return -EAGAIN;
+            return -ESTALE;
         ret_times[i] = asked->times[found - asked->paths];
     }
     return 0;
@@ -86,11 +91,12 @@ int source_times(struct source *source, struct cache *cache, const char *const *
     __attribute__((cleanup(asked_clear))) struct asked asked = {0};
     struct history *history = source->repository->history;
     struct revision *revision = source->state;
+    bool has_submodules;
     git_oid commit;
 
-    if (git_oid_fromstr(&commit, source->commit) < 0)
+    if (!take_commit(source, &commit, &has_submodules))
         return error_set(error, -EIO, "%s: a worktree has no history", source_path(source));
-    if (!has_submodules(revision))
+    if (!has_submodules)
         return history_times(history, cache, &commit, paths, count, ret_times, check, context,
                              error);
     int r = translate(revision, paths, count, &asked);
