@@ -9,7 +9,7 @@ import zipfile
 import pytest
 
 import oracle
-from mounting import ADDONFS, client_zip, errors, mounted, package, run, status
+from mounting import ADDONFS, client_zip, errors, mounted, package, run, status, until
 from repository import ENVIRONMENT, Link, Repository
 from users import own
 
@@ -53,6 +53,12 @@ def cloned(repo, path):
     made = copy.copy(repo)
     made.path = clone(repo, path, "--recurse-submodules")
     return made
+
+
+def ask_anew(path):
+    """Let the kernel ask for this name although it remembers it: whoever would make it must know."""
+    with pytest.raises(FileExistsError):
+        os.mkdir(path)
 
 
 def modules(path):
@@ -182,8 +188,69 @@ def test_a_frozen_tree_of_which_nothing_is_missing_stays_what_it_is(super, folde
         client_zip(mnt / "commits" / commit).read_bytes()
         before = os.stat(file)
         shutil.move(modules(super.path), folder / "aside")
+        ask_anew(mnt / "commits" / commit)
         assert os.stat(file).st_ino == before.st_ino
         assert file.read_bytes() == b"one\r\ntwo\r\n"
+
+
+@pytest.mark.parametrize("options", ["", "problems=skip"])
+def test_a_frozen_tree_stays_what_it_is_whatever_cannot_heal(repo, folder, fuse, options):
+    """A broken link will never lead anywhere, and what another commit lacks is not its own."""
+    repo.write({"server_addon/server/broken": Link("nowhere"), "openpype/leaving": Link("../../x")})
+    first = repo.commit("broken")
+    repo.write({"openpype/gone.py": "gone\n"})
+    second = repo.commit("more")
+    name = repo.git("rev-parse", "HEAD:openpype/gone.py").decode().strip()
+    file = object_path(repo.path / ".git", name)
+    data = file.read_bytes()
+    os.unlink(file)
+    with mounted(repo.path, folder / "mnt", options) as mnt:
+        frozen = package(mnt / "commits" / first) / "version.py"
+        before = os.stat(frozen)
+        client = mnt / "commits" / second / "client/openpype_3.15.12/openpype"
+        assert options or os.lstat(client / "gone.py")
+        if not options:
+            with pytest.raises(OSError):
+                client_zip(mnt / "commits" / second).read_bytes()
+        for content in (None, data):
+            if content:
+                file.write_bytes(content)
+            ask_anew(mnt / "commits" / first)
+            assert os.stat(frozen).st_ino == before.st_ino
+
+
+def test_a_frozen_tree_that_was_tried_again_in_vain_stays_what_it_is(super, origin, folder, fuse):
+    """Another submodule has come: it was worth a try."""
+    other = Repository(folder / "other", {"other.py": "other\n"})
+    add(super, other, "openpype/vendor/other")
+    path = clone(super, folder / "clone")
+    first = git(path, "rev-parse", "HEAD~1")
+    with mounted(path, folder / "mnt", "rev=main") as mnt:
+        files = [package(mnt / "commits" / first) / "version.py",
+                 mnt / "commits" / first / "client/openpype_3.15.12/openpype/version.py"]
+        before = [os.stat(file).st_ino for file in files]
+        assert {told[0] for told in warnings(mnt)} == {PATH, "openpype/vendor/other"}
+        git(path, "submodule", "update", "-q", "--init", "openpype/vendor/other")
+        until(lambda: {told[0] for told in warnings(mnt)} == {PATH})
+        ask_anew(mnt / "commits" / first)
+        assert [os.stat(file).st_ino for file in files] == before
+        git(path, "submodule", "update", "-q", "--init")
+        ask_anew(mnt / "commits" / first)
+        assert b"openpype/vendor/lib/__init__.py" in members(mnt / "commits" / first)
+
+
+def test_what_is_left_out_is_no_other_tree_at_every_look(repo, folder, fuse):
+    repo.write({"openpype/broken": Link("nowhere"), "server_addon/server/big.bin":
+                f"version https://git-lfs.github.com/spec/v1\noid sha256:{'0' * 64}\nsize 1\n"})
+    commit = repo.commit("broken")
+    with mounted(repo.path, folder / "mnt", "rev=main,problems=skip") as mnt:
+        tree = mnt / "commits" / commit
+        numbers = set()
+        client_zip(tree).read_bytes()
+        for _ in range(5):
+            ask_anew(tree)
+            numbers.add(os.stat(package(tree) / "version.py").st_ino)
+        assert len(numbers) == 1
 
 
 def test_times_are_those_of_the_gitlink(super, origin, folder, fuse):
