@@ -35,9 +35,9 @@ FUZZ := $(sort $(wildcard tests/fuzz/fuzz_*.c))
 REPLAY := $(if $(filter fuzzer,$(SANITIZE)),,tests/fuzz/replay.c)
 # What several unit tests share is linked with each of them.
 SHARED := $(filter-out $(TESTS) $(CLIS),$(sort $(wildcard tests/unit/*.c)))
-# What is known of libraries' own faults, told to the sanitizers; or what coverage needs.
 # A disk that fails, preloaded into the daemon.
 FAULTS := $(BUILD)/tests/faults.so
+# What is known of libraries' own faults, told to the sanitizers; or what coverage needs.
 KNOWN := $(if $(SANITIZE),tests/fixtures/$(if $(filter coverage,$(SANITIZE)),coverage,sanitizers).c)
 C_FILES := $(sort $(wildcard $(foreach folder,core fs include/addonfs tests/*,$(folder)/*.[ch])))
 

@@ -121,8 +121,8 @@ static int find(const struct generation_maker *maker, const struct generation *l
                                 last ? last->own_file : NULL, &generation->own,
                                 &generation->own_file, error);
     if (r == 0)
-        r = recipe_find(maker->origin->source, choice, generation->own, &generation->matches,
-                        error);
+        r = recipe_find(maker->origin->source, maker->origin->spool, choice, generation->own,
+                        &generation->matches, error);
     if (r == 0 && !(generation->layout = strdup(generation->matches.layout)))
         r = no_memory(maker->origin, error);
     return r;

@@ -299,6 +299,31 @@ static int add_addon(const struct adding *adding, struct error *error)
     return r;
 }
 
+/*
+ * Of a submodule that is not there nobody knows which addons it holds. Without it the tree is what
+ * a checkout without it holds, which is told. But one that was fetched, and lacks only this commit,
+ * must not take addons away from whoever lists them.
+ */
+static int tell_absent(const struct adding *adding, const struct recipe_absent *absent,
+                       struct error *error)
+{
+    struct generation *generation = adding->generation;
+    int r = 0;
+
+    generation->retry = generation->retry || source_commit(adding->maker->origin->source);
+    if (absent->unfetched)
+        return problems_add(&generation->problems, absent->path, absent->reason, true,
+                            generation_top_names[TOP_PACKAGE]) < 0
+                   ? no_memory(adding, error)
+                   : 0;
+    for (size_t i = 0; r == 0 && i < TOP_COUNT; i++) {
+        if (entry_fail(adding->tops[i], absent->path, absent->reason) < 0)
+            return no_memory(adding, error);
+        r = add_problem(adding, absent->path, absent->reason, generation_top_names[i], error);
+    }
+    return r;
+}
+
 int generation_add_addons(const struct generation_maker *maker, const struct generation *last,
                           struct generation *generation, struct entry *tops[TOP_COUNT],
                           struct error *error)
@@ -320,5 +345,8 @@ int generation_add_addons(const struct generation_maker *maker, const struct gen
         };
         r = add_addon(&adding, error);
     }
+    const struct adding whole = {.maker = maker, .generation = generation, .tops = tops};
+    for (size_t i = 0; r == 0 && i < matches->absent_count; i++)
+        r = tell_absent(&whole, &matches->absent[i], error);
     return r;
 }

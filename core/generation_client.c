@@ -15,7 +15,6 @@
 #include <stdatomic.h>
 #include <string.h>
 
-/* Some file of the tree, or NULL. */
 /* The times of new files. The source of a commit's tree is held by its files alone. */
 static int set_times(const struct origin *given, struct entry *folder, struct error *error)
 {

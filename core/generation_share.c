@@ -1,5 +1,8 @@
 #include "generation_share.h"
 
+#include "stamp.h"
+
+#include <addonfs/generation.h>
 #include <addonfs/path.h>
 #include <addonfs/text.h>
 #include <stdatomic.h>
@@ -321,4 +324,21 @@ struct entry *generation_share(const struct share *share, struct entry *last, st
                                const char *path)
 {
     return share_entry(share, last, next, path);
+}
+
+static bool is_as_before(const struct entry *known, const struct entry *built,
+                         const struct origin *origin)
+{
+    bool same = known->count == built->count && strcmp(known->name, built->name) == 0 &&
+                stamp_times_are_same(known->mtime, built->mtime) && is_same(known, built, origin);
+
+    for (size_t i = 0; same && i < known->count; i++)
+        same = is_as_before(known->children[i], built->children[i], origin);
+    return same;
+}
+
+bool generation_is_as_before(const struct generation *known, const struct generation *built,
+                             const struct origin *origin)
+{
+    return is_as_before(known->root, built->root, origin);
 }

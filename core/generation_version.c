@@ -80,10 +80,11 @@ static int read_head(const struct generation_maker *maker, const char *commit,
     struct error why = {0};
     r = generation_read_own(&origin, NULL, NULL, &own, NULL, &why);
     if (r == 0)
-        r = recipe_find(source, &maker->options->choice, own, &matches, &why);
+        r = recipe_find(source, origin.spool, &maker->options->choice, own, &matches, &why);
     /* A commit that holds no addon has none that could be the same. */
     if (r < 0)
         return error_is_transient(r) ? error_set(error, r, "%s", why.text) : 0;
+    head->incomplete = head->incomplete || matches.absent_count > 0;
     for (size_t i = 0; r == 0 && i < matches.count; i++) {
         cleanup_package struct package *package = NULL;
         r = package_build(&origin, &options, &matches.items[i], NULL, &package, error);

@@ -231,7 +231,6 @@ static struct entry *make_manifest(const struct package *package, const struct f
     return steal_pointer(&manifest);
 }
 
-/* Some file of the package, after which one that is made up is modelled; or NULL. */
 /* The tree whose files are the zip's members. */
 static int make_upload_tree(const struct package *package, enum recipe_upload kind,
                             struct entry **ret_tree)

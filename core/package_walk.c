@@ -182,10 +182,10 @@ static int add(struct walk *walk, struct level *level, struct entry *folder,
 static int walk_level(struct walk *walk, struct source_folder *folder, const char *name,
                       struct level *level, struct entry **ret_entry, struct error *error);
 
-/* Something of a commit is not there, or cannot be read: it may be at the next look. */
-static void note_fault(struct walk *walk)
+/* What is wrong with `path` may not be so at the next look. */
+static void note_fault(struct walk *walk, const char *path)
 {
-    if (source_commit(walk->origin->source))
+    if (source_may_heal(walk->origin->source, path))
         walk->package->retry = true;
 }
 
@@ -201,7 +201,7 @@ static int refuse(struct walk *walk, int code, const char *path, const char *nam
             *error = walk->why;
         return code;
     }
-    note_fault(walk);
+    note_fault(walk, path);
     *ret_entry = entry_new_failed(ENTRY_FOLDER, name, path, error_reason(walk->why.text, path));
     return *ret_entry ? 0 : error_errno(error, -ENOMEM, "%s", path);
 }
@@ -304,7 +304,7 @@ static int walk_entry(struct walk *walk, struct source_folder *folder, struct so
             r = walk_below(walk, folder, found, level, &child, error);
         break;
     case SOURCE_GITLINK:
-        note_fault(walk);
+        note_fault(walk, path);
         r = problems_add(&walk->package->problems, path, found->reason, true, walk->affects);
         if (r < 0)
             return error_errno(error, r, "%s", path);
@@ -316,7 +316,7 @@ static int walk_entry(struct walk *walk, struct source_folder *folder, struct so
         break;
     case SOURCE_OTHER:
     case SOURCE_UNSEEN:
-        note_fault(walk);
+        note_fault(walk, path);
         child = entry_new_failed(ENTRY_FILE, found->name, path,
                                  found->reason ? found->reason : "cannot be looked at");
         break;
@@ -475,7 +475,7 @@ int walk_file(struct walk *walk, const char *path, const char *name, struct entr
         return r;
     }
     if (r < 0 || found->kind != SOURCE_FILE)
-        note_fault(walk);
+        note_fault(walk, path);
     if (r < 0) {
         entry = entry_new_failed(ENTRY_FILE, name, path, error_reason(walk->why.text, path));
     } else if (found->kind != SOURCE_FILE) {

@@ -108,50 +108,141 @@ void recipe_matches_clear(struct recipe_matches *matches)
     for (size_t i = 0; i < matches->count; i++)
         free(matches->items[i].folder);
     free(matches->items);
+    for (size_t i = 0; i < matches->absent_count; i++) {
+        free(matches->absent[i].path);
+        free(matches->absent[i].reason);
+    }
+    free(matches->absent);
     free(matches->layout);
     recipe_unref(matches->recipes[0]);
     recipe_unref(matches->recipes[1]);
     *matches = (struct recipe_matches){0};
 }
 
+struct search {
+    struct source *source;
+    struct spool *spool;
+    struct recipe_matches *matches;
+};
+
+static int no_memory(const struct search *search, struct error *error)
+{
+    return error_errno(error, -ENOMEM, "%s", source_path(search->source));
+}
+
+static int add_absent(const struct search *search, const char *path, const char *reason,
+                      bool unfetched, struct error *error)
+{
+    struct recipe_matches *matches = search->matches;
+
+    for (size_t i = 0; i < matches->absent_count; i++) {
+        if (strcmp(matches->absent[i].path, path) == 0)
+            return 0;
+    }
+    struct recipe_absent *absent =
+        reallocarray(matches->absent, matches->absent_count + 1, sizeof(*absent));
+    if (!absent)
+        return no_memory(search, error);
+    matches->absent = absent;
+    absent += matches->absent_count++;
+    *absent = (struct recipe_absent){.path = strdup(path), .unfetched = unfetched};
+    if (asprintf(&absent->reason, "which addons it holds is not known: %s", reason) < 0)
+        absent->reason = NULL;
+    return absent->path && absent->reason ? 0 : no_memory(search, error);
+}
+
+/* Is the folder of a worktree, which is at `path`, a submodule that is not checked out? */
+static int note_empty(const struct search *search, const char *path, bool *ret_found,
+                      struct error *error)
+{
+    struct source_folder *folder = NULL;
+    int r = source_list(search->source, path, &folder, error);
+
+    if (r < 0 || folder->count > 0 || folder->hides_git)
+        return r < 0 && error_is_transient(r) ? r : 0;
+    r = source_is_unfetched(search->source, folder->real, search->spool, ret_found, error);
+    return r == 0 && *ret_found
+               ? add_absent(search, path,
+                            "a submodule that is not checked out: git submodule update --init",
+                            true, error)
+               : r;
+}
+
+/* Nothing was found at `path`. If it is, or lies in, what is not there, that is to be told. */
+static int note_absent(const struct search *search, const char *path, struct error *error)
+{
+    cleanup_free char *prefix = strdup(path);
+    bool found = false;
+    int r = 0;
+
+    if (!prefix)
+        return no_memory(search, error);
+    for (size_t end = 0; r == 0 && !found && path[end] != '\0';) {
+        struct source_entry *entry = NULL;
+        end += path[end] == '/';
+        end += strcspn(path + end, "/");
+        memcpy(prefix, path, end);
+        prefix[end] = '\0';
+        r = source_find(search->source, prefix, NULL, &entry, error);
+        if (r < 0)
+            return error_is_transient(r) ? r : 0;
+        found = entry->faulty;
+        if (found)
+            r = add_absent(search, prefix, entry->reason ? entry->reason : "cannot be looked at",
+                           entry->unfetched, error);
+        else if (entry->kind != SOURCE_FOLDER)
+            return 0;
+        else if (!source_commit(search->source))
+            r = note_empty(search, prefix, &found, error);
+    }
+    return r;
+}
+
+/* Is it there? 1 or 0, else a negative errno. */
+static int shows(const struct search *search, const char *path, enum source_kind kind,
+                 struct error *error)
+{
+    struct source_entry *entry = NULL;
+    int r = source_find(search->source, path, NULL, &entry, error);
+
+    if (r < 0 && r != -ENOENT && r != -ENOTDIR && r != -ENOLINK)
+        return r;
+    if (r == 0 && (entry->kind == kind || (entry->kind == SOURCE_GITLINK && kind == SOURCE_FOLDER)))
+        return 1;
+    /* What is in a submodule that is not there is in no checkout either. */
+    return note_absent(search, path, error);
+}
+
 /* 1: every sign is there; 0: one is missing; else a negative errno. */
-static int shows_sign(struct source *source, const char *const *paths, const char *folder,
+static int shows_sign(const struct search *search, const char *const *paths, const char *folder,
                       enum source_kind kind, struct error *error)
 {
     struct map bindings = {0};
     const char *slash = folder ? strrchr(folder, '/') : NULL;
     const char *dir = slash ? slash + 1 : folder;
     int r = folder ? map_put(&bindings, "folder", (void *)(uintptr_t)folder) : 0;
-    bool shown = true;
+    int shown = 1;
 
     if (r == 0 && folder)
         r = map_put(&bindings, "dir", (void *)(uintptr_t)dir);
-    for (; r == 0 && shown && paths && *paths; paths++) {
+    for (; r == 0 && shown > 0 && paths && *paths; paths++) {
         cleanup_free char *path = NULL;
-        struct source_entry *entry = NULL;
         r = recipe_expand(*paths, &bindings, &path);
         if (r == 0 && !path)
             r = -ENOMEM;
         if (r == 0)
-            r = source_find(source, path, NULL, &entry, error);
-        /* What is in a submodule that is not there is in no checkout either. */
-        if (r == -ENOENT || r == -ENOTDIR || r == -ENOLINK)
-            r = shown = 0;
-        else if (r == 0)
-            shown = entry->kind == kind || (entry->kind == SOURCE_GITLINK && kind == SOURCE_FOLDER);
+            shown = shows(search, path, kind, error);
     }
     map_clear(&bindings, NULL);
-    if (r == -ENOMEM)
-        return error_errno(error, r, "%s", source_path(source));
-    return r < 0 ? r : shown;
+    return r < 0 ? no_memory(search, error) : shown;
 }
 
-static int shows_signs(struct source *source, const char *const *files, const char *const *folders,
-                       const char *folder, struct error *error)
+static int shows_signs(const struct search *search, const char *const *files,
+                       const char *const *folders, const char *folder, struct error *error)
 {
-    int r = shows_sign(source, files, folder, SOURCE_FILE, error);
+    int r = shows_sign(search, files, folder, SOURCE_FILE, error);
 
-    return r > 0 ? shows_sign(source, folders, folder, SOURCE_FOLDER, error) : r;
+    return r > 0 ? shows_sign(search, folders, folder, SOURCE_FOLDER, error) : r;
 }
 
 static int add(struct recipe_matches *matches, const struct recipe_addon *addon, const char *folder)
@@ -179,11 +270,11 @@ static bool is_among(const char *const *names, const char *name)
 }
 
 /* One that cannot be looked at is taken for an addon: what is wrong will be told of it. */
-static int consider(struct source *source, const struct recipe_addon *addon, const char *folder,
-                    struct recipe_matches *matches, struct error *error)
+static int consider(const struct search *search, const struct recipe_addon *addon,
+                    const char *folder, struct error *error)
 {
     struct error why = {0};
-    int r = shows_signs(source, addon->files, addon->folders, folder, &why);
+    int r = shows_signs(search, addon->files, addon->folders, folder, &why);
 
     if (r == 0)
         return 0;
@@ -192,19 +283,18 @@ static int consider(struct source *source, const struct recipe_addon *addon, con
             *error = why;
         return r;
     }
-    return add(matches, addon, folder) < 0 ? error_errno(error, -ENOMEM, "%s", source_path(source))
-                                           : 0;
+    return add(search->matches, addon, folder) < 0 ? no_memory(search, error) : 0;
 }
 
 /* Every folder in `addon->parent`. */
-static int find_folders(struct source *source, const struct recipe_addon *addon,
-                        struct recipe_matches *matches, struct error *error)
+static int find_folders(const struct search *search, const struct recipe_addon *addon,
+                        struct error *error)
 {
     struct source_folder *parent = NULL;
-    int r = source_list(source, addon->parent, &parent, error);
+    int r = source_list(search->source, addon->parent, &parent, error);
 
-    if (r == -ENOENT || r == -ENOTDIR || r == -ENOLINK)
-        return 0;
+    if (r == -ENOENT || r == -ENOTDIR || r == -ENOLINK || (r == 0 && parent->count == 0))
+        return note_absent(search, addon->parent, error);
     for (size_t i = 0; r == 0 && i < parent->count; i++) {
         struct source_entry *entry = &parent->entries[i];
         cleanup_free char *folder = path_join(addon->parent, entry->name);
@@ -212,27 +302,29 @@ static int find_folders(struct source *source, const struct recipe_addon *addon,
             return error_errno(error, -ENOMEM, "%s", addon->parent);
         if (is_among(addon->ignored, entry->name))
             continue;
-        r = source_look(source, parent, entry, error);
+        r = source_look(search->source, parent, entry, error);
         if (r == 0 && entry->kind == SOURCE_FOLDER)
-            r = consider(source, addon, folder, matches, error);
+            r = consider(search, addon, folder, error);
+        else if (r == 0 && entry->faulty)
+            r = note_absent(search, folder, error);
     }
     return r;
 }
 
 /* Add what the source holds by `recipe`, of which the matches keep a reference if there is any. */
-static int find_by(struct source *source, struct recipe *recipe, struct recipe_matches *matches,
-                   struct error *error)
+static int find_by(const struct search *search, struct recipe *recipe, struct error *error)
 {
+    struct recipe_matches *matches = search->matches;
     size_t before = matches->count;
-    int r = shows_signs(source, recipe->files, recipe->folders, NULL, error);
+    int r = shows_signs(search, recipe->files, recipe->folders, NULL, error);
 
     if (r <= 0)
         return r;
     r = 0;
     for (size_t i = 0; r == 0 && i < recipe->addon_count; i++) {
         const struct recipe_addon *addon = &recipe->addons[i];
-        r = addon->parent ? find_folders(source, addon, matches, error)
-                          : consider(source, addon, NULL, matches, error);
+        r = addon->parent ? find_folders(search, addon, error)
+                          : consider(search, addon, NULL, error);
     }
     if (r < 0 || matches->count == before)
         return r;
@@ -241,27 +333,26 @@ static int find_by(struct source *source, struct recipe *recipe, struct recipe_m
     if (asprintf(&joined, "%s%s%s", matches->layout ? matches->layout : "",
                  matches->layout ? "+" : "", recipe->layout) < 0) {
         joined = NULL;
-        return error_errno(error, -ENOMEM, "%s", source_path(source));
+        return no_memory(search, error);
     }
     free(matches->layout);
     matches->layout = steal_pointer(&joined);
     return 0;
 }
 
-static int find_known(struct source *source, const char *layout, struct recipe_matches *matches,
-                      struct error *error)
+static int find_known(const struct search *search, const char *layout, struct error *error)
 {
     for (size_t i = 0; i < RECIPE_KNOWN; i++) {
         if (layout && strcmp(layout, recipe_known_names[i]) != 0)
             continue;
         cleanup_recipe struct recipe *recipe = recipe_known(i);
         if (!recipe)
-            return error_errno(error, -ENOMEM, "%s", source_path(source));
-        int r = find_by(source, recipe, matches, error);
+            return no_memory(search, error);
+        int r = find_by(search, recipe, error);
         if (r < 0)
             return r;
         /* c and d may be there together. */
-        if (matches->count > 0 && i != RECIPE_C)
+        if (search->matches->count > 0 && i != RECIPE_C)
             break;
     }
     return 0;
@@ -289,14 +380,15 @@ static int fail(struct source *source, const struct recipe_choice *choice, bool 
                      path);
 }
 
-int recipe_find(struct source *source, const struct recipe_choice *choice, struct recipe *own,
-                struct recipe_matches *ret_matches, struct error *error)
+int recipe_find(struct source *source, struct spool *spool, const struct recipe_choice *choice,
+                struct recipe *own, struct recipe_matches *ret_matches, struct error *error)
 {
     cleanup_recipe_matches struct recipe_matches matches = {0};
+    const struct search search = {source, spool, &matches};
     struct recipe *recipe = choice->recipe ? choice->recipe : own;
 
-    int r = recipe && !choice->layout ? find_by(source, recipe, &matches, error)
-                                      : find_known(source, choice->layout, &matches, error);
+    int r = recipe && !choice->layout ? find_by(&search, recipe, error)
+                                      : find_known(&search, choice->layout, error);
     if (r < 0)
         return r;
     if (matches.count == 0)

@@ -249,24 +249,24 @@ int source_measure(struct file *file, struct spool *spool, uint64_t *ret_size, s
     return 0;
 }
 
-uint64_t source_healing(struct source *source)
+static uint64_t seconds(void)
 {
     struct timespec now;
 
-    if (source->revision)
-        return source_objects_healing(source);
     clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
     return (uint64_t)now.tv_sec;
 }
 
+uint64_t source_healing(struct source *source)
+{
+    return source->revision ? source_objects_healing(source) : seconds();
+}
+
 uint64_t source_objects_healing(const struct source *source)
 {
-    struct repository *repository = source->repository;
-
-    /* Nothing tells when an object of Git LFS comes. */
-    if (atomic_load(&repository->lfs_absent))
-        atomic_fetch_add(&repository->lfs_tries, 1);
-    return source_trees_healing(source) + atomic_load(&repository->lfs_tries);
+    /* Nothing tells when an object of Git LFS comes: it is tried once a second. */
+    return source_trees_healing(source) +
+           (atomic_load(&source->repository->lfs_absent) ? seconds() : 0);
 }
 
 uint64_t source_trees_healing(const struct source *source)

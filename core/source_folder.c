@@ -16,6 +16,8 @@ void source_entry_forget(struct source_entry *entry)
     entry->real = NULL;
     entry->reason = NULL;
     entry->linked = false;
+    entry->faulty = false;
+    entry->unfetched = false;
     entry->kind = SOURCE_UNSEEN;
 }
 

@@ -406,6 +406,22 @@ int source_find(struct source *source, const char *path, struct source_folder **
     return 0;
 }
 
+bool source_may_heal(const struct source *source, const char *path)
+{
+    const struct source_folder *folder = source_known(source, path);
+    const char *slash = strrchr(path, '/');
+
+    if (folder && folder->failure && folder->identity.faulty)
+        return true;
+    if (*path == '\0')
+        return false;
+    cleanup_free char *above = slash ? strndup(path, (size_t)(slash - path)) : strdup("");
+    folder = above ? source_known(source, above) : NULL;
+    const struct source_entry *entry =
+        folder ? folder_entry(folder, slash ? slash + 1 : path) : NULL;
+    return (entry && entry->faulty) || (above && source_may_heal(source, above));
+}
+
 /* The path of a folder without links: its parent's, and its own name or where its link leads. */
 static int real_path(struct source *source, const char *path, char **ret_real, char **ret_link,
                      struct error *error)

@@ -238,6 +238,28 @@ static int find_target(struct revision *revision, const struct source_folder *fo
     return 0;
 }
 
+/* What the entry is hangs on that. */
+static void set_entry_faulty(struct revision *revision, struct source_folder *folder,
+                             struct source_entry *entry)
+{
+    set_faulty(revision, folder);
+    entry->faulty = true;
+}
+
+/* Is there a repository of the submodule at `real`, which the commit is not to be had from? */
+static bool was_fetched(struct revision *revision, const char *real, const git_oid *commit)
+{
+    const struct revision_part *above = revision_part_of(revision, real);
+    const char *name = map_find(&above->names, revision_part_path(above, real));
+    struct repository *repository = NULL;
+    bool fetched = false;
+    struct error why;
+
+    return name && modules_name_ok(name) &&
+           (modules_find(above->repository, name, commit, &repository, &fetched, &why) == 0 ||
+            fetched);
+}
+
 /* A submodule that is not there, which is an empty folder; `why` begins with `path`. */
 static int take_absent(struct source_entry *entry, const char *path, const struct error *why,
                        struct error *error)
@@ -264,7 +286,8 @@ static int look_at_link(struct source *source, struct source_folder *folder,
     entry->linked = true;
     bool is_absent = r == -ENOLINK || (r == 0 && target->mode == GIT_FILEMODE_COMMIT);
     if (is_absent || revision_has_fault(revision))
-        set_faulty(revision, folder);
+        set_entry_faulty(revision, folder, entry);
+    entry->unfetched = is_absent && !was_fetched(revision, target->real, &target->object);
     if (r < 0)
         return source_entry_reject(entry, error, "%s", why.text);
     if (target->mode == GIT_FILEMODE_TREE || is_absent) {
@@ -294,9 +317,11 @@ static int look_at_gitlink(struct source *source, struct source_folder *folder,
     if (r < 0 && error_is_transient(r))
         return error_set(error, r, "%s", why.text);
     if (r < 0)
-        set_faulty(revision, folder);
-    if (r == -ENOLINK)
+        set_entry_faulty(revision, folder, entry);
+    if (r == -ENOLINK) {
+        entry->unfetched = !was_fetched(revision, real, commit);
         return take_absent(entry, real, &why, error);
+    }
     /* What is wrong with it is told when it is listed. */
     entry->kind = SOURCE_FOLDER;
     return 0;

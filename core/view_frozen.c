@@ -94,6 +94,12 @@ static int find_or_build(struct view *view, const char *id, const struct origin 
     int r = build_commit(view, id, origin, &built, error);
     if (r < 0)
         return r;
+    if (known && generation_is_as_before(known, built, &view->origin)) {
+        atomic_store(&known->healing, atomic_load(&built->healing));
+        gone->items[gone->count++] = (struct frozen_item){built, false};
+        *ret_generation = generation_ref(known);
+        return 0;
+    }
     /* What could not be computed may be next time: an object that was fetched, say. */
     *ret_generation = built->unhealthy ? built : frozen_put(&view->commits, built, healed, gone);
     return *ret_generation ? 0 : error_errno(error, -ENOMEM, "commits/%s", id);

@@ -123,6 +123,13 @@ void generation_unref(struct generation *generation);
  */
 bool generation_is_same_for_all(const struct generation *one, const struct generation *other);
 
+/*
+ * Two of the same commit, the later of which was built because the other may have healed: is
+ * everything as it was, so that the one that is known may stay?
+ */
+bool generation_is_as_before(const struct generation *known, const struct generation *built,
+                             const struct origin *origin);
+
 /* A reference, unless the last one has just gone. */
 bool generation_try_ref(struct generation *generation);
 

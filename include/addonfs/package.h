@@ -1,7 +1,7 @@
 /*
  * package: a recipe applied to a source.
  *
- *     recipe_find(source, &choice, own, &matches, &error);
+ *     recipe_find(source, spool, &choice, own, &matches, &error);
  *     package_build(&origin, &options, &matches.items[0], last, &package, &error);
  *
  * gives the tree of entries that is the folder <name>/<version>/ of one addon: what the packaging

@@ -20,6 +20,7 @@
 #include <addonfs/map.h>
 #include <addonfs/match.h>
 #include <addonfs/source.h>
+#include <addonfs/spool.h>
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -110,12 +111,21 @@ struct recipe_match {
     char *folder;                     /* with `parent`: the addon's folder in the source; or NULL */
 };
 
+/* A submodule that is not there, so that nobody knows which addons are in it, or are it. */
+struct recipe_absent {
+    char *path;
+    char *reason;
+    bool unfetched; /* nothing says that it ever was, so it is as in a checkout without it */
+};
+
 /* What a source holds. */
 struct recipe_matches {
     struct recipe *recipes[2]; /* references; the second is NULL but for layouts c and d together */
     char *layout;              /* "c+d", say */
     size_t count;
     struct recipe_match *items;
+    size_t absent_count;
+    struct recipe_absent *absent; /* each path once */
 };
 
 struct recipe_choice {
@@ -134,8 +144,8 @@ const char *recipe_layout_names(void);
  * has none), or by the first known layout whose signs it shows. -ENOENT: nothing; the error says
  * what was looked for. Other codes: the source cannot be asked (see source_find).
  */
-int recipe_find(struct source *source, const struct recipe_choice *choice, struct recipe *own,
-                struct recipe_matches *ret_matches, struct error *error);
+int recipe_find(struct source *source, struct spool *spool, const struct recipe_choice *choice,
+                struct recipe *own, struct recipe_matches *ret_matches, struct error *error);
 
 void recipe_matches_clear(struct recipe_matches *matches);
 #define cleanup_recipe_matches __attribute__((cleanup(recipe_matches_clear)))

@@ -61,6 +61,8 @@ struct source_entry {
     char *real;        /* a linked folder's path without links, else NULL */
     struct file *file; /* SOURCE_FILE: borrowed */
     char *reason;      /* SOURCE_GITLINK, SOURCE_OTHER */
+    bool faulty;       /* … because an object is at fault, or a submodule is not there … */
+    bool unfetched;    /* … of which nothing says that it ever was */
     uint64_t written;  /* the source's own: the look that was told of a writer's end, or 0 */
     int type;          /* the source's own: what the listing said */
     ino_t several; /* … of a name that was not looked at: its file's number, if that has others */
@@ -228,6 +230,12 @@ int source_look(struct source *source, struct source_folder *folder, struct sour
 /* List the folders on the way and look at the last component. Errors as source_list. */
 int source_find(struct source *source, const char *path, struct source_folder **ret_folder,
                 struct source_entry **ret_entry, struct error *error);
+
+/*
+ * Is what is at `path`, which this look has asked for, not to be had because something of a commit
+ * is at fault or not there, and so may be at a later look? A link that leads nowhere always will.
+ */
+bool source_may_heal(const struct source *source, const char *path);
 
 /*
  * Is `real`, an empty folder of a worktree (a path without links), a submodule that was not checked

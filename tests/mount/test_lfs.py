@@ -7,7 +7,7 @@ import zipfile
 
 import pytest
 
-from mounting import client_zip, errors, mounted, package, status
+from mounting import client_zip, errors, mounted, package, status, until
 
 CONTENT = b"not text \0 " * 5000
 
@@ -65,9 +65,10 @@ def test_without_its_object_it_fails_closed_and_heals(tracked, folder, fuse, opt
         assert {p["path"] for p in errors(mnt)} == {"openpype/big.bin", "server_addon/server/big.bin"}
         assert "git lfs pull" in errors(mnt)[0]["reason"]
         fetch(tracked, CONTENT)
+        # Nothing tells that it has come: it is looked for once a second.
+        until(lambda: errors(mnt) == [])
         assert members(mnt)["openpype/big.bin"] == CONTENT
         assert (package(mnt) / "big.bin").read_bytes() == CONTENT
-        assert errors(mnt) == []
 
 
 @pytest.mark.parametrize("options", ["", "rev=HEAD"])

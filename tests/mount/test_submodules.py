@@ -1,6 +1,8 @@
 """Submodules: what a checkout with --recurse-submodules holds, or an empty folder that is told."""
 
 import copy
+import errno
+import json
 import os
 import shutil
 import subprocess
@@ -9,8 +11,9 @@ import zipfile
 import pytest
 
 import oracle
-from mounting import ADDONFS, client_zip, errors, mounted, package, run, status
+from mounting import ADDONFS, client_zip, errors, mounted, package, run, status, until
 from repository import ENVIRONMENT, Link, Repository
+from samples import package_py
 from users import own
 
 PATH = "openpype/vendor/lib"
@@ -53,6 +56,12 @@ def cloned(repo, path):
     made = copy.copy(repo)
     made.path = clone(repo, path, "--recurse-submodules")
     return made
+
+
+def ask_anew(path):
+    """Let the kernel ask for this name although it remembers it: whoever would make it must know."""
+    with pytest.raises(FileExistsError):
+        os.mkdir(path)
 
 
 def modules(path):
@@ -182,8 +191,69 @@ def test_a_frozen_tree_of_which_nothing_is_missing_stays_what_it_is(super, folde
         client_zip(mnt / "commits" / commit).read_bytes()
         before = os.stat(file)
         shutil.move(modules(super.path), folder / "aside")
+        ask_anew(mnt / "commits" / commit)
         assert os.stat(file).st_ino == before.st_ino
         assert file.read_bytes() == b"one\r\ntwo\r\n"
+
+
+@pytest.mark.parametrize("options", ["", "problems=skip"])
+def test_a_frozen_tree_stays_what_it_is_whatever_cannot_heal(repo, folder, fuse, options):
+    """A broken link will never lead anywhere, and what another commit lacks is not its own."""
+    repo.write({"server_addon/server/broken": Link("nowhere"), "openpype/leaving": Link("../../x")})
+    first = repo.commit("broken")
+    repo.write({"openpype/gone.py": "gone\n"})
+    second = repo.commit("more")
+    name = repo.git("rev-parse", "HEAD:openpype/gone.py").decode().strip()
+    file = object_path(repo.path / ".git", name)
+    data = file.read_bytes()
+    os.unlink(file)
+    with mounted(repo.path, folder / "mnt", options) as mnt:
+        frozen = package(mnt / "commits" / first) / "version.py"
+        before = os.stat(frozen)
+        client = mnt / "commits" / second / "client/openpype_3.15.12/openpype"
+        assert options or os.lstat(client / "gone.py")
+        if not options:
+            with pytest.raises(OSError):
+                client_zip(mnt / "commits" / second).read_bytes()
+        for content in (None, data):
+            if content:
+                file.write_bytes(content)
+            ask_anew(mnt / "commits" / first)
+            assert os.stat(frozen).st_ino == before.st_ino
+
+
+def test_a_frozen_tree_that_was_tried_again_in_vain_stays_what_it_is(super, origin, folder, fuse):
+    """Another submodule has come: it was worth a try."""
+    other = Repository(folder / "other", {"other.py": "other\n"})
+    add(super, other, "openpype/vendor/other")
+    path = clone(super, folder / "clone")
+    first = git(path, "rev-parse", "HEAD~1")
+    with mounted(path, folder / "mnt", "rev=main") as mnt:
+        files = [package(mnt / "commits" / first) / "version.py",
+                 mnt / "commits" / first / "client/openpype_3.15.12/openpype/version.py"]
+        before = [os.stat(file).st_ino for file in files]
+        assert {told[0] for told in warnings(mnt)} == {PATH, "openpype/vendor/other"}
+        git(path, "submodule", "update", "-q", "--init", "openpype/vendor/other")
+        until(lambda: {told[0] for told in warnings(mnt)} == {PATH})
+        ask_anew(mnt / "commits" / first)
+        assert [os.stat(file).st_ino for file in files] == before
+        git(path, "submodule", "update", "-q", "--init")
+        ask_anew(mnt / "commits" / first)
+        assert b"openpype/vendor/lib/__init__.py" in members(mnt / "commits" / first)
+
+
+def test_what_is_left_out_is_no_other_tree_at_every_look(repo, folder, fuse):
+    repo.write({"openpype/broken": Link("nowhere"), "server_addon/server/big.bin":
+                f"version https://git-lfs.github.com/spec/v1\noid sha256:{'0' * 64}\nsize 1\n"})
+    commit = repo.commit("broken")
+    with mounted(repo.path, folder / "mnt", "rev=main,problems=skip") as mnt:
+        tree = mnt / "commits" / commit
+        numbers = set()
+        client_zip(tree).read_bytes()
+        for _ in range(5):
+            ask_anew(tree)
+            numbers.add(os.stat(package(tree) / "version.py").st_ino)
+        assert len(numbers) == 1
 
 
 def test_times_are_those_of_the_gitlink(super, origin, folder, fuse):
@@ -584,3 +654,123 @@ def test_a_frozen_tree_heals_in_the_repository_itself_too(repo, folder, fuse, mi
         file.write_bytes(data)
         for tree in (mnt, mnt / "HEAD"):
             same(clean, tree)
+
+
+# --- An addon that lies whole in a submodule ----------------------------------------------------
+
+
+def addon(name):
+    return {"package.py": package_py(name, "1.0.0"), "server/__init__.py": f"name = '{name}'\n"}
+
+
+def below(path, files):
+    return {f"{path}/{name}": content for name, content in files.items()}
+
+
+def recipe(**said):
+    """Of layout c, but for what is said otherwise."""
+    declared = "{folder}/package.py"
+    said = {"folders": "server_addon/*", "signs": {"files": [declared]},
+            "name": {"file": declared, "variable": "name"},
+            "version": {"file": declared, "variable": "version"},
+            "rules": [{"source": declared, "destination": "package.py"}], **said}
+    return {"addonfs.json": json.dumps({"addonfs_recipe": 1, "addons": [said]})}
+
+
+THREE = "server_addon/three"
+# files, what the submodule holds, and where it is
+WHOLE = {
+    "addon": (below("server_addon/one", addon("one")), addon("three"), THREE),
+    "parent": (addon("one"), below("three", addon("three")), "server_addon"),
+    "link": ({**below("server_addon/one", addon("one")), THREE: Link("../vendor/three")}, addon("three"),
+             "vendor/three"),
+    "linked below": ({**below("server_addon/one", addon("one")), THREE: Link("../vendor/all/three")},
+                     below("three", addon("three")), "vendor/all"),
+    "sign": ({**recipe(signs={"files": ["{folder}/in/here.py"]}), **below("server_addon/one", addon("one")),
+              **below(THREE, addon("three")), "server_addon/one/in/here.py": ""}, {"here.py": ""}, f"{THREE}/in"),
+}
+
+
+@pytest.fixture
+def whole(request, folder):
+    files, held, path = WHOLE[request.param]
+    inner = Repository(folder / "inner", held)
+    outer = Repository(folder / "outer", files)
+    add(outer, inner, path)
+    return outer, inner, path
+
+
+def shown(mnt):
+    return sorted(os.listdir(mnt / "package"))
+
+
+@pytest.mark.parametrize("whole", list(WHOLE), indirect=True)
+def test_no_addon_goes_because_its_commit_was_not_fetched(whole, folder, fuse):
+    """rsync --delete would take it away from the server."""
+    outer, inner, path = whole
+    clone = cloned(outer, folder / "clone").path
+    with mounted(clone, folder / "mnt", "rev=main") as mnt:
+        assert shown(mnt) == ["one", "three"] and status(mnt)["problems"] == []
+        inner.write({"more.py": "more\n"})
+        inner.commit()
+        git(outer.path / path, "pull", "-q")
+        commit = outer.commit("moved")
+        git(clone, "pull", "-q", "--no-recurse-submodules")
+        for tree in (mnt, mnt / "commits" / commit):
+            for top in ("package", "upload", "client"):
+                with pytest.raises(OSError) as failure:
+                    os.listdir(tree / top)
+                assert failure.value.errno == errno.EIO
+            assert (tree / "package/one/1.0.0/package.py").read_text() == package_py("one", "1.0.0")
+        told = errors(mnt)
+        assert {problem["path"] for problem in told} == {THREE if path.startswith("vendor") else path}
+        (folder / "out").mkdir()
+        result = run("export", clone, folder / "out", "-o", "rev=main")
+        assert result.returncode != 0 and b"submodule" in result.stderr
+        assert os.listdir(folder / "out") == []
+        git(clone / path, "fetch", "-q")
+        assert shown(mnt) == shown(mnt / "commits" / commit) == ["one", "three"]
+        assert status(mnt)["problems"] == []
+
+
+@pytest.mark.parametrize("options", ["", "rev=main", "watch=poll"])
+@pytest.mark.parametrize("whole", [name for name in WHOLE if "link" not in name], indirect=True)
+def test_an_addon_that_was_never_fetched_is_told(whole, folder, fuse, options):
+    outer, inner, path = whole
+    path_of_clone = clone(outer, folder / "clone")
+    commit = git(path_of_clone, "rev-parse", "HEAD")
+    with mounted(path_of_clone, folder / "mnt", options) as mnt:
+        assert shown(mnt) == shown(mnt / "commits" / commit) == ["one"]
+        ((told, reason),) = warnings(mnt)
+        assert told == path and "git submodule update --init" in reason and errors(mnt) == []
+        (folder / "out").mkdir()
+        result = run("export", path_of_clone, folder / "out", *(["-o", options] if options else []))
+        assert result.returncode == 0 and path.encode() in result.stderr, result.stderr
+        assert os.listdir(folder / "out") == ["one"]
+        git(path_of_clone, "submodule", "update", "-q", "--init")
+        assert shown(mnt) == shown(mnt / "commits" / commit) == ["one", "three"]
+        assert status(mnt)["problems"] == []
+
+
+@pytest.mark.parametrize("whole", ["link", "linked below"], indirect=True)
+def test_a_link_to_an_addon_that_was_never_fetched_is_told(whole, folder, fuse):
+    outer, inner, path = whole
+    path_of_clone = clone(outer, folder / "clone")
+    with mounted(path_of_clone, folder / "mnt", "rev=main") as mnt:
+        assert shown(mnt) == ["one"] and [told[0] for told in warnings(mnt)] == [THREE]
+        git(path_of_clone, "submodule", "update", "-q", "--init")
+        assert shown(mnt) == ["one", "three"] and status(mnt)["problems"] == []
+
+
+def test_an_addon_behind_a_link_that_cannot_be_read_is_told(folder, fuse):
+    repo = Repository(folder / "repo", {**below("server_addon/one", addon("one")),
+                                        **below("aside/three", addon("three")), THREE: Link("../aside/three")})
+    file = object_path(repo.path / ".git", repo.git("rev-parse", f"HEAD:{THREE}").decode().strip())
+    data = file.read_bytes()
+    os.unlink(file)
+    with mounted(repo.path, folder / "mnt", "rev=main") as mnt:
+        with pytest.raises(OSError):
+            shown(mnt)
+        assert {problem["path"] for problem in errors(mnt)} == {THREE}
+        file.write_bytes(data)
+        assert shown(mnt) == ["one", "three"] and status(mnt)["problems"] == []

@@ -26,7 +26,8 @@ static struct package *build(const struct fixture *fixture)
     struct error error = {0};
 
     fixture_refresh(fixture);
-    if (recipe_find(fixture->origin.source, &choice, NULL, &matches, &error) < 0 ||
+    if (recipe_find(fixture->origin.source, fixture->origin.spool, &choice, NULL, &matches,
+                    &error) < 0 ||
         package_build(&fixture->origin, &options, &matches.items[0], NULL, &package, &error) < 0)
         fail_msg("%s", error.text);
     return package;

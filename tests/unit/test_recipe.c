@@ -18,7 +18,8 @@ static int find(const struct fixture *fixture, struct recipe_matches *matches, s
 {
     const struct recipe_choice choice = {.layout = NULL};
 
-    return recipe_find(fixture->origin.source, &choice, NULL, matches, error);
+    return recipe_find(fixture->origin.source, fixture->origin.spool, &choice, NULL, matches,
+                       error);
 }
 
 static void the_signs_of_layout_a_are_recognised(void **state)
@@ -471,7 +472,8 @@ static int find_by(const struct fixture *fixture, const char *text, struct recip
     parse(text, &recipe);
     choice.recipe = recipe;
     fixture_refresh(fixture);
-    return recipe_find(fixture->origin.source, &choice, NULL, matches, error);
+    return recipe_find(fixture->origin.source, fixture->origin.spool, &choice, NULL, matches,
+                       error);
 }
 
 static void signs_may_name_the_folder_and_what_it_is_called(void **state)
