@@ -136,39 +136,50 @@ struct module {
     char *folder;                            /* as it is named */
     char *top;                               /* the folder "modules" that it has to lie in */
     _Atomic(struct repository *) repository; /* NULL: it is not there */
+    _Atomic bool was_absent;                 /* once it was looked for, and not there */
 };
 
 /* How many may be remembered: names come out of commits. Those beyond are not looked for. */
 enum { MODULE_LIMIT = 4096 };
 
-/* -ENOENT: it is not there, or not where it should be. */
-static int open_module(struct module *module, struct repository **ret_repository, struct error *why)
+/*
+ * -ENOENT: it is not there, or not where it should be. Whoever finds first that one has come tells
+ * it: what a commit lacked may be whole now, be it looked at or not.
+ */
+static int open_module(struct repository *repository, struct module *module,
+                       struct repository **ret_repository, struct error *why)
 {
     cleanup_free char *objects = path_join(module->folder, "objects");
     cleanup_free char *real = NULL;
     cleanup_free char *top = NULL;
-    struct repository *repository = atomic_load(&module->repository);
+    struct repository *opened = atomic_load(&module->repository);
     struct repository *none = NULL;
     struct stat status;
 
-    *ret_repository = repository;
-    if (repository)
+    *ret_repository = opened;
+    if (opened)
         return 0;
     if (!objects)
         return error_errno(why, -ENOMEM, "%s", module->folder);
-    if (stat(objects, &status) < 0 || !S_ISDIR(status.st_mode))
+    if (stat(objects, &status) < 0 || !S_ISDIR(status.st_mode)) {
+        atomic_store(&module->was_absent, true);
         return -ENOENT;
+    }
     real = realpath(module->folder, NULL);
     top = realpath(module->top, NULL);
-    if (!real || !top || !path_is_within(real, top) || strcmp(real, top) == 0)
+    if (!real || !top || !path_is_within(real, top) || strcmp(real, top) == 0) {
+        atomic_store(&module->was_absent, true);
         return -ENOENT;
-    int r = repository_open_objects(real, &repository, why);
+    }
+    int r = repository_open_objects(real, &opened, why);
     if (r < 0)
         return r;
-    if (atomic_compare_exchange_strong(&module->repository, &none, repository)) {
-        *ret_repository = repository;
+    if (atomic_compare_exchange_strong(&module->repository, &none, opened)) {
+        if (atomic_load(&module->was_absent))
+            atomic_fetch_add(&repository->modules_came, 1);
+        *ret_repository = opened;
     } else {
-        repository_unref(repository);
+        repository_unref(opened);
         *ret_repository = none;
     }
     return 0;
@@ -246,7 +257,7 @@ int modules_find(struct repository *repository, const char *name, const git_oid 
         struct module *module = NULL;
         int r = record(repository, places[i], name, &module, why);
         if (r == 0)
-            r = open_module(module, &found, why);
+            r = open_module(repository, module, &found, why);
         *ret_fetched = *ret_fetched || r == 0;
         if (r == 0)
             r = has_commit(found, commit, why);
@@ -263,13 +274,9 @@ uint64_t modules_healing(struct repository *repository)
     uint64_t healing = objects_healing(repository->objects);
 
     for (struct module *module = atomic_load(&repository->modules); module; module = module->next) {
-        struct repository *known = atomic_load(&module->repository);
         struct repository *found = NULL;
-        if (open_module(module, &found, NULL) < 0)
-            continue;
-        if (!known)
-            atomic_fetch_add(&repository->modules_came, 1);
-        healing += modules_healing(found);
+        if (open_module(repository, module, &found, NULL) == 0)
+            healing += modules_healing(found);
     }
     return healing + atomic_load(&repository->modules_came);
 }

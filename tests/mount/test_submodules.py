@@ -157,6 +157,20 @@ def test_what_was_not_fetched_is_an_empty_folder_and_is_told(super, folder, fuse
         assert warnings(mnt) == [] and status(mnt)["generation"] != generation
 
 
+def test_a_frozen_commit_knows_what_the_live_view_has_found(super, folder, fuse):
+    """What it lacked comes, and the live view goes there first."""
+    path = clone(super, folder / "clone")
+    commit = git(path, "rev-parse", "HEAD")
+    git(path, "reset", "-q", "--hard", "HEAD~1")
+    with mounted(path, folder / "mnt", "rev=main") as mnt:
+        assert b"openpype/vendor/lib/__init__.py" not in members(mnt / "commits" / commit)
+        git(folder, "clone", "-q", "--bare", str(folder / "origin"), str(modules(path) / PATH))
+        git(path, "reset", "-q", "--hard", commit)
+        clean = checkout(super, folder / "clean")
+        same(clean, mnt)
+        same(clean, mnt / "commits" / commit)
+
+
 def test_a_commit_that_was_not_fetched_is_told_and_then_shown(super, origin, folder, fuse):
     path = clone(super, folder / "clone", "--recurse-submodules")
     origin.write({"deep/er/code.py": "later\n"})
