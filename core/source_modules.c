@@ -136,42 +136,69 @@ struct module {
     char *folder;                            /* as it is named */
     char *top;                               /* the folder "modules" that it has to lie in */
     _Atomic(struct repository *) repository; /* NULL: it is not there */
-    _Atomic bool was_absent;                 /* once it was looked for, and not there */
+    _Atomic bool was_absent;                 /* it was looked for, and not to be had */
 };
 
 /* How many may be remembered: names come out of commits. Those beyond are not looked for. */
 enum { MODULE_LIMIT = 4096 };
 
-/*
- * -ENOENT: it is not there, or not where it should be. Whoever finds first that one has come tells
- * it: what a commit lacked may be whole now, be it looked at or not.
- */
-static int open_module(struct repository *repository, struct module *module,
-                       struct repository **ret_repository, struct error *why)
+/* That nothing is there is one thing; that nobody knows, another. */
+static int explain_absence(int code, const char *path, struct error *why)
+{
+    if (code == -ENOENT || code == -ENOTDIR || code == -ENAMETOOLONG)
+        return -ENOENT;
+    (void)error_errno(why, code, "%s", path);
+    if (error_is_transient(code))
+        return code;
+    if (why)
+        why->code = -EIO;
+    return -EIO;
+}
+
+/* Where it lies, without links. -ENOENT: nowhere, or not where it should. */
+static int locate(const struct module *module, char **ret_real, struct error *why)
 {
     cleanup_free char *objects = path_join(module->folder, "objects");
     cleanup_free char *real = NULL;
     cleanup_free char *top = NULL;
+    struct stat status;
+
+    if (!objects)
+        return error_errno(why, -ENOMEM, "%s", module->folder);
+    if (stat(objects, &status) < 0)
+        return explain_absence(-errno, objects, why);
+    if (!S_ISDIR(status.st_mode))
+        return -ENOENT;
+    real = realpath(module->folder, NULL);
+    top = real ? realpath(module->top, NULL) : NULL;
+    if (!top)
+        return explain_absence(-errno, real ? module->top : module->folder, why);
+    if (!path_is_within(real, top) || strcmp(real, top) == 0)
+        return -ENOENT;
+    *ret_real = steal_pointer(&real);
+    return 0;
+}
+
+/*
+ * Answers as modules_find. Whoever finds first that one has come tells it: what a commit lacked may
+ * be whole now, be it looked at or not.
+ */
+static int open_module(struct repository *repository, struct module *module,
+                       struct repository **ret_repository, struct error *why)
+{
+    cleanup_free char *real = NULL;
     struct repository *opened = atomic_load(&module->repository);
     struct repository *none = NULL;
-    struct stat status;
 
     *ret_repository = opened;
     if (opened)
         return 0;
-    if (!objects)
-        return error_errno(why, -ENOMEM, "%s", module->folder);
-    if (stat(objects, &status) < 0 || !S_ISDIR(status.st_mode)) {
+    int r = locate(module, &real, why);
+    if (r < 0) {
         atomic_store(&module->was_absent, true);
-        return -ENOENT;
+        return r;
     }
-    real = realpath(module->folder, NULL);
-    top = realpath(module->top, NULL);
-    if (!real || !top || !path_is_within(real, top) || strcmp(real, top) == 0) {
-        atomic_store(&module->was_absent, true);
-        return -ENOENT;
-    }
-    int r = repository_open_objects(real, &opened, why);
+    r = repository_open_objects(real, &opened, why);
     if (r < 0)
         return r;
     if (atomic_compare_exchange_strong(&module->repository, &none, opened)) {

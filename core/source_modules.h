@@ -32,7 +32,8 @@ bool modules_name_ok(const char *name);
 /*
  * The repository of the submodule `name` that has `commit`, borrowed: it lives as long as
  * `repository`. -ENOENT: there is none, or it has no such commit (`*ret_fetched`: it was fetched
- * once); other failures are of the moment, and described.
+ * once); -EIO: it cannot be known, since a folder cannot be read; other failures are of the moment.
+ * Both are described.
  */
 int modules_find(struct repository *repository, const char *name, const git_oid *commit,
                  struct repository **ret_module, bool *ret_fetched, struct error *why);

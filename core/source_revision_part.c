@@ -129,6 +129,7 @@ static int find_repository(struct revision_part *above, const char *real, const 
                            struct repository **ret_repository, struct error *error)
 {
     bool was_fetched = false;
+    struct error why;
 
     int r = read_names(above, real, error);
     if (r < 0)
@@ -143,9 +144,11 @@ static int find_repository(struct revision_part *above, const char *real, const 
                          "%s: a submodule whose name in .gitmodules leads elsewhere, " AS_EMPTY
                          ": rename it there",
                          real);
-    r = modules_find(above->repository, name, commit, ret_repository, &was_fetched, error);
+    r = modules_find(above->repository, name, commit, ret_repository, &was_fetched, &why);
+    if (r == 0)
+        return 0;
     if (r != -ENOENT)
-        return r;
+        return error_set(error, r, "%s: a submodule that cannot be read: %s", real, why.text);
     if (was_fetched)
         return error_set(error, -ENOLINK,
                          "%s: a submodule without its commit %s, " AS_EMPTY

@@ -1,6 +1,7 @@
 """Submodules: what a checkout with --recurse-submodules holds, or an empty folder that is told."""
 
 import copy
+import errno
 import os
 import shutil
 import subprocess
@@ -187,6 +188,26 @@ def test_a_commit_that_was_not_fetched_is_told_and_then_shown(super, origin, fol
         same(clean, mnt)
         same(clean, mnt / "commits" / commit)
         assert warnings(mnt) == []
+
+
+@pytest.mark.parametrize("where", ["", PATH, f"{PATH}/objects"])
+def test_what_cannot_be_read_is_not_taken_for_absent(super, folder, fuse, where):
+    clean = checkout(super, folder / "clean")
+    place = modules(super.path) / where
+    shutil.move(place, folder / "aside")
+    os.symlink(place, place)
+    with mounted(super.path, folder / "mnt", "rev=HEAD") as mnt:
+        for tree in (mnt, mnt / "HEAD"):
+            with pytest.raises(OSError):
+                client_zip(tree).read_bytes()
+        assert warnings(mnt) == []
+        (told,) = errors(mnt)
+        assert told["path"] == PATH and os.strerror(errno.ELOOP) in told["reason"]
+        os.unlink(place)
+        shutil.move(folder / "aside", place)
+        for tree in (mnt, mnt / "HEAD"):
+            same(clean, tree)
+        assert errors(mnt) == []
 
 
 def test_a_frozen_tree_of_which_nothing_is_missing_stays_what_it_is(super, folder, fuse):
