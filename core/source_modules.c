@@ -127,25 +127,147 @@ bool modules_name_ok(const char *name)
 /* --- Repositories -------------------------------------------------------------------------------
  */
 
-/*
- * What was asked for is remembered as long as the repository is open, because files point to the
- * repositories; and what was not there, so that it is known when it has come.
- */
+/* Open as long as the repository around it is, because files point to it. */
 struct module {
     struct module *next;
-    char *folder;                            /* as it is named */
-    char *top;                               /* the folder "modules" that it has to lie in */
-    _Atomic(struct repository *) repository; /* NULL: it is not there */
-    _Atomic bool was_absent;                 /* it was looked for, and not to be had */
+    struct repository *repository; /* its path is without links: many names may lead there */
 };
 
-/* How many may be remembered: names come out of commits. Those beyond are not looked for. */
-enum { MODULE_LIMIT = 4096 };
+/* What a path led to. */
+struct sight {
+    int code; /* of stat(2) */
+    struct stamp stamp;
+    bool settled; /* what changes from then on changes the stamp */
+};
+
+static struct sight look_at(const char *path, struct stat *ret_status)
+{
+    if (stat(path, ret_status) < 0)
+        return (struct sight){.code = -errno, .settled = true};
+    return (struct sight){.stamp = stamp_of(ret_status),
+                          .settled = stamp_is_old(ret_status->st_ctim)};
+}
+
+/*
+ * Of what is not there we watch the folder in which the way to it ends: that changes when the next
+ * component comes. So the number of names, which come out of commits, does not count; folders there
+ * are as many as somebody made. Only behind a link, or what cannot be read, each is watched itself.
+ * Beyond the limit all begins anew.
+ */
+enum { WATCH_LIMIT = 4096 };
+
+static void look_again(struct repository *repository)
+{
+    map_clear(&repository->modules_absent, free);
+    atomic_fetch_add(&repository->modules_came, 1);
+}
+
+/* `sight` was taken before it was seen that what is wanted is not there. */
+static int watch(struct repository *repository, const char *path, const struct sight *sight)
+{
+    struct sight *copy = malloc(sizeof(*copy));
+    cleanup_lock(&repository->modules_lock);
+
+    if (!copy || map_find(&repository->modules_absent, path)) {
+        free(copy);
+        return copy ? 0 : -ENOMEM;
+    }
+    if (repository->modules_absent.count >= WATCH_LIMIT)
+        look_again(repository);
+    *copy = *sight;
+    int r = map_put(&repository->modules_absent, path, copy);
+    if (r < 0)
+        free(copy);
+    return r;
+}
+
+/* `path`, which lies in `top`, could not be had, and was seen like this before. */
+static int watch_for(struct repository *repository, const char *top, const char *path,
+                     const struct sight *seen)
+{
+    cleanup_free char *folder = strdup(top);
+    cleanup_free char *names = strdup(path + strlen(top));
+    struct stat status;
+    struct sight sight = look_at(top, &status);
+    char *rest = NULL;
+
+    if (!folder || !names)
+        return -ENOMEM;
+    if (sight.code == -ENOENT)
+        return watch(repository, top, &sight);
+    for (char *name = strtok_r(names, "/", &rest); name && sight.code == 0;
+         name = strtok_r(NULL, "/", &rest)) {
+        if (strcmp(name, ".") == 0)
+            continue;
+        char *next = path_join(folder, name);
+        if (!next)
+            return -ENOMEM;
+        int code = lstat(next, &status) < 0 ? -errno : 0;
+        if (code == -ENOENT ||
+            (code == 0 && !S_ISDIR(status.st_mode) && !S_ISLNK(status.st_mode))) {
+            free(next);
+            return watch(repository, folder, &sight);
+        }
+        free(folder);
+        folder = next;
+        if (code == -ENAMETOOLONG)
+            return 0; /* It cannot come. */
+        if (code < 0 || S_ISLNK(status.st_mode))
+            break;
+        sight = (struct sight){.stamp = stamp_of(&status), .settled = stamp_is_old(status.st_ctim)};
+    }
+    return watch(repository, path, seen);
+}
+
+struct watched {
+    char *path;
+    struct sight sight;
+};
+
+struct all_watched {
+    struct watched *items;
+    size_t count;
+};
+
+static int copy_watched(void *context, const char *path, void *value)
+{
+    struct all_watched *all = context;
+    const struct sight *sight = value;
+
+    all->items[all->count] = (struct watched){strdup(path), *sight};
+    return all->items[all->count++].path ? 0 : -ENOMEM;
+}
+
+/* May something have come? Without memory, it may. */
+static bool has_come(struct repository *repository)
+{
+    struct all_watched all = {NULL, 0};
+    bool may = false;
+    {
+        cleanup_lock(&repository->modules_lock);
+        if (repository->modules_absent.count == 0)
+            return false;
+        all.items = calloc(repository->modules_absent.count, sizeof(*all.items));
+        may = !all.items || map_each(&repository->modules_absent, copy_watched, &all) < 0;
+    }
+    for (size_t i = 0; i < all.count; i++) {
+        const struct sight *before = &all.items[i].sight;
+        struct stat status;
+        if (!may) {
+            struct sight now = look_at(all.items[i].path, &status);
+            may = !before->settled || now.code != before->code ||
+                  !stamp_is_same(&now.stamp, &before->stamp);
+        }
+        free(all.items[i].path);
+    }
+    free(all.items);
+    return may;
+}
 
 /* That nothing is there is one thing; that nobody knows, another. */
 static int explain_absence(int code, const char *path, struct error *why)
 {
-    if (code == -ENOENT || code == -ENOTDIR || code == -ENAMETOOLONG)
+    if (code == 0 || code == -ENOENT || code == -ENOTDIR || code == -ENAMETOOLONG)
         return -ENOENT;
     (void)error_errno(why, code, "%s", path);
     if (error_is_transient(code))
@@ -156,98 +278,62 @@ static int explain_absence(int code, const char *path, struct error *why)
 }
 
 /* Where it lies, without links. -ENOENT: nowhere, or not where it should. */
-static int locate(const struct module *module, char **ret_real, struct error *why)
+static int locate(struct repository *repository, const char *git_dir, const char *name,
+                  char **ret_real, struct error *why)
 {
-    cleanup_free char *objects = path_join(module->folder, "objects");
-    cleanup_free char *real = NULL;
-    cleanup_free char *top = NULL;
+    cleanup_free char *top = path_join(git_dir, "modules");
+    cleanup_free char *folder = top ? path_join(top, name) : NULL;
+    cleanup_free char *objects = folder ? path_join(folder, "objects") : NULL;
     struct stat status;
 
     if (!objects)
-        return error_errno(why, -ENOMEM, "%s", module->folder);
-    if (stat(objects, &status) < 0)
-        return explain_absence(-errno, objects, why);
-    if (!S_ISDIR(status.st_mode))
-        return -ENOENT;
-    real = realpath(module->folder, NULL);
-    top = real ? realpath(module->top, NULL) : NULL;
-    if (!top)
-        return explain_absence(-errno, real ? module->top : module->folder, why);
-    if (!path_is_within(real, top) || strcmp(real, top) == 0)
-        return -ENOENT;
-    *ret_real = steal_pointer(&real);
-    return 0;
-}
-
-/*
- * Answers as modules_find. Whoever finds first that one has come tells it: what a commit lacked may
- * be whole now, be it looked at or not.
- */
-static int open_module(struct repository *repository, struct module *module,
-                       struct repository **ret_repository, struct error *why)
-{
-    cleanup_free char *real = NULL;
-    struct repository *opened = atomic_load(&module->repository);
-    struct repository *none = NULL;
-
-    *ret_repository = opened;
-    if (opened)
-        return 0;
-    int r = locate(module, &real, why);
-    if (r < 0) {
-        atomic_store(&module->was_absent, true);
-        return r;
-    }
-    r = repository_open_objects(real, &opened, why);
-    if (r < 0)
-        return r;
-    if (atomic_compare_exchange_strong(&module->repository, &none, opened)) {
-        if (atomic_load(&module->was_absent))
-            atomic_fetch_add(&repository->modules_came, 1);
-        *ret_repository = opened;
-    } else {
-        repository_unref(opened);
-        *ret_repository = none;
-    }
-    return 0;
-}
-
-static void module_free(struct module *module)
-{
-    if (!module)
-        return;
-    repository_unref(atomic_load(&module->repository));
-    free(module->folder);
-    free(module->top);
-    free(module);
-}
-
-CLEANUP(module, struct module *, module_free)
-
-/* The record of the folder, new or known. */
-static int record(struct repository *repository, const char *git_dir, const char *name,
-                  struct module **ret_module, struct error *why)
-{
-    __attribute__((cleanup(cleanup_module_scope))) struct module *module =
-        calloc(1, sizeof(*module));
-    size_t count = 0;
-
-    if (!module || !(module->top = path_join(git_dir, "modules")) ||
-        !(module->folder = path_join(module->top, name)))
         return error_errno(why, -ENOMEM, "%s", git_dir);
-    cleanup_lock(&repository->modules_lock);
-    struct module *first = atomic_load(&repository->modules);
-    for (struct module *known = first; known; known = known->next) {
-        if (strcmp(known->folder, module->folder) == 0) {
-            *ret_module = known;
+    struct sight sight = look_at(objects, &status);
+    if (sight.code == 0 && S_ISDIR(status.st_mode)) {
+        cleanup_free char *real = realpath(folder, NULL);
+        cleanup_free char *real_top = real ? realpath(top, NULL) : NULL;
+        if (!real_top)
+            return error_of_the_moment(why, -errno, "%s", folder);
+        if (path_is_within(real, real_top) && strcmp(real, real_top) != 0) {
+            *ret_real = steal_pointer(&real);
             return 0;
         }
-        count++;
     }
-    if (count >= MODULE_LIMIT)
-        return -ENOENT;
-    module->next = first;
-    *ret_module = module;
+    int r = watch_for(repository, top, objects, &sight);
+    return r < 0 ? error_errno(why, r, "%s", folder) : explain_absence(sight.code, objects, why);
+}
+
+static struct repository *find_open(struct repository *repository, const char *real)
+{
+    for (struct module *module = atomic_load(&repository->modules); module; module = module->next) {
+        if (strcmp(module->repository->path, real) == 0)
+            return module->repository;
+    }
+    return NULL;
+}
+
+/* The repository at `real`, new or known. */
+static int open_module(struct repository *repository, const char *real,
+                       struct repository **ret_repository, struct error *why)
+{
+    cleanup_repository struct repository *opened = NULL;
+    struct repository *known = find_open(repository, real);
+
+    *ret_repository = known;
+    if (known)
+        return 0;
+    int r = repository_open_objects(real, &opened, why);
+    if (r < 0)
+        return r;
+    cleanup_free struct module *module = calloc(1, sizeof(*module));
+    if (!module)
+        return error_errno(why, -ENOMEM, "%s", real);
+    cleanup_lock(&repository->modules_lock);
+    *ret_repository = known = find_open(repository, real);
+    if (known)
+        return 0;
+    module->next = atomic_load(&repository->modules);
+    *ret_repository = module->repository = steal_pointer(&opened);
     atomic_store(&repository->modules, steal_pointer(&module));
     return 0;
 }
@@ -280,11 +366,11 @@ int modules_find(struct repository *repository, const char *name, const git_oid 
 
     *ret_fetched = false;
     for (size_t i = 0; i < count; i++) {
+        cleanup_free char *real = NULL;
         struct repository *found = NULL;
-        struct module *module = NULL;
-        int r = record(repository, places[i], name, &module, why);
+        int r = locate(repository, places[i], name, &real, why);
         if (r == 0)
-            r = open_module(repository, module, &found, why);
+            r = open_module(repository, real, &found, why);
         *ret_fetched = *ret_fetched || r == 0;
         if (r == 0)
             r = has_commit(found, commit, why);
@@ -300,11 +386,12 @@ uint64_t modules_healing(struct repository *repository)
 {
     uint64_t healing = objects_healing(repository->objects);
 
-    for (struct module *module = atomic_load(&repository->modules); module; module = module->next) {
-        struct repository *found = NULL;
-        if (open_module(repository, module, &found, NULL) == 0)
-            healing += modules_healing(found);
+    if (has_come(repository)) {
+        cleanup_lock(&repository->modules_lock);
+        look_again(repository);
     }
+    for (struct module *module = atomic_load(&repository->modules); module; module = module->next)
+        healing += modules_healing(module->repository);
     return healing + atomic_load(&repository->modules_came);
 }
 
@@ -312,8 +399,10 @@ void modules_free(struct repository *repository)
 {
     struct module *next;
 
+    map_clear(&repository->modules_absent, free);
     for (struct module *module = atomic_load(&repository->modules); module; module = next) {
         next = module->next;
-        module_free(module);
+        repository_unref(module->repository);
+        free(module);
     }
 }

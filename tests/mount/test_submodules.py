@@ -172,6 +172,37 @@ def test_a_frozen_commit_knows_what_the_live_view_has_found(super, folder, fuse)
         same(clean, mnt / "commits" / commit)
 
 
+@pytest.mark.parametrize("before", ["", "modules", PATH, "file", "link", "dangling"])
+def test_wherever_the_way_to_it_ended_it_is_shown_when_it_has_come(super, folder, fuse, before):
+    path = clone(super, folder / "clone")
+    place = modules(path) / PATH
+    aside = folder / "aside"
+    git(folder, "clone", "-q", "--bare", str(folder / "origin"), str(aside))
+    clean = checkout(super, folder / "clean")
+    if before:
+        os.makedirs(place if before == PATH else place.parent if before != "modules" else modules(path))
+    if before == "file":
+        place.write_text("no folder")
+    if before == "link":
+        os.symlink(aside, place)
+    if before == "dangling":
+        os.makedirs(modules(path) / "other/folder")
+        os.symlink(modules(path) / "other/folder/lib", place)
+    with mounted(path, folder / "mnt", "rev=HEAD") as mnt:
+        for tree in (mnt, mnt / "HEAD"):
+            assert b"openpype/vendor/lib/__init__.py" not in members(tree)
+        if before in ("file", "link"):
+            os.unlink(place)
+        target = modules(path) / "other/folder/lib" if before == "dangling" else place
+        os.makedirs(target.parent, exist_ok=True)
+        if before == PATH:
+            os.rmdir(place)
+        shutil.move(aside, target)
+        for tree in (mnt, mnt / "HEAD"):
+            same(clean, tree)
+        assert warnings(mnt) == []
+
+
 def test_a_commit_that_was_not_fetched_is_told_and_then_shown(super, origin, folder, fuse):
     path = clone(super, folder / "clone", "--recurse-submodules")
     origin.write({"deep/er/code.py": "later\n"})
@@ -564,6 +595,26 @@ def test_one_name_for_many_paths(repo, origin, folder, fuse):
         told = {os.path.basename(path) for path, _ in warnings(mnt) if "/many/" in path}
         assert len(shown) + len(told) == 1100 and len(shown) >= 1000
         assert {str(number) for number in range(99, 1100, 100)} <= told
+
+
+def test_names_of_one_commit_do_not_use_up_those_of_others(repo, origin, folder, fuse):
+    """And what it lacks is looked for in one place, and found when it has come."""
+    add(repo, origin)
+    good = repo.git("rev-parse", "HEAD").decode().strip()
+    commit = origin.git("rev-parse", "HEAD").decode().strip()
+    names = [f'[submodule "no/{number}"]\n\tpath = openpype/many/{number}\n'
+             for number in range(4200)]
+    repo.write({".gitmodules": "".join(names)})
+    repo.git("update-index", "--force-remove", PATH)
+    repo.git("add", ".gitmodules")
+    repo.git("update-index", "--index-info", data="".join(
+        f"160000 {commit}\topenpype/many/{number}\n" for number in range(4200)).encode())
+    repo.git("commit", "-qm", "many")
+    with mounted(repo.path, folder / "mnt", "rev=HEAD") as mnt:
+        assert not any(b"many" in name for name in members(mnt))
+        assert b"openpype/vendor/lib/__init__.py" in members(mnt / "commits" / good)
+        git(folder, "clone", "-q", "--bare", str(origin.path), str(modules(repo.path) / "no/4100"))
+        assert {name.split(b"/")[2] for name in members(mnt) if b"many" in name} == {b"4100"}
 
 
 @pytest.mark.parametrize("path", ["openpype", "server_addon/server", "server_addon", "server_addon/client"])
