@@ -24,7 +24,8 @@ struct revision_part {
     git_oid commit;
     git_tree *root;
     bool is_named;
-    struct map names; /* then: of its submodules, by path */
+    struct map names;  /* then: of its submodules, by path … */
+    char *names_fault; /* … unless this says why they cannot be known */
 };
 
 struct revision {

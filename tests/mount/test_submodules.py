@@ -447,6 +447,22 @@ def test_gitmodules_includes_nothing_and_may_be_anything(super, folder, fuse, te
             mnt / "commits" / super.git("rev-parse", "HEAD~1").decode().strip())
 
 
+def test_gitmodules_that_makes_no_sense_is_read_once(repo, origin, folder, fuse):
+    """Not once for each submodule, each time for as long as a megabyte takes."""
+    commit = origin.git("rev-parse", "HEAD").decode().strip()
+    repo.write({".gitmodules": "# a line of text\n" * 60000 + '[submodule "a"\n'})
+    repo.git("add", ".gitmodules")
+    repo.git("update-index", "--index-info", data="".join(
+        f"160000 {commit}\topenpype/many/{number}\n" for number in range(1000)).encode())
+    repo.git("commit", "-qm", "many")
+    with mounted(repo.path, folder / "mnt", "rev=HEAD") as mnt:
+        told = [reason for path, reason in warnings(mnt) if "/many/" in path]
+        assert told and all("cannot be understood" in reason for reason in told)
+        with open(f"/proc/{status(mnt)['pid']}/stat") as stat:
+            ticks = sum(map(int, stat.read().rsplit(")", 1)[1].split()[11:13]))
+        assert ticks / os.sysconf("SC_CLK_TCK") < 4
+
+
 def test_gitmodules_that_is_a_link_is_not_followed(super, folder, fuse):
     super.write({"names": (super.path / ".gitmodules").read_text(), ".gitmodules": Link("names")})
     super.commit()
