@@ -19,8 +19,29 @@ CLEANUP(config, git_config *, git_config_free)
 
 struct parse {
     struct map *names;
+    struct map paths; /* by name: a name has one */
     bool out_of_memory;
 };
+
+/* As Git has it, the last counts: of the paths of a name, and of the names of a path. */
+static int put_name(struct parse *parse, const char *name, const char *path)
+{
+    cleanup_free char *before = map_remove(&parse->paths, name);
+    const char *there = before ? map_find(parse->names, before) : NULL;
+    cleanup_free char *own_name = strdup(name);
+    cleanup_free char *own_path = strdup(path);
+
+    if (there && strcmp(there, name) == 0)
+        free(map_remove(parse->names, before));
+    free(map_remove(parse->names, path));
+    if (!own_name || !own_path || map_put(parse->names, path, own_name) < 0)
+        return -ENOMEM;
+    own_name = NULL;
+    if (map_put(&parse->paths, name, own_path) < 0)
+        return -ENOMEM;
+    own_path = NULL;
+    return 0;
+}
 
 static int take_value(const git_config_entry *entry, void *context)
 {
@@ -35,13 +56,12 @@ static int take_value(const git_config_entry *entry, void *context)
         strcmp(entry->name + length - (sizeof(after) - 1), after) != 0)
         return 0;
     length -= sizeof(before) - 1 + sizeof(after) - 1;
-    char *name = strndup(entry->name + sizeof(before) - 1, length);
-    free(map_remove(parse->names, entry->value));
-    if (name && map_put(parse->names, entry->value, name) == 0)
-        return 0;
-    free(name);
-    parse->out_of_memory = true;
-    return GIT_EUSER;
+    cleanup_free char *name = strndup(entry->name + sizeof(before) - 1, length);
+    if (!name || put_name(parse, name, entry->value) < 0) {
+        parse->out_of_memory = true;
+        return GIT_EUSER;
+    }
+    return 0;
 }
 
 /*
@@ -81,10 +101,18 @@ static int make_file(const char *text, size_t size, struct error *why)
     return steal_fd(&fd);
 }
 
+/* The end of what libgit2 says before it names the file. */
+static const char *find_end(const char *message)
+{
+    const char *end = strstr(message, " (in /proc/");
+
+    return end ? end : message + strlen(message);
+}
+
 int modules_parse(const char *text, size_t size, struct map *names, struct error *why)
 {
     cleanup_config git_config *config = NULL;
-    struct parse parse = {names, false};
+    struct parse parse = {.names = names};
     char path[64];
 
     if (size > MODULES_SIZE_LIMIT)
@@ -101,11 +129,14 @@ int modules_parse(const char *text, size_t size, struct map *names, struct error
         r = git_config_add_file_ondisk(config, path, GIT_CONFIG_LEVEL_APP, NULL, 0);
     if (r == 0)
         r = git_config_foreach(config, take_value, &parse);
+    map_clear(&parse.paths, free);
     if (r == 0)
         return 0;
     const git_error *last = git_error_last();
+    /* At the end stands which file it is: ours is none that anybody knows. */
     if (!parse.out_of_memory && last && last->klass == GIT_ERROR_CONFIG)
-        return error_set(why, -EINVAL, "%s", last->message);
+        return error_set(why, -EINVAL, "%.*s", (int)(find_end(last->message) - last->message),
+                         last->message);
     return parse.out_of_memory ? error_errno(why, -ENOMEM, ".gitmodules")
                                : error_of_the_moment(why, source_git_failure(r), ".gitmodules");
 }
