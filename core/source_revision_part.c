@@ -26,6 +26,13 @@ void revision_begin(struct revision *revision)
         reader_begin(part->reader);
 }
 
+void revision_use(struct revision_part *part)
+{
+    if (part->is_unsure)
+        reader_renew(part->reader);
+    part->is_unsure = false;
+}
+
 bool revision_has_fault(const struct revision *revision)
 {
     bool found = revision->own.reader->fault.code != 0;
@@ -112,6 +119,7 @@ static int read_names(struct revision_part *part, const char *real, struct error
     git_filemode_t mode = entry ? git_tree_entry_filemode(entry) : 0;
     if (mode != GIT_FILEMODE_BLOB && mode != GIT_FILEMODE_BLOB_EXECUTABLE)
         return 0;
+    revision_use(part);
     int r = git_blob_lookup(&blob, part->reader->git, git_tree_entry_id(entry));
     if (r < 0)
         return reader_failure(part->reader, r, real, error);
@@ -256,6 +264,7 @@ static int digest_root(const struct revision_part *part, struct content_id *ret_
 
 static int go_to_root(struct revision_part *part, struct revision_place *place)
 {
+    revision_use(part);
     git_tree_free(place->tree);
     place->tree = NULL;
     place->part = part;
