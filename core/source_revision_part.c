@@ -120,6 +120,12 @@ static int read_names(struct revision_part *part, const char *real, struct error
     if (mode != GIT_FILEMODE_BLOB && mode != GIT_FILEMODE_BLOB_EXECUTABLE)
         return 0;
     revision_use(part);
+    /* Before there is memory for it. */
+    if (reader_size(part->reader, git_tree_entry_id(entry)) > MODULES_SIZE_LIMIT)
+        return error_set(error, -ENOLINK,
+                         "%s: a submodule, " AS_EMPTY
+                         ": .gitmodules cannot be understood: it is too large",
+                         real);
     int r = git_blob_lookup(&blob, part->reader->git, git_tree_entry_id(entry));
     if (r < 0)
         return reader_failure(part->reader, r, real, error);

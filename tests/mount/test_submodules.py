@@ -479,6 +479,20 @@ def test_gitmodules_that_makes_no_sense_is_read_once(repo, origin, folder, fuse)
         assert seconds(mnt) < SECONDS
 
 
+@pytest.mark.parametrize("packed", [False, True])
+def test_gitmodules_that_is_too_large_is_not_read(super, folder, fuse, packed):
+    super.write({".gitmodules": "# a line of text\n" * 4000000})
+    super.commit()
+    if packed:
+        super.git("repack", "-qad")
+    with mounted(super.path, folder / "mnt", "rev=HEAD") as mnt:
+        (told,) = warnings(mnt)
+        assert told[0] == PATH and "it is too large" in told[1]
+        lines = Path(f"/proc/{daemon_pid(mnt)}/status").read_text().splitlines()
+        (peak,) = [int(line.split()[1]) for line in lines if line.startswith("VmHWM")]
+        assert peak < 50000 or os.environ.get("SANITIZE")
+
+
 def test_gitmodules_that_is_a_link_is_not_followed(super, folder, fuse):
     super.write({"names": (super.path / ".gitmodules").read_text(), ".gitmodules": Link("names")})
     super.commit()
