@@ -198,7 +198,7 @@ def test_wherever_the_way_to_it_ended_it_is_shown_when_it_has_come(super, folder
     git(folder, "clone", "-q", "--bare", str(folder / "origin"), str(aside))
     clean = checkout(super, folder / "clean")
     if before:
-        os.makedirs(place if before == PATH else place.parent if before != "modules" else modules(path))
+        os.makedirs({"modules": modules(path), PATH: place}.get(before, place.parent))
     if before == "file":
         place.write_text("no folder")
     if before == "link":
