@@ -185,11 +185,12 @@ static struct sight look_at(const char *path, struct stat *ret_status)
  * are as many as somebody made. Only behind a link, or what cannot be read, each is watched itself.
  * Beyond the limit all begins anew.
  */
-enum { WATCH_LIMIT = 4096 };
+enum { WATCH_LIMIT = 4096, FEW = 64 };
 
 static void look_again(struct repository *repository)
 {
     map_clear(&repository->modules_absent, free);
+    repository->modules_few = 0;
     atomic_fetch_add(&repository->modules_came, 1);
 }
 
@@ -234,9 +235,13 @@ static int watch_for(struct repository *repository, const char *top, const char 
         if (!next)
             return -ENOMEM;
         int code = lstat(next, &status) < 0 ? -errno : 0;
-        if (code == -ENOENT ||
-            (code == 0 && !S_ISDIR(status.st_mode) && !S_ISLNK(status.st_mode))) {
-            free(next);
+        bool is_absent = code == -ENOENT;
+        if (is_absent || (code == 0 && !S_ISDIR(status.st_mode) && !S_ISLNK(status.st_mode))) {
+            cleanup_free char *missing = next;
+            /* Few are watched by name while the folder's stamp is too young to tell anything. */
+            if (is_absent && !sight.settled && repository->modules_few++ < FEW)
+                return watch(repository, missing,
+                             &(struct sight){.code = -ENOENT, .settled = true});
             return watch(repository, folder, &sight);
         }
         free(folder);

@@ -39,6 +39,7 @@ struct repository {
     long idle_count;
     pthread_mutex_t modules_lock; /* around adding one, and guards: */
     struct map modules_absent;    /* where one may come: of struct sight, by path */
+    _Atomic unsigned modules_few; /* of these, by name although a folder would do */
     _Atomic(struct module *) modules;
     _Atomic uint64_t modules_came; /* how often one that was not there may have come */
 };

@@ -598,6 +598,16 @@ def test_who_waits_is_woken_when_a_submodule_has_come(super, folder, fuse):
         assert waiter.returncode == 0 and out.decode().strip() not in ("", since)
 
 
+def test_an_absent_submodule_does_not_make_a_frozen_tree_new(super, folder, fuse):
+    """Not even while the folder where it may come is too young to be trusted."""
+    path = clone(super, folder / "clone")
+    commit = git(path, "rev-parse", "HEAD")
+    os.makedirs(modules(path))
+    with mounted(path, folder / "mnt", "rev=HEAD") as mnt:
+        numbers = {os.stat(package(mnt / "commits" / commit)).st_ino for _ in range(5)}
+        assert len(numbers) == 1
+
+
 def test_an_absent_object_of_lfs_does_not_make_a_frozen_tree_new(super, folder, fuse):
     """Nothing tells when it comes: but the tree does not hang on it."""
     path = clone(super, folder / "clone")
