@@ -23,7 +23,7 @@ struct raw_object {
 /*
  * Read `object` in the folder of objects `folder`. -ENOENT: it does not lie there; -EIO: it is
  * damaged; others are of the moment (error_is_transient), and described in `why`. `backend` is whom
- * the memory is for.
+ * the memory is for; NULL: only the type and the size are read, as the header has them.
  */
 int loose_read(const char *folder, const git_oid *object, git_odb_backend *backend,
                struct raw_object *ret_raw, struct error *why);

@@ -7,7 +7,9 @@
  * are read there: its configuration, hooks and worktree have no say.
  *
  * Both files and names are data that anybody may have written. A name never leads out of modules/
- * (CVE-2018-11235), and `.gitmodules` includes nothing.
+ * (CVE-2018-11235), nor does a link there: whenever one is looked for, the path without links has
+ * to lie in modules/. What lies below it is the user's own, and may be linked as for Git.
+ * `.gitmodules` includes nothing.
  */
 #ifndef ADDONFS_SOURCE_MODULES_H
 #define ADDONFS_SOURCE_MODULES_H
@@ -32,12 +34,16 @@ bool modules_name_ok(const char *name);
 /*
  * The repository of the submodule `name` that has `commit`, borrowed: it lives as long as
  * `repository`. -ENOENT: there is none, or it has no such commit (`*ret_fetched`: it was fetched
- * once); other failures are of the moment, and described.
+ * once); -EIO: it cannot be known, since a folder cannot be read; other failures are of the moment.
+ * Both are described.
  */
 int modules_find(struct repository *repository, const char *name, const git_oid *commit,
                  struct repository **ret_module, bool *ret_fetched, struct error *why);
 
-/* objects_healing of the repository and of those of its submodules. */
+/*
+ * objects_healing of the repository and of those of its submodules; it moves on as well when a
+ * submodule that modules_find did not have may have come.
+ */
 uint64_t modules_healing(struct repository *repository);
 
 /* Of a repository that is being freed. */

@@ -316,6 +316,26 @@ static int read_object(struct reader *reader, const git_oid *object, struct raw_
     return insist(reader, object, ret_raw, fault);
 }
 
+size_t reader_size(struct reader *reader, const git_oid *object)
+{
+    for (size_t i = 0; i < reader->stores->count; i++) {
+        struct raw_object raw = {0};
+        if (loose_read(reader->stores->folders[i], object, NULL, &raw, NULL) == 0)
+            return raw.size;
+    }
+    for (size_t i = 0; i < reader->pack_count; i++) {
+        const struct open_pack *pack = &reader->packs[i];
+        git_object_t type;
+        uint64_t offset;
+        size_t size;
+        if (chain_find(&pack->known->chain, object, &offset) >= 0 &&
+            chain_check(&pack->known->chain, offset) == 0 &&
+            pack->backend->read_header(&size, &type, pack->backend, object) == 0)
+            return size;
+    }
+    return 0;
+}
+
 /* --- The backend --------------------------------------------------------------------------------
  */
 

@@ -68,6 +68,9 @@ void reader_renew(struct reader *reader);
 int reader_find(struct reader *reader, const git_oid *prefix, size_t length, git_oid *ret_objects,
                 size_t room, size_t *ret_count, struct error *why);
 
+/* The size that an object says it has, without reading it; 0: not known, reading it tells why. */
+size_t reader_size(struct reader *reader, const git_oid *object);
+
 /*
  * What it means that a function of libgit2 has answered `code` (which may be 0), or that an object
  * could not be read. Returns -EIO if it is certain that the content is at fault, otherwise a

@@ -15,6 +15,7 @@
 #include "stamp.h"
 
 #include <addonfs/error.h>
+#include <addonfs/map.h>
 #include <stdbool.h>
 
 struct repository {
@@ -35,9 +36,11 @@ struct repository {
     pthread_mutex_t idle_lock;
     struct reader *idle; /* as many as there are cores, at most */
     long idle_count;
-    pthread_mutex_t modules_lock; /* around adding one */
+    pthread_mutex_t modules_lock; /* around adding one, and guards: */
+    struct map modules_absent;    /* where one may come: of struct sight, by path */
+    _Atomic unsigned modules_few; /* of these, by name although a folder would do */
     _Atomic(struct module *) modules;
-    _Atomic uint64_t modules_came; /* how often one was not there, and then was */
+    _Atomic uint64_t modules_came; /* how often one that was not there may have come */
 };
 
 /*

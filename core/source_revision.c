@@ -35,7 +35,7 @@ static int begin(struct source *source, struct error *error)
     cleanup_lock(&revision->lock);
     reader_renew(own->reader);
     for (struct revision_part *part = revision->submodules; part; part = part->next)
-        reader_renew(part->reader);
+        part->is_unsure = true; /* Most are not read again: to renew one takes some stats. */
     if (revision->faulty)
         revision->healing = modules_healing(source->repository);
     if (revision->resolved && git_oid_equal(&id, &own->commit))

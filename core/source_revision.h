@@ -21,10 +21,12 @@ struct revision_part {
     char *path;                    /* of the gitlink, from the source's root; "" */
     struct repository *repository; /* borrowed */
     struct reader *reader;         /* for trees and links */
+    bool is_unsure;                /* there was a look since: renew it before it reads */
     git_oid commit;
     git_tree *root;
     bool is_named;
-    struct map names; /* then: of its submodules, by path */
+    struct map names;  /* then: of its submodules, by path … */
+    char *names_fault; /* … unless this says why they cannot be known */
 };
 
 struct revision {
@@ -42,6 +44,9 @@ struct revision {
 /* Before something is read: forget what could not be. After: could something not be? */
 void revision_begin(struct revision *revision);
 bool revision_has_fault(const struct revision *revision);
+
+/* Before something of a part is read. */
+void revision_use(struct revision_part *part);
 
 /* Another commit is looked at, or none any more. */
 void revision_leave_submodules(struct revision *revision);

@@ -94,6 +94,7 @@ static int way_step(struct way *way, const char *name)
         return -ENOLINK;
     if (strlen(next) >= sizeof(way->at->real))
         return error_set(way->why, -ENOENT, RESOLVE_BROKEN);
+    revision_use(way->part);
     int r = git_tree_entry_bypath(&entry, way->part->root, revision_part_path(way->part, next));
     if (r == GIT_ENOTFOUND && way->part->reader->fault.code == 0)
         return error_set(way->why, -ENOENT, RESOLVE_BROKEN);

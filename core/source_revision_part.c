@@ -26,6 +26,13 @@ void revision_begin(struct revision *revision)
         reader_begin(part->reader);
 }
 
+void revision_use(struct revision_part *part)
+{
+    if (part->is_unsure)
+        reader_renew(part->reader);
+    part->is_unsure = false;
+}
+
 bool revision_has_fault(const struct revision *revision)
 {
     bool found = revision->own.reader->fault.code != 0;
@@ -35,13 +42,21 @@ bool revision_has_fault(const struct revision *revision)
     return found;
 }
 
+static void forget_names(struct revision_part *part)
+{
+    map_clear(&part->names, free);
+    free(part->names_fault);
+    part->names_fault = NULL;
+    part->is_named = false;
+}
+
 static void part_free(struct revision_part *part)
 {
     if (!part)
         return;
     git_tree_free(part->root);
     repository_give_back(part->repository, part->reader);
-    map_clear(&part->names, free);
+    forget_names(part);
     free(part->path);
     free(part);
 }
@@ -56,8 +71,7 @@ void revision_leave_submodules(struct revision *revision)
         part_free(part);
     }
     revision->submodule_count = 0;
-    map_clear(&revision->own.names, free);
-    revision->own.is_named = false;
+    forget_names(&revision->own);
 }
 
 /* The innermost comes first: it was entered from the other. */
@@ -93,11 +107,11 @@ size_t revision_history_path(struct revision *revision, const char *path)
 
 #define AS_EMPTY "shown as an empty folder"
 
-/* Read the part's .gitmodules, if it was not read yet. */
+/* Read the part's .gitmodules, if it was not read yet. That it makes no sense is remembered. */
 static int read_names(struct revision_part *part, const char *real, struct error *error)
 {
     cleanup_blob git_blob *blob = NULL;
-    struct error *why = NULL;
+    struct error why;
 
     if (part->is_named)
         return 0;
@@ -105,21 +119,24 @@ static int read_names(struct revision_part *part, const char *real, struct error
     git_filemode_t mode = entry ? git_tree_entry_filemode(entry) : 0;
     if (mode != GIT_FILEMODE_BLOB && mode != GIT_FILEMODE_BLOB_EXECUTABLE)
         return 0;
+    revision_use(part);
+    /* Before there is memory for it. */
+    if (reader_size(part->reader, git_tree_entry_id(entry)) > MODULES_SIZE_LIMIT)
+        return error_set(error, -ENOLINK,
+                         "%s: a submodule, " AS_EMPTY
+                         ": .gitmodules cannot be understood: it is too large",
+                         real);
     int r = git_blob_lookup(&blob, part->reader->git, git_tree_entry_id(entry));
     if (r < 0)
         return reader_failure(part->reader, r, real, error);
-    cleanup_free struct error *room = why = malloc(sizeof(*why));
-    if (!room)
-        return error_errno(error, -ENOMEM, "%s", real);
-    r = modules_parse(git_blob_rawcontent(blob), (size_t)git_blob_rawsize(blob), &part->names, why);
+    r = modules_parse(git_blob_rawcontent(blob), (size_t)git_blob_rawsize(blob), &part->names,
+                      &why);
     if (r < 0)
         map_clear(&part->names, free);
-    if (r == -EINVAL)
-        return error_set(error, -ENOLINK,
-                         "%s: a submodule, " AS_EMPTY ": .gitmodules cannot be understood: %s",
-                         real, why->text);
-    if (r < 0)
-        return error_set(error, r, "%s: %s", real, why->text);
+    if (r < 0 && r != -EINVAL)
+        return error_set(error, r, "%s: %s", real, why.text);
+    if (r == -EINVAL && !(part->names_fault = strdup(why.text)))
+        return error_errno(error, -ENOMEM, "%s", real);
     part->is_named = true;
     return 0;
 }
@@ -129,10 +146,15 @@ static int find_repository(struct revision_part *above, const char *real, const 
                            struct repository **ret_repository, struct error *error)
 {
     bool was_fetched = false;
+    struct error why;
 
     int r = read_names(above, real, error);
     if (r < 0)
         return r;
+    if (above->names_fault)
+        return error_set(error, -ENOLINK,
+                         "%s: a submodule, " AS_EMPTY ": .gitmodules cannot be understood: %s",
+                         real, above->names_fault);
     const char *name = map_find(&above->names, revision_part_path(above, real));
     if (!name)
         return error_set(
@@ -143,9 +165,11 @@ static int find_repository(struct revision_part *above, const char *real, const 
                          "%s: a submodule whose name in .gitmodules leads elsewhere, " AS_EMPTY
                          ": rename it there",
                          real);
-    r = modules_find(above->repository, name, commit, ret_repository, &was_fetched, error);
+    r = modules_find(above->repository, name, commit, ret_repository, &was_fetched, &why);
+    if (r == 0)
+        return 0;
     if (r != -ENOENT)
-        return r;
+        return error_set(error, r, "%s: a submodule that cannot be read: %s", real, why.text);
     if (was_fetched)
         return error_set(error, -ENOLINK,
                          "%s: a submodule without its commit %s, " AS_EMPTY
@@ -246,6 +270,7 @@ static int digest_root(const struct revision_part *part, struct content_id *ret_
 
 static int go_to_root(struct revision_part *part, struct revision_place *place)
 {
+    revision_use(part);
     git_tree_free(place->tree);
     place->tree = NULL;
     place->part = part;

@@ -7,11 +7,12 @@ import os
 import shutil
 import subprocess
 import zipfile
+from pathlib import Path
 
 import pytest
 
 import oracle
-from mounting import ADDONFS, client_zip, errors, mounted, package, run, status, until
+from mounting import ADDONFS, client_zip, daemon_pid, errors, mounted, package, run, status, until
 from repository import ENVIRONMENT, Link, Repository
 from samples import package_py
 from users import own
@@ -79,6 +80,23 @@ def members(tree, version="3.15.12"):
 
 def same(source, tree, version="3.15.12"):
     assert list(oracle.compare(oracle.package_a(source), package(tree, version))) == []
+
+
+# Two to ten times what it takes, and half of what it took, or less.
+SECONDS = 40 if os.environ.get("SANITIZE") else 4
+
+
+def seconds(mnt):
+    """Of a processor that the daemon has taken so far."""
+    stat = Path(f"/proc/{daemon_pid(mnt)}/stat").read_text()
+    return sum(map(int, stat.rsplit(")", 1)[1].split()[11:13])) / os.sysconf("SC_CLK_TCK")
+
+
+def seconds_of_looks(mnt):
+    before = seconds(mnt)
+    for number in range(500):
+        assert not (mnt / f"client/openpype_3.15.12/openpype/{number}").exists()
+    return seconds(mnt) - before
 
 
 @pytest.fixture
@@ -166,6 +184,51 @@ def test_what_was_not_fetched_is_an_empty_folder_and_is_told(super, folder, fuse
         assert warnings(mnt) == [] and status(mnt)["generation"] != generation
 
 
+def test_a_frozen_commit_knows_what_the_live_view_has_found(super, folder, fuse):
+    """What it lacked comes, and the live view goes there first."""
+    path = clone(super, folder / "clone")
+    commit = git(path, "rev-parse", "HEAD")
+    git(path, "reset", "-q", "--hard", "HEAD~1")
+    with mounted(path, folder / "mnt", "rev=main") as mnt:
+        assert b"openpype/vendor/lib/__init__.py" not in members(mnt / "commits" / commit)
+        git(folder, "clone", "-q", "--bare", str(folder / "origin"), str(modules(path) / PATH))
+        git(path, "reset", "-q", "--hard", commit)
+        clean = checkout(super, folder / "clean")
+        same(clean, mnt)
+        same(clean, mnt / "commits" / commit)
+
+
+@pytest.mark.parametrize("before", ["", "modules", PATH, "file", "link", "dangling"])
+def test_wherever_the_way_to_it_ended_it_is_shown_when_it_has_come(super, folder, fuse, before):
+    path = clone(super, folder / "clone")
+    place = modules(path) / PATH
+    aside = folder / "aside"
+    git(folder, "clone", "-q", "--bare", str(folder / "origin"), str(aside))
+    clean = checkout(super, folder / "clean")
+    if before:
+        os.makedirs({"modules": modules(path), PATH: place}.get(before, place.parent))
+    if before == "file":
+        place.write_text("no folder")
+    if before == "link":
+        os.symlink(aside, place)
+    if before == "dangling":
+        os.makedirs(modules(path) / "other/folder")
+        os.symlink(modules(path) / "other/folder/lib", place)
+    with mounted(path, folder / "mnt", "rev=HEAD") as mnt:
+        for tree in (mnt, mnt / "HEAD"):
+            assert b"openpype/vendor/lib/__init__.py" not in members(tree)
+        if before in ("file", "link"):
+            os.unlink(place)
+        target = modules(path) / "other/folder/lib" if before == "dangling" else place
+        os.makedirs(target.parent, exist_ok=True)
+        if before == PATH:
+            os.rmdir(place)
+        shutil.move(aside, target)
+        for tree in (mnt, mnt / "HEAD"):
+            same(clean, tree)
+        assert warnings(mnt) == []
+
+
 def test_a_commit_that_was_not_fetched_is_told_and_then_shown(super, origin, folder, fuse):
     path = clone(super, folder / "clone", "--recurse-submodules")
     origin.write({"deep/er/code.py": "later\n"})
@@ -182,6 +245,26 @@ def test_a_commit_that_was_not_fetched_is_told_and_then_shown(super, origin, fol
         same(clean, mnt)
         same(clean, mnt / "commits" / commit)
         assert warnings(mnt) == []
+
+
+@pytest.mark.parametrize("where", ["", PATH, f"{PATH}/objects"])
+def test_what_cannot_be_read_is_not_taken_for_absent(super, folder, fuse, where):
+    clean = checkout(super, folder / "clean")
+    place = modules(super.path) / where
+    shutil.move(place, folder / "aside")
+    os.symlink(place, place)
+    with mounted(super.path, folder / "mnt", "rev=HEAD") as mnt:
+        for tree in (mnt, mnt / "HEAD"):
+            with pytest.raises(OSError):
+                client_zip(tree).read_bytes()
+        assert warnings(mnt) == []
+        (told,) = errors(mnt)
+        assert told["path"] == PATH and os.strerror(errno.ELOOP) in told["reason"]
+        os.unlink(place)
+        shutil.move(folder / "aside", place)
+        for tree in (mnt, mnt / "HEAD"):
+            same(clean, tree)
+        assert errors(mnt) == []
 
 
 def test_a_frozen_tree_of_which_nothing_is_missing_stays_what_it_is(super, folder, fuse):
@@ -451,6 +534,34 @@ def test_gitmodules_includes_nothing_and_may_be_anything(super, folder, fuse, te
             mnt / "commits" / super.git("rev-parse", "HEAD~1").decode().strip())
 
 
+def test_gitmodules_that_makes_no_sense_is_read_once(repo, origin, folder, fuse):
+    """Not once for each submodule, each time for as long as a megabyte takes."""
+    commit = origin.git("rev-parse", "HEAD").decode().strip()
+    repo.write({".gitmodules": "# a line of text\n" * 60000 + '[submodule "a"\n'})
+    repo.git("add", ".gitmodules")
+    repo.git("update-index", "--index-info", data="".join(
+        f"160000 {commit}\topenpype/many/{number}\n" for number in range(1000)).encode())
+    repo.git("commit", "-qm", "many")
+    with mounted(repo.path, folder / "mnt", "rev=HEAD") as mnt:
+        told = [reason for path, reason in warnings(mnt) if "/many/" in path]
+        assert told and all("cannot be understood" in reason for reason in told)
+        assert seconds(mnt) < SECONDS
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_gitmodules_that_is_too_large_is_not_read(super, folder, fuse, packed):
+    super.write({".gitmodules": "# a line of text\n" * 4000000})
+    super.commit()
+    if packed:
+        super.git("repack", "-qad")
+    with mounted(super.path, folder / "mnt", "rev=HEAD") as mnt:
+        (told,) = warnings(mnt)
+        assert told[0] == PATH and "it is too large" in told[1]
+        lines = Path(f"/proc/{daemon_pid(mnt)}/status").read_text().splitlines()
+        (peak,) = [int(line.split()[1]) for line in lines if line.startswith("VmHWM")]
+        assert peak < 50000 or os.environ.get("SANITIZE")
+
+
 def test_gitmodules_that_is_a_link_is_not_followed(super, folder, fuse):
     super.write({"names": (super.path / ".gitmodules").read_text(), ".gitmodules": Link("names")})
     super.commit()
@@ -556,6 +667,16 @@ def test_who_waits_is_woken_when_a_submodule_has_come(super, folder, fuse):
         assert waiter.returncode == 0 and out.decode().strip() not in ("", since)
 
 
+def test_an_absent_submodule_does_not_make_a_frozen_tree_new(super, folder, fuse):
+    """Not even while the folder where it may come is too young to be trusted."""
+    path = clone(super, folder / "clone")
+    commit = git(path, "rev-parse", "HEAD")
+    os.makedirs(modules(path))
+    with mounted(path, folder / "mnt", "rev=HEAD") as mnt:
+        numbers = {os.stat(package(mnt / "commits" / commit)).st_ino for _ in range(5)}
+        assert len(numbers) == 1
+
+
 def test_an_absent_object_of_lfs_does_not_make_a_frozen_tree_new(super, folder, fuse):
     """Nothing tells when it comes: but the tree does not hang on it."""
     path = clone(super, folder / "clone")
@@ -599,6 +720,29 @@ def test_one_name_for_many_paths(repo, origin, folder, fuse):
         told = {os.path.basename(path) for path, _ in warnings(mnt) if "/many/" in path}
         assert len(shown) + len(told) == 1100 and len(shown) >= 1000
         assert {str(number) for number in range(99, 1100, 100)} <= told
+        assert seconds_of_looks(mnt) < SECONDS
+
+
+def test_names_of_one_commit_do_not_use_up_those_of_others(repo, origin, folder, fuse):
+    """And what it lacks is looked for in one place, and found when it has come."""
+    add(repo, origin)
+    good = repo.git("rev-parse", "HEAD").decode().strip()
+    commit = origin.git("rev-parse", "HEAD").decode().strip()
+    names = [f'[submodule "no/{number}"]\n\tpath = openpype/many/{number}\n'
+             for number in range(4200)]
+    repo.write({".gitmodules": "".join(names)})
+    repo.git("update-index", "--force-remove", PATH)
+    repo.git("add", ".gitmodules")
+    repo.git("update-index", "--index-info", data="".join(
+        f"160000 {commit}\topenpype/many/{number}\n" for number in range(4200)).encode())
+    repo.git("commit", "-qm", "many")
+    with mounted(repo.path, folder / "mnt", "rev=HEAD") as mnt:
+        assert not any(b"many" in name for name in members(mnt))
+        assert b"openpype/vendor/lib/__init__.py" in members(mnt / "commits" / good)
+        # What is not there is not looked for name by name.
+        assert seconds_of_looks(mnt) < SECONDS
+        git(folder, "clone", "-q", "--bare", str(origin.path), str(modules(repo.path) / "no/4100"))
+        assert {name.split(b"/")[2] for name in members(mnt) if b"many" in name} == {b"4100"}
 
 
 @pytest.mark.parametrize("path", ["openpype", "server_addon/server", "server_addon", "server_addon/client"])

@@ -61,6 +61,11 @@ static void the_last_name_of_a_path_counts(void **state)
                               "[submodule \"three\"]\npath = b\n",
                               found),
                         "a=two b=three ");
+    assert_string_equal(parse("[submodule \"one\"]\npath = a\npath = b\n", found), "b=one ");
+    assert_string_equal(parse("[submodule \"one\"]\npath = a\n[submodule \"two\"]\npath = a\n"
+                              "[submodule \"one\"]\npath = b\npath = b\n",
+                              found),
+                        "a=two b=one ");
     assert_string_equal(parse("[submodule \"x\\\"y\"]\n\tpath = \"a b\" ; comment\n", found),
                         "a b=x\"y ");
     assert_string_equal(parse("[submodule \"a\"]\npath\n[submodule]\npath = x\n[other \"a\"]\n"
@@ -78,6 +83,29 @@ static void what_makes_no_sense_is_an_error(void **state)
     snprintf(expected, sizeof(expected), "%d", -EINVAL);
     assert_string_equal(parse("[submodule \"a\"\npath = x\n", found), expected);
     assert_string_equal(parse("x y z\n", found), expected);
+}
+
+/* The same text each time, and nothing of where we have put it. */
+static void what_is_wrong_is_said_without_the_file(void **state)
+{
+    static const char *const wrong[] = {"[submodule \"a\"\npath = x\n", "x y z\n", "[a\n",
+                                        "[submodule \"(in\n"};
+    struct error why[2];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+        for (int k = 0; k < 2; k++) {
+            struct map names = {0};
+            int fd = k > 0 ? dup(0) : -1; /* The number of the file is another one. */
+            assert_int_equal(modules_parse(wrong[i], strlen(wrong[i]), &names, &why[k]), -EINVAL);
+            map_clear(&names, free);
+            if (fd >= 0)
+                close(fd);
+        }
+        assert_true(strlen(why[0].text) > 0);
+        assert_string_equal(why[0].text, why[1].text);
+        assert_null(strstr(why[0].text, "/proc"));
+    }
 }
 
 /* A file that is included would say that a path has a name. */
@@ -122,6 +150,7 @@ int main(void)
         cmocka_unit_test(names_stay_in_their_folder),
         cmocka_unit_test(the_last_name_of_a_path_counts),
         cmocka_unit_test(what_makes_no_sense_is_an_error),
+        cmocka_unit_test(what_is_wrong_is_said_without_the_file),
         cmocka_unit_test(nothing_is_included),
     };
 
