@@ -57,7 +57,9 @@ static int hash(int fd, uint64_t size, struct content_id *ret_id)
 
     if (!sha256 || !piece)
         return -ENOMEM;
-    for (;;) {
+    /* One byte more than there should be is enough to know: a file may grow as fast as it is read.
+     */
+    while (offset <= size) {
         ssize_t n = pread(fd, piece, READ_PIECE, (off_t)offset);
         if (n < 0 && errno == EINTR)
             continue;
@@ -179,7 +181,10 @@ bool file_is_unchanged(const struct resolve_root *root, struct file *file,
 
     bool trusted = stamp_is_old(status->st_ctim);
     cleanup_fd int fd = resolve_open(root, file->real, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
-    if (fd < 0 || hash(fd, file->size, &id) < 0 || !file_has_shown(file, &id) ||
+    struct stat opened;
+    /* By now it may be anything, a device without end included. */
+    if (fd < 0 || fstat(fd, &opened) < 0 || !is_same_file(file, &opened) ||
+        hash(fd, file->size, &id) < 0 || !file_has_shown(file, &id) ||
         file->identity.denied != acl_denied(fd, status->st_mode))
         return false;
     file->identity.trusted = trusted;
