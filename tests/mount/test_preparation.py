@@ -47,7 +47,9 @@ class Waiters:
             "257", "262", "332", "56", "79", "291")
 
     def wait_still(self):
-        return all(self.waits(process) for process in self.processes)
+        """None has come to an end; one that asks again is on its way for a moment."""
+        until(lambda: all(self.waits(process) for process in self.processes))
+        return True
 
     def results(self):
         return {int(process.communicate(timeout=120)[0]) for process in self.processes}
