@@ -139,7 +139,7 @@ static bool keep_idle(struct cache *cache, struct cache_reader *reader)
 {
     cleanup_lock(&cache->lock);
 
-    if (cache->idle_count >= sysconf(_SC_NPROCESSORS_ONLN))
+    if (cache->idle_count >= cache->idle_limit)
         return false;
     reader->next = cache->idle;
     cache->idle = reader;
@@ -254,12 +254,18 @@ static void open_database(struct cache *cache)
 struct cache *cache_open(const char *folder, uint64_t size, const char *codec)
 {
     struct cache *cache = calloc(1, sizeof(*cache));
+    pthread_condattr_t attributes;
 
     if (!cache)
         return NULL;
     pthread_mutex_init(&cache->lock, NULL);
-    pthread_cond_init(&cache->wake, NULL);
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(&cache->wake, &attributes);
+    pthread_condattr_destroy(&attributes);
     pthread_cond_init(&cache->quiet, NULL);
+    /* Once: it is read from a file. */
+    cache->idle_limit = sysconf(_SC_NPROCESSORS_ONLN);
     cache->last = &cache->first;
     cache->limit = size;
     cache->written = size; /* so that the first write looks at the size of the whole */

@@ -44,14 +44,18 @@ struct cache {
     _Atomic bool damaged; /* set before: the writer has a database to set aside */
 
     pthread_mutex_t lock; /* guards the rest; held for moments only */
-    pthread_cond_t wake;  /* there are jobs, or it ends, or is no longer usable */
+    pthread_cond_t wake;  /* there are jobs enough, or it ends, or is no longer usable */
     pthread_cond_t quiet; /* everything is written */
     struct job *first;
     struct job **last;
+    size_t waiting;         /* jobs in the list, and … */
+    uint64_t waiting_bytes; /* … how much they write */
+    unsigned settling;      /* callers of cache_settle: they wait for all that is in the list */
     bool writing;
     bool ending;
-    struct cache_reader *idle; /* as many as there are cores, at most */
+    struct cache_reader *idle; /* `idle_limit` at most: as many as there are cores */
     long idle_count;
+    long idle_limit;
     char *fault;
 };
 

@@ -12,6 +12,13 @@ enum {
     ALIAS_AGE = 120 * 24 * 3600, /* fingerprints change with every checkout: old ones are no use */
 };
 
+/*
+ * How long a job may wait for others. A transaction writes every page of an index again that it
+ * touches: written one by one as they are compressed, 26 MB of streams become 200 MB of log, while
+ * all cores have other work to do.
+ */
+enum { GATHER = 500000000 /* ns */ };
+
 static void release(const struct job *job)
 {
     if (job->put.release)
@@ -29,6 +36,12 @@ void cache_free_jobs(struct job *job)
     }
 }
 
+/* Is what waits worth a transaction of its own? The lock is held. */
+static bool is_batch(const struct cache *cache)
+{
+    return cache->waiting >= BATCH_JOBS || cache->waiting_bytes >= BATCH_BYTES;
+}
+
 void cache_enqueue(struct cache *cache, const struct job *given)
 {
     struct job *job = atomic_load(&cache->usable) ? malloc(sizeof(*job)) : NULL;
@@ -44,7 +57,10 @@ void cache_enqueue(struct cache *cache, const struct job *given)
     if (taken) {
         *cache->last = job;
         cache->last = &job->next;
-        pthread_cond_signal(&cache->wake);
+        cache->waiting++;
+        cache->waiting_bytes += job->put.member.compressed_size + job->note_size;
+        if (cache->waiting == 1 || is_batch(cache))
+            pthread_cond_signal(&cache->wake);
     }
     pthread_mutex_unlock(&cache->lock);
     if (!taken)
@@ -155,6 +171,23 @@ static void write_all(struct cache *cache, struct job *jobs)
     cache_free_jobs(jobs);
 }
 
+/* Give the jobs that are there some time to become a batch. The lock is held. */
+static void gather(struct cache *cache)
+{
+    struct timespec end;
+    int r = 0;
+
+    clock_gettime(CLOCK_MONOTONIC, &end);
+    end.tv_nsec += GATHER;
+    if (end.tv_nsec >= 1000000000) {
+        end.tv_nsec -= 1000000000;
+        end.tv_sec++;
+    }
+    while (r == 0 && !is_batch(cache) && cache->settling == 0 && !cache->ending &&
+           atomic_load(&cache->usable))
+        r = pthread_cond_timedwait(&cache->wake, &cache->lock, &end);
+}
+
 static struct job *take_jobs(struct cache *cache)
 {
     cleanup_lock(&cache->lock);
@@ -164,9 +197,13 @@ static struct job *take_jobs(struct cache *cache)
         pthread_cond_broadcast(&cache->quiet);
         pthread_cond_wait(&cache->wake, &cache->lock);
     }
+    if (cache->first)
+        gather(cache);
     struct job *jobs = cache->first;
     cache->first = NULL;
     cache->last = &cache->first;
+    cache->waiting = 0;
+    cache->waiting_bytes = 0;
     cache->writing = jobs != NULL;
     if (!jobs)
         pthread_cond_broadcast(&cache->quiet);
@@ -204,6 +241,9 @@ void cache_settle(struct cache *cache)
     if (!cache || !cache->has_thread)
         return;
     cleanup_lock(&cache->lock);
+    cache->settling++;
+    pthread_cond_signal(&cache->wake);
     while (cache->first || cache->writing)
         pthread_cond_wait(&cache->quiet, &cache->lock);
+    cache->settling--;
 }

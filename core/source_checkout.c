@@ -32,7 +32,8 @@ void checkout_converter(char text[static CHECKOUT_CONVERTER_SIZE])
 /* --- A configuration of one value ---------------------------------------------------------------
  *
  * Where core.attributesfile is not set, libgit2 takes $XDG_CONFIG_HOME/git/attributes. So it is
- * set, in memory; libgit2 has no such configuration to offer.
+ * set, in memory, and without a value, for which libgit2 looks at no file at all (attrcache.c,
+ * attr_cache__lookup_path). It has no such configuration to offer.
  */
 
 static int config_open(git_config_backend *backend, git_config_level_t level,
@@ -59,7 +60,6 @@ static int config_get(git_config_backend *backend, const char *key, git_config_e
         return GIT_ERROR;
     *entry = (git_config_entry){
         .name = "core.attributesfile",
-        .value = "/dev/null",
         .level = GIT_CONFIG_LEVEL_APP,
         .free = config_entry_free,
     };

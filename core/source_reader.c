@@ -225,20 +225,21 @@ static bool outweighs(int code, int other)
 static int look_everywhere(struct reader *reader, const git_oid *object, struct raw_object *ret_raw,
                            struct fault *fault)
 {
-    size_t stores = reader->stores->count;
+    size_t packs = reader->pack_count;
 
     fault_set(fault, -ENOENT, "it is not there");
-    for (size_t i = 0; i < stores + reader->pack_count; i++) {
+    /* Packs first, as Git does it: a look into their indexes is no call of the system. */
+    for (size_t i = 0; i < packs + reader->stores->count; i++) {
         struct raw_object raw = {0};
         struct fault one = {.code = -ENOENT};
         /* Objects that are read one after the other are mostly in one pack. */
-        size_t pack = i < stores ? 0 : (reader->last_pack + i - stores) % reader->pack_count;
-        int r = i < stores ? read_loose(reader, i, object, &raw, &one)
-                           : read_packed(reader, pack, object, &raw, &one);
+        size_t pack = i < packs ? (reader->last_pack + i) % packs : 0;
+        int r = i < packs ? read_packed(reader, pack, object, &raw, &one)
+                          : read_loose(reader, i - packs, object, &raw, &one);
         if (r == 0)
             r = check_object(reader, object, &raw, &one);
         if (r == 0) {
-            if (i >= stores)
+            if (i < packs)
                 reader->last_pack = pack;
             *ret_raw = raw;
             return 0;
@@ -318,13 +319,8 @@ static int read_object(struct reader *reader, const git_oid *object, struct raw_
 
 size_t reader_size(struct reader *reader, const git_oid *object)
 {
-    for (size_t i = 0; i < reader->stores->count; i++) {
-        struct raw_object raw = {0};
-        if (loose_read(reader->stores->folders[i], object, NULL, &raw, NULL) == 0)
-            return raw.size;
-    }
     for (size_t i = 0; i < reader->pack_count; i++) {
-        const struct open_pack *pack = &reader->packs[i];
+        const struct open_pack *pack = &reader->packs[(reader->last_pack + i) % reader->pack_count];
         git_object_t type;
         uint64_t offset;
         size_t size;
@@ -332,6 +328,11 @@ size_t reader_size(struct reader *reader, const git_oid *object)
             chain_check(&pack->known->chain, offset) == 0 &&
             pack->backend->read_header(&size, &type, pack->backend, object) == 0)
             return size;
+    }
+    for (size_t i = 0; i < reader->stores->count; i++) {
+        struct raw_object raw = {0};
+        if (loose_read(reader->stores->folders[i], object, NULL, &raw, NULL) == 0)
+            return raw.size;
     }
     return 0;
 }

@@ -187,6 +187,8 @@ static struct repository *new (void)
     pthread_mutex_init(&repository->lock, NULL);
     pthread_mutex_init(&repository->idle_lock, NULL);
     pthread_mutex_init(&repository->modules_lock, NULL);
+    /* Once: it is read from a file. */
+    repository->idle_limit = sysconf(_SC_NPROCESSORS_ONLN);
     return repository;
 }
 
@@ -213,6 +215,7 @@ int repository_open(const char *path, struct repository **ret_repository, struct
     r = open_objects(repository, error);
     if (r < 0)
         return r;
+    atomic_init(&repository->packed_now, repository->reader->opened.value);
     *ret_repository = steal_pointer(&repository);
     return 0;
 }
@@ -283,7 +286,11 @@ int repository_borrow(struct repository *repository, struct reader **ret_reader,
     cleanup_reader struct reader *reader = take_idle(repository);
 
     if (reader) {
-        reader_renew(reader);
+        /* Who looks at refs finds out whether packs have come or gone; nobody does of a submodule's.
+         */
+        if (!repository->reader ||
+            atomic_load(&repository->packed_now) != reader->opened.value)
+            reader_renew(reader);
         *ret_reader = steal_pointer(&reader);
         return 0;
     }
@@ -330,7 +337,7 @@ void repository_give_back(struct repository *repository, struct reader *reader)
     drop_outdated(repository, reader);
     {
         cleanup_lock(&repository->idle_lock);
-        if (repository->idle_count < sysconf(_SC_NPROCESSORS_ONLN)) {
+        if (repository->idle_count < repository->idle_limit) {
             reader->next = repository->idle;
             repository->idle = reader;
             repository->idle_count++;
@@ -364,6 +371,7 @@ int repository_refs_begin(struct repository *repository, struct error *error)
 
     git_error_clear();
     reader_renew(repository->reader);
+    atomic_store(&repository->packed_now, repository->reader->opened.value);
     if (is_packed_as_before(repository, &packed) && !repository->refs_failed)
         return 0;
     int r = git_refdb_open(&refs, repository->handle);

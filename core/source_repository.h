@@ -33,9 +33,11 @@ struct repository {
     struct stamp packed;     /* of packed-refs, when libgit2 was told of it */
     bool refs_failed;        /* what the handle remembers of refs may be wrong */
     struct reader *reader;   /* for the objects that they name: its `git` is the handle */
+    _Atomic uint64_t packed_now; /* the stamp of stores with which `reader` was last renewed */
     pthread_mutex_t idle_lock;
-    struct reader *idle; /* as many as there are cores, at most */
+    struct reader *idle; /* `idle_limit` at most: as many as there are cores */
     long idle_count;
+    long idle_limit;
     pthread_mutex_t modules_lock; /* around adding one, and guards: */
     struct map modules_absent;    /* where one may come: of struct sight, by path */
     _Atomic unsigned modules_few; /* of these, by name although a folder would do */
