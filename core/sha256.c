@@ -1,6 +1,7 @@
 #include <addonfs/sha256.h>
 
 #include <openssl/evp.h>
+#include <pthread.h>
 #include <string.h>
 
 struct sha256 {
@@ -17,6 +18,22 @@ static void must(int ok)
         abort();
 }
 
+/* Found once: EVP_sha256 only names it, and every start would look for it under a lock. */
+static EVP_MD *found;
+
+static void find(void)
+{
+    found = EVP_MD_fetch(NULL, "SHA256", NULL);
+}
+
+static const EVP_MD *algorithm(void)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+    pthread_once(&once, find);
+    return found ? found : EVP_sha256();
+}
+
 struct sha256 *sha256_new(void)
 {
     struct sha256 *sha256 = calloc(1, sizeof(*sha256));
@@ -24,7 +41,7 @@ struct sha256 *sha256_new(void)
     if (!sha256)
         return NULL;
     sha256->context = EVP_MD_CTX_new();
-    if (!sha256->context || !EVP_DigestInit_ex(sha256->context, EVP_sha256(), NULL)) {
+    if (!sha256->context || !EVP_DigestInit_ex(sha256->context, algorithm(), NULL)) {
         sha256_free(sha256);
         return NULL;
     }

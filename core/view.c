@@ -1,5 +1,6 @@
 #include "view_parts.h"
 
+#include <addonfs/ahead.h>
 #include <addonfs/source_version.h>
 #include <errno.h>
 #include <stdatomic.h>
@@ -393,6 +394,40 @@ static int open_members(struct view *view, const struct view_options *options)
     return view->members ? 0 : -ENOMEM;
 }
 
+/* What is opened beside the source, in a thread of its own. */
+struct opening {
+    struct view *view;
+    const struct view_options *options;
+    int result;
+};
+
+static void *open_beside(void *argument)
+{
+    struct opening *opening = argument;
+
+    opening->result = open_members(opening->view, opening->options);
+    return NULL;
+}
+
+/* Both the cache and libgit2, which reads all certificates that there are, take some milliseconds.
+ */
+static int open_parts(struct view *view, const struct view_options *options, struct error *error)
+{
+    struct opening opening = {view, options, 0};
+    pthread_t beside;
+    bool apart = pthread_create(&beside, NULL, open_beside, &opening) == 0;
+
+    int r = source_open(&options->source, &view->source, error);
+    if (apart)
+        pthread_join(beside, NULL);
+    else
+        (void)open_beside(&opening);
+    if (r < 0)
+        return r;
+    view->origin.source = view->source;
+    return opening.result < 0 ? error_errno(error, -ENOMEM, "%s", options->source.path) : 0;
+}
+
 int view_open(const struct view_options *options, struct view **ret_view, struct error *error)
 {
     cleanup_view struct view *view = calloc(1, sizeof(*view));
@@ -415,13 +450,14 @@ int view_open(const struct view_options *options, struct view **ret_view, struct
                 ? recipe_read(options->recipe_path, &view->shown.choice.recipe, error)
                 : 0;
     if (r == 0)
-        r = source_open(&options->source, &view->source, error);
+        r = open_parts(view, options, error);
     if (r < 0)
         return r;
-    view->origin.source = view->source;
-    if (open_members(view, options) < 0)
-        return error_errno(error, -ENOMEM, "%s", options->source.path);
+    if (options->prepares)
+        view->origin.ahead = ahead_begin(&view->origin);
     r = view_look(view, &generation, error);
+    ahead_end(view->origin.ahead);
+    view->origin.ahead = NULL;
     if (r == 0)
         r = refuse_failed(generation, error);
     if (r < 0)
