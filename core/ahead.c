@@ -69,7 +69,7 @@ void ahead_offer(struct ahead *ahead, struct file *file)
     cleanup_lock(&ahead->lock);
     if (ahead->count == ahead->capacity) {
         size_t capacity = ahead->capacity ? 2 * ahead->capacity : 1024;
-        struct file **files = reallocarray(ahead->files, capacity, sizeof(*files));
+        struct file **files = reallocarray(ahead->files, capacity, sizeof(struct file *));
         if (!files)
             return;
         ahead->files = files;

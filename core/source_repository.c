@@ -286,10 +286,10 @@ int repository_borrow(struct repository *repository, struct reader **ret_reader,
     cleanup_reader struct reader *reader = take_idle(repository);
 
     if (reader) {
-        /* Who looks at refs finds out whether packs have come or gone; nobody does of a submodule's.
+        /* Who looks at refs finds out whether packs have come or gone; nobody does of a
+         * submodule's.
          */
-        if (!repository->reader ||
-            atomic_load(&repository->packed_now) != reader->opened.value)
+        if (!repository->reader || atomic_load(&repository->packed_now) != reader->opened.value)
             reader_renew(reader);
         *ret_reader = steal_pointer(&reader);
         return 0;

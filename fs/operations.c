@@ -326,32 +326,41 @@ static void on_open(fuse_req_t request, fuse_ino_t number, struct fuse_file_info
     reply_open(request, steal_pointer(&inode), waiter, info);
 }
 
+/*
+ * Pieces of one read: enough for 128 KiB of small members. The kernel copies them, out of the spool
+ * too; where that cannot be read it answers EIO.
+ */
+enum { PIECES = 256 };
+
 static void on_read(fuse_req_t request, fuse_ino_t number, size_t size, off_t offset,
                     struct fuse_file_info *info)
 {
     const struct inode *inode = handle_of(info)->inode;
-    cleanup_free char *buffer = malloc(size);
+    struct waiter *waiter = handle_of(info)->waiter;
+    cleanup_free char *room = malloc(size);
+    struct iovec pieces[PIECES];
+    struct gather gather = gather_new(room, pieces, PIECES);
     ssize_t n = 0;
 
     (void)number;
-    if (!buffer) {
+    if (!room) {
         reply_error(request, -ENOMEM);
         return;
     }
-    if (handle_of(info)->waiter) {
-        n = waiting_read(&filesystem_of(request)->waiting, handle_of(info)->waiter, offset, buffer,
-                         size);
+    if (waiter) {
+        n = waiting_read(&filesystem_of(request)->waiting, waiter, offset, room, size);
+        if (n > 0)
+            (void)gather_point(&gather, room, (size_t)n);
     } else if (inode->kind == INODE_BODY) {
-        n = body_read(inode->body, (uint64_t)offset, buffer, size);
+        n = body_gather(inode->body, (uint64_t)offset, size, &gather);
     } else if ((size_t)offset < inode->text_size) {
         size_t rest = inode->text_size - (size_t)offset;
-        n = (ssize_t)(rest < size ? rest : size);
-        memcpy(buffer, inode->text + offset, (size_t)n);
+        (void)gather_point(&gather, inode->text + offset, rest < size ? rest : size);
     }
     if (n < 0)
         reply_error(request, (int)n);
     else
-        fuse_reply_buf(request, buffer, (size_t)n);
+        fuse_reply_iov(request, pieces, (int)gather.count);
 }
 
 static void on_poll(fuse_req_t request, fuse_ino_t number, struct fuse_file_info *info,

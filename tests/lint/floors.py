@@ -19,10 +19,10 @@ from pathlib import Path, PurePosixPath
 
 # From the lowest floor to the highest. A new module of core is added here.
 FLOORS = [
-    "error cleanup checked local map path text sha256 buffer problem version stamp",
+    "error cleanup checked local map path text sha256 buffer problem version stamp gather",
     "deflate pylit match spool content member cache",
     "file refs source worktree revision resolve recipe layouts",
-    "zip bundle body entry package",
+    "zip bundle ahead body entry package",
     "generation view watch archive_reader inventory",
     "json status listing export identity deployment diff verify",
 ]

@@ -6,6 +6,7 @@ import os
 import random
 import secrets
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -113,6 +114,21 @@ def test_files_of_the_future_and_of_long_ago_are_seen_to_change(repo, folder, fu
                 (repo.path / path).write_text(f"{number + 1}\n")
                 os.utime(repo.path / path, (time, time))
             assert list(oracle.compare(oracle.package_a(repo.path), package(mnt))) == [], time
+
+
+def test_a_temporary_file_that_cannot_be_read_is_an_error_and_no_end(repo, folder, fuse):
+    repo.write({f"openpype/bulk/f{number}.bin": random.Random(number).randbytes(500_000) for number in range(4)})
+    version = (repo.path / "openpype/version.py").read_bytes()
+    with mounted(repo.path, folder / "mnt") as mnt:
+        with open(client_zip(mnt), "rb") as opened:
+            fds = Path("/proc", str(daemon_pid(mnt)), "fd")
+            [spool] = [fd for fd in fds.iterdir() if os.readlink(fd).endswith("(deleted)")]
+            # As a disk that has lost it: no page of it can be had.
+            os.truncate(spool, 0)
+            with pytest.raises(OSError) as failure:
+                opened.read()
+            assert failure.value.errno == errno.EIO
+        assert (package(mnt) / "version.py").read_bytes() == version
 
 
 def test_a_full_disk_for_temporary_files_fails_what_needs_one_and_nothing_else(repo, folder, fuse, root_user):
