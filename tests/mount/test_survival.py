@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import oracle
-from mounting import (await_end, clean, client_zip, daemon_pid, is_mounted, mounted, package, run, until)
+from mounting import (await_end, clean, client_zip, daemon_pid, is_mounted, mounted, package, run, status, until)
 from repository import Exec
 from users import in_namespace
 
@@ -121,6 +121,8 @@ def test_a_temporary_file_that_cannot_be_read_is_an_error_and_no_end(repo, folde
     version = (repo.path / "openpype/version.py").read_bytes()
     with mounted(repo.path, folder / "mnt") as mnt:
         with open(client_zip(mnt), "rb") as opened:
+            # Nothing is written to it any more: that would make it long again.
+            status(mnt)
             fds = Path("/proc", str(daemon_pid(mnt)), "fd")
             [spool] = [fd for fd in fds.iterdir() if os.readlink(fd).endswith("(deleted)")]
             # As a disk that has lost it: no page of it can be had.
