@@ -86,6 +86,16 @@ class Operations(RuleBasedStateMachine):
         path = self.pick(number, False)
         return self.root / path if path and not os.path.islink(self.root / path) else None
 
+    def pick_to_write(self, number):
+        place = self.pick_file(number)
+        return None if place and self.is_out_of_sight(place) else place
+
+    def is_out_of_sight(self, place):
+        """Another name of a file, in a folder that is dropped: nobody watches it (README, Not seen)."""
+        above = place.relative_to(self.root).parts[:-1]
+        return (any(name.startswith(".") or name == "__pycache__" for name in above)
+                and place.exists() and place.stat().st_nlink > 1)
+
     def remove(self, path):
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
@@ -95,18 +105,19 @@ class Operations(RuleBasedStateMachine):
     @rule(path=PATHS, text=TEXTS)
     def write(self, path, text):
         place = self.place(path)
-        if place and not place.is_dir() and path not in KEPT and not place.is_symlink():
+        if (place and not place.is_dir() and path not in KEPT and not place.is_symlink()
+                and not self.is_out_of_sight(place)):
             place.write_text(text)
 
     @rule(pick=PICKS, text=TEXTS)
     def append(self, pick, text):
-        if place := self.pick_file(pick):
+        if place := self.pick_to_write(pick):
             with open(place, "a") as file:
                 file.write(text)
 
     @rule(pick=PICKS)
     def overwrite_under_the_same_times(self, pick):
-        place = self.pick_file(pick)
+        place = self.pick_to_write(pick)
         if place and place.stat().st_size:
             status = place.stat()
             with open(place, "r+b") as file:
@@ -152,7 +163,7 @@ class Operations(RuleBasedStateMachine):
 
     @rule(pick=PICKS, mode=st.sampled_from([0o644, 0o755, 0o600, 0o744]))
     def chmod(self, pick, mode):
-        if place := self.pick_file(pick):
+        if place := self.pick_to_write(pick):
             os.chmod(place, mode)
 
     @rule(pick=PICKS, path=PATHS)
