@@ -62,9 +62,15 @@ struct ahead *ahead_begin(const struct origin *origin)
     return ahead;
 }
 
+/* Is it certain to be read in a moment? The bytes of some are only known to lie in an object. */
+static bool is_small(const struct file *file)
+{
+    return !file->failure && !file->lfs && file->size != UINT64_MAX && !bundle_is_large(file);
+}
+
 void ahead_offer(struct ahead *ahead, struct file *file)
 {
-    if (!ahead || ahead->thread_count == 0 || bundle_is_large(file))
+    if (!ahead || ahead->thread_count == 0 || !is_small(file))
         return;
     cleanup_lock(&ahead->lock);
     if (ahead->count == ahead->capacity) {

@@ -172,7 +172,7 @@ static void write_all(struct cache *cache, struct job *jobs)
 }
 
 /* Give the jobs that are there some time to become a batch. The lock is held. */
-static void gather(struct cache *cache)
+static void await_batch(struct cache *cache)
 {
     struct timespec end;
     int r = 0;
@@ -198,7 +198,7 @@ static struct job *take_jobs(struct cache *cache)
         pthread_cond_wait(&cache->wake, &cache->lock);
     }
     if (cache->first)
-        gather(cache);
+        await_batch(cache);
     struct job *jobs = cache->first;
     cache->first = NULL;
     cache->last = &cache->first;

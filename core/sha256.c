@@ -18,20 +18,20 @@ static void must(int ok)
         abort();
 }
 
-/* Found once: EVP_sha256 only names it, and every start would look for it under a lock. */
-static EVP_MD *found;
+/* Once: EVP_sha256 only names it, and every start would look for it under a lock. */
+static EVP_MD *fetched;
 
-static void find(void)
+static void fetch(void)
 {
-    found = EVP_MD_fetch(NULL, "SHA256", NULL);
+    fetched = EVP_MD_fetch(NULL, "SHA256", NULL);
 }
 
 static const EVP_MD *algorithm(void)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
 
-    pthread_once(&once, find);
-    return found ? found : EVP_sha256();
+    pthread_once(&once, fetch);
+    return fetched ? fetched : EVP_sha256();
 }
 
 struct sha256 *sha256_new(void)

@@ -25,6 +25,7 @@
 #include "source_objects.h"
 
 #include <git2/sys/odb_backend.h>
+#include <time.h>
 
 struct open_pack {
     struct known_pack *known;
@@ -34,7 +35,8 @@ struct open_pack {
 struct reader {
     git_repository *git; /* to ask libgit2 for objects */
     struct fault fault;  /* the first since reader_begin */
-    struct reader *next; /* its owner's */
+    struct reader *next; /* its owner's, and … */
+    time_t renewed; /* … when it was last renewed for one who borrows it: once a second will do */
     bool is_guessing; /* what is missing is not worth remembering: anybody may ask for anything */
 
     git_odb_backend backend; /* the rest is the reader's own */

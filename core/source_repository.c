@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 
 /* What libgit2 asks the owner of: the folder, its `.git`, and what that may refer to. */
 static int explain_owner(const char *path, struct error *error)
@@ -215,7 +216,6 @@ int repository_open(const char *path, struct repository **ret_repository, struct
     r = open_objects(repository, error);
     if (r < 0)
         return r;
-    atomic_init(&repository->packed_now, repository->reader->opened.value);
     *ret_repository = steal_pointer(&repository);
     return 0;
 }
@@ -280,17 +280,25 @@ static struct reader *take_idle(struct repository *repository)
     return reader;
 }
 
+static time_t second_now(void)
+{
+    struct timespec now = {0};
+
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+    return now.tv_sec;
+}
+
 int repository_borrow(struct repository *repository, struct reader **ret_reader,
                       struct error *error)
 {
     cleanup_reader struct reader *reader = take_idle(repository);
 
     if (reader) {
-        /* Who looks at refs finds out whether packs have come or gone; nobody does of a
-         * submodule's.
-         */
-        if (!repository->reader || atomic_load(&repository->packed_now) != reader->opened.value)
+        /* For each of thousands of blobs it would take longer than reading a small one. */
+        if (reader->renewed != second_now()) {
+            reader->renewed = second_now();
             reader_renew(reader);
+        }
         *ret_reader = steal_pointer(&reader);
         return 0;
     }
@@ -371,7 +379,6 @@ int repository_refs_begin(struct repository *repository, struct error *error)
 
     git_error_clear();
     reader_renew(repository->reader);
-    atomic_store(&repository->packed_now, repository->reader->opened.value);
     if (is_packed_as_before(repository, &packed) && !repository->refs_failed)
         return 0;
     int r = git_refdb_open(&refs, repository->handle);

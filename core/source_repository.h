@@ -27,13 +27,12 @@ struct repository {
     struct objects *objects;
     struct history *history;
     struct version_memory *versions;
-    _Atomic bool lfs_absent;     /* an object of Git LFS was not there */
-    pthread_mutex_t lock;        /* guards what is needed for refs */
-    git_repository *handle;      /* for refs */
-    struct stamp packed;         /* of packed-refs, when libgit2 was told of it */
-    bool refs_failed;            /* what the handle remembers of refs may be wrong */
-    struct reader *reader;       /* for the objects that they name: its `git` is the handle */
-    _Atomic uint64_t packed_now; /* the stamp of stores with which `reader` was last renewed */
+    _Atomic bool lfs_absent; /* an object of Git LFS was not there */
+    pthread_mutex_t lock;    /* guards what is needed for refs */
+    git_repository *handle;  /* for refs */
+    struct stamp packed;     /* of packed-refs, when libgit2 was told of it */
+    bool refs_failed;        /* what the handle remembers of refs may be wrong */
+    struct reader *reader;   /* for the objects that they name: its `git` is the handle */
     pthread_mutex_t idle_lock;
     struct reader *idle; /* `idle_limit` at most: as many as there are cores */
     long idle_count;

@@ -26,8 +26,8 @@ enum {
 };
 
 /*
- * So much of the file is mapped, whether it is there yet or not: it takes addresses and no memory.
- * What lies beyond is read.
+ * So much of the file is mapped, whether it is there yet or not: it takes addresses, of which there
+ * are 128 TiB, and no memory. What lies beyond is read.
  */
 static const size_t MAPPED = sizeof(size_t) > 4 ? (size_t)1 << 38 : 0;
 
@@ -169,6 +169,9 @@ static int spool_open(struct spool *spool, struct error *error)
             return fd;
         void *mapping = MAPPED ? mmap(NULL, MAPPED, PROT_READ, MAP_SHARED, fd, 0) : MAP_FAILED;
         spool->mapping = mapping == MAP_FAILED ? NULL : mapping;
+        /* A dump of the process would look at it. */
+        if (spool->mapping)
+            (void)madvise(mapping, MAPPED, MADV_DONTDUMP);
         spool->fd = fd;
     }
     return 0;
@@ -177,8 +180,11 @@ static int spool_open(struct spool *spool, struct error *error)
 /* Where `size` bytes at `offset` in the extent are; they cannot reach into another one. */
 static int locate(uint64_t extent, uint64_t offset, size_t size, off_t *ret_at)
 {
-    uint64_t room = UINT64_C(1) << order_of(extent);
+    int order = order_of(extent);
 
+    if (order < ORDER_MIN || order > ORDER_MAX)
+        return -EFBIG; /* SPOOL_NOWHERE is one of these. */
+    uint64_t room = UINT64_C(1) << order;
     if (offset > room || size > room - offset)
         return -EFBIG;
     *ret_at = (off_t)(start_of(extent) + offset);

@@ -420,7 +420,7 @@ static int open_parts(struct view *view, const struct view_options *options, str
     int r = source_open(&options->source, &view->source, error);
     if (apart)
         pthread_join(beside, NULL);
-    else
+    else if (r == 0)
         (void)open_beside(&opening);
     if (r < 0)
         return r;

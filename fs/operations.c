@@ -327,10 +327,11 @@ static void on_open(fuse_req_t request, fuse_ino_t number, struct fuse_file_info
 }
 
 /*
- * Pieces of one read: enough for 128 KiB of small members. The kernel copies them, out of the spool
- * too; where that cannot be read it answers EIO.
+ * Pieces of one read: two for each member, and a call takes 1,024 (IOV_MAX). The kernel copies
+ * them, out of the spool too; where that cannot be read it answers EIO. (libfuse must not copy them
+ * itself: gather.h.)
  */
-enum { PIECES = 256 };
+enum { PIECES = 1000 };
 
 static void on_read(fuse_req_t request, fuse_ino_t number, size_t size, off_t offset,
                     struct fuse_file_info *info)

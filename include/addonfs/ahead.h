@@ -8,7 +8,8 @@
  *     ahead_end(origin.ahead);
  *
  * It is a head start and nothing else: what cannot be read is left to bundle_compose, which says
- * why, and large files are, too, for they would keep ahead_end waiting.
+ * why. So are files that are large, or whose size is not known (a revision's, Git LFS's): they
+ * would keep ahead_end waiting.
  */
 #ifndef ADDONFS_AHEAD_H
 #define ADDONFS_AHEAD_H

@@ -65,7 +65,9 @@ void content_unref(struct content *content);
  */
 ssize_t content_read(const struct content *content, uint64_t offset, void *bytes, size_t size);
 
-/* The same as pieces of what lies in memory or in the spool; the gather has room for `size` bytes.
+/*
+ * The same as pieces of what lies in memory or in the spool. The gather has room for `size` bytes,
+ * and holds nothing of use after a failure.
  */
 ssize_t content_gather(const struct content *content, uint64_t offset, size_t size,
                        struct gather *gather);

@@ -85,7 +85,10 @@ ssize_t zip_read(const struct zip *zip, uint64_t offset, void *bytes, size_t siz
  */
 typedef const void *(*zip_stream_map)(const void *stream, uint64_t offset, size_t size);
 
-/* The same as pieces of what lies in memory and of the gather's room, which is for `size` bytes. */
+/*
+ * The same as pieces of what lies in memory and of the gather's room, which is for `size` bytes.
+ * After a failure the gather holds nothing of use.
+ */
 ssize_t zip_gather(const struct zip *zip, uint64_t offset, size_t size, struct gather *gather,
                    zip_stream_map map_stream, zip_stream_read read_stream, void *context);
 

@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -45,20 +46,37 @@ static bool is_compressed(const struct file *file)
     return atomic_load(&file->member) != NULL;
 }
 
+/* With an end that only a fault meets. */
+static void await_compressed(const struct file *file)
+{
+    const struct timespec moment = {.tv_nsec = 1000000};
+
+    for (int i = 0; i < 60000 && !is_compressed(file); i++)
+        nanosleep(&moment, NULL);
+    assert_true(is_compressed(file));
+}
+
+/* Without a second core there is none. */
+static struct ahead *begin(const struct fixture *fixture)
+{
+    struct ahead *ahead = ahead_begin(&fixture->origin);
+
+    if (!ahead)
+        skip();
+    return ahead;
+}
+
 static void what_is_offered_is_compressed(void **state)
 {
     const struct fixture *fixture = *state;
     struct file *files[FILES];
-    const struct timespec moment = {.tv_nsec = 1000000};
 
+    struct ahead *ahead = begin(fixture);
     make_files(fixture, files);
-    struct ahead *ahead = ahead_begin(&fixture->origin);
     for (int i = 0; i < FILES; i++)
         ahead_offer(ahead, files[i]);
-    for (int i = 0; ahead && i < FILES; i++) {
-        while (!is_compressed(files[i]))
-            nanosleep(&moment, NULL);
-    }
+    for (int i = 0; i < FILES; i++)
+        await_compressed(files[i]);
     ahead_end(ahead);
     give_back(files);
 }
@@ -69,10 +87,10 @@ static void what_is_left_is_dropped(void **state)
     struct file *files[FILES];
     _Atomic bool stop = true;
 
-    make_files(fixture, files);
     /* None of them gets as far as being read. */
     fixture->origin.stop = &stop;
-    struct ahead *ahead = ahead_begin(&fixture->origin);
+    struct ahead *ahead = begin(fixture);
+    make_files(fixture, files);
     for (int i = 0; i < FILES; i++)
         ahead_offer(ahead, files[i]);
     ahead_end(ahead);
@@ -87,15 +105,45 @@ static void what_cannot_be_read_is_left_to_others(void **state)
     const struct fixture *fixture = *state;
     struct file *files[FILES];
 
+    struct ahead *ahead = begin(fixture);
     make_files(fixture, files);
     /* Since it was looked at: reading it says -ESTALE. */
     fixture_write(fixture, "openpype/bulk/f00.txt", "changed");
-    struct ahead *ahead = ahead_begin(&fixture->origin);
-    ahead_offer(ahead, files[0]);
-    ahead_offer(ahead, files[1]);
+    for (int i = 0; i < FILES; i++)
+        ahead_offer(ahead, files[i]);
+    /* They are taken in turn, so that the first is being tried at least. */
+    await_compressed(files[FILES - 1]);
     ahead_end(ahead);
     assert_false(is_compressed(files[0]));
     give_back(files);
+}
+
+static void what_is_large_is_left_to_others(void **state)
+{
+    const struct fixture *fixture = *state;
+    struct file *files[FILES];
+    char *text = malloc((1 << 20) + 1);
+
+    struct ahead *ahead = begin(fixture);
+    assert_non_null(text);
+    memset(text, 'x', 1 << 20);
+    text[1 << 20] = '\0';
+    fixture_write(fixture, "openpype/large.txt", text);
+    free(text);
+    make_files(fixture, files);
+    struct file *large = fixture_file(fixture, "openpype/large.txt");
+    ahead_offer(ahead, large);
+    for (int i = 0; i < FILES; i++)
+        ahead_offer(ahead, files[i]);
+    await_compressed(files[FILES - 1]);
+    ahead_end(ahead);
+    assert_false(is_compressed(large));
+    give_back(files);
+}
+
+static void none_is_allowed(void **state)
+{
+    (void)state;
     ahead_offer(NULL, NULL);
     ahead_end(NULL);
 }
@@ -107,6 +155,8 @@ int main(void)
         TEST(what_is_offered_is_compressed),
         TEST(what_is_left_is_dropped),
         TEST(what_cannot_be_read_is_left_to_others),
+        TEST(what_is_large_is_left_to_others),
+        TEST(none_is_allowed),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
