@@ -73,6 +73,8 @@ void ahead_offer(struct ahead *ahead, struct file *file)
     if (!ahead || ahead->thread_count == 0 || !is_small(file))
         return;
     cleanup_lock(&ahead->lock);
+    if (ahead->ending)
+        return;
     if (ahead->count == ahead->capacity) {
         size_t capacity = ahead->capacity ? 2 * ahead->capacity : 1024;
         struct file **files = reallocarray(ahead->files, capacity, sizeof(struct file *));
@@ -85,18 +87,24 @@ void ahead_offer(struct ahead *ahead, struct file *file)
     pthread_cond_signal(&ahead->wake);
 }
 
-void ahead_end(struct ahead *ahead)
+void ahead_stop(struct ahead *ahead)
 {
     if (!ahead)
         return;
-    pthread_mutex_lock(&ahead->lock);
+    cleanup_lock(&ahead->lock);
     ahead->ending = true;
     pthread_cond_broadcast(&ahead->wake);
-    pthread_mutex_unlock(&ahead->lock);
-    for (size_t i = 0; i < ahead->thread_count; i++)
-        pthread_join(ahead->threads[i], NULL);
     for (; ahead->next < ahead->count; ahead->next++)
         file_unref(ahead->files[ahead->next]);
+}
+
+void ahead_free(struct ahead *ahead)
+{
+    if (!ahead)
+        return;
+    ahead_stop(ahead);
+    for (size_t i = 0; i < ahead->thread_count; i++)
+        pthread_join(ahead->threads[i], NULL);
     free(ahead->files);
     pthread_cond_destroy(&ahead->wake);
     pthread_mutex_destroy(&ahead->lock);

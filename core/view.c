@@ -454,10 +454,11 @@ int view_open(const struct view_options *options, struct view **ret_view, struct
     if (r < 0)
         return r;
     if (options->prepares)
-        view->origin.ahead = ahead_begin(&view->origin);
+        view->ahead = ahead_begin(&view->origin);
+    view->origin.ahead = view->ahead;
     r = view_look(view, &generation, error);
-    ahead_end(view->origin.ahead);
     view->origin.ahead = NULL;
+    ahead_stop(view->ahead);
     if (r == 0)
         r = refuse_failed(generation, error);
     if (r < 0)
@@ -479,6 +480,7 @@ void view_close(struct view *view)
     view_watcher_end(view);
     if (view->prepares)
         pthread_join(view->preparation, NULL);
+    ahead_free(view->ahead);
     generation_unref(view->current);
     frozen_table_clear(&view->commits);
     frozen_table_clear(&view->snapshots);

@@ -5,11 +5,13 @@
  *
  *     origin.ahead = ahead_begin(&origin);
  *     …                                        package_build offers the files of zips
- *     ahead_end(origin.ahead);
+ *     ahead_stop(ahead);                       nothing more is begun; nobody waits for what is
+ *     …
+ *     ahead_free(ahead);                       before the source is closed
  *
  * It is a head start and nothing else: what cannot be read is left to bundle_compose, which says
- * why. So are files that are large, or whose size is not known (a revision's, Git LFS's): they
- * would keep ahead_end waiting.
+ * why. So are files that are large, with which composing begins anyway, and those whose size is not
+ * known (a revision's, Git LFS's): it would do again what takes long here.
  */
 #ifndef ADDONFS_AHEAD_H
 #define ADDONFS_AHEAD_H
@@ -23,7 +25,11 @@ struct ahead *ahead_begin(const struct origin *origin);
 /* Compress this file when there is time; it is referenced until then. Any thread. */
 void ahead_offer(struct ahead *ahead, struct file *file);
 
-/* Wait for what is being compressed; the rest is dropped. */
-void ahead_end(struct ahead *ahead);
+/* Begin with no file any more. What is being read or compressed goes on, and nobody waits for it.
+ */
+void ahead_stop(struct ahead *ahead);
+
+/* Stop, and wait for what is being compressed. */
+void ahead_free(struct ahead *ahead);
 
 #endif

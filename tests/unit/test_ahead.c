@@ -77,7 +77,7 @@ static void what_is_offered_is_compressed(void **state)
         ahead_offer(ahead, files[i]);
     for (int i = 0; i < FILES; i++)
         await_compressed(files[i]);
-    ahead_end(ahead);
+    ahead_free(ahead);
     give_back(files);
 }
 
@@ -93,7 +93,7 @@ static void what_is_left_is_dropped(void **state)
     make_files(fixture, files);
     for (int i = 0; i < FILES; i++)
         ahead_offer(ahead, files[i]);
-    ahead_end(ahead);
+    ahead_free(ahead);
     for (int i = 0; i < FILES; i++)
         assert_false(is_compressed(files[i]));
     assert_int_equal(members_count(fixture->origin.members), 0);
@@ -113,7 +113,7 @@ static void what_cannot_be_read_is_left_to_others(void **state)
         ahead_offer(ahead, files[i]);
     /* They are taken in turn, so that the first is being tried at least. */
     await_compressed(files[FILES - 1]);
-    ahead_end(ahead);
+    ahead_free(ahead);
     assert_false(is_compressed(files[0]));
     give_back(files);
 }
@@ -136,7 +136,7 @@ static void what_is_large_is_left_to_others(void **state)
     for (int i = 0; i < FILES; i++)
         ahead_offer(ahead, files[i]);
     await_compressed(files[FILES - 1]);
-    ahead_end(ahead);
+    ahead_free(ahead);
     assert_false(is_compressed(large));
     give_back(files);
 }
@@ -145,7 +145,7 @@ static void none_is_allowed(void **state)
 {
     (void)state;
     ahead_offer(NULL, NULL);
-    ahead_end(NULL);
+    ahead_free(NULL);
 }
 
 int main(void)
