@@ -31,7 +31,6 @@ struct origin {
     bool skip_problems;              /* leave out what cannot be read, knowingly */
     const _Atomic bool *stop;        /* long work ends early when this becomes true; or NULL */
     const _Atomic bool *interrupted; /* the same for one who has asked for it; or NULL */
-    struct ahead *ahead;             /* gets what is found for zips; or NULL */
 };
 
 /* Is long work to end? -ECANCELED, -EINTR, or 0. */
