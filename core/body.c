@@ -290,13 +290,6 @@ void body_close(struct body *body)
         drop(body);
 }
 
-ssize_t body_gather(struct body *body, uint64_t offset, size_t size, struct gather *gather)
-{
-    if (body->bundle)
-        return bundle_gather(body->bundle, offset, size, gather);
-    return content_gather(body->content, offset, size, gather);
-}
-
 ssize_t body_read(struct body *body, uint64_t offset, void *bytes, size_t size)
 {
     if (body->bundle)

@@ -442,13 +442,6 @@ uint64_t bundle_size(const struct bundle *bundle)
     return zip_size(atomic_load(&bundle->zip));
 }
 
-ssize_t bundle_gather(const struct bundle *bundle, uint64_t offset, size_t size,
-                      struct gather *gather)
-{
-    return zip_gather(atomic_load(&bundle->zip), offset, size, gather, member_map, member_read,
-                      NULL);
-}
-
 ssize_t bundle_read(const struct bundle *bundle, uint64_t offset, void *bytes, size_t size)
 {
     return zip_read(atomic_load(&bundle->zip), offset, bytes, size, member_read, NULL);

@@ -100,29 +100,18 @@ void content_unref(struct content *content)
         content_free(content);
 }
 
-ssize_t content_gather(const struct content *content, uint64_t offset, size_t size,
-                       struct gather *gather)
+ssize_t content_read(const struct content *content, uint64_t offset, void *bytes, size_t size)
 {
     if (offset >= content->size)
         return 0;
     if (size > content->size - offset)
         size = (size_t)(content->size - offset);
-    const void *bytes = content->bytes ? (const char *)content->bytes + offset
-                                       : spool_map(content->spool, content->extent, offset, size);
-    if (size == 0 || (bytes && gather_point(gather, bytes, size)))
-        return (ssize_t)size;
     if (content->bytes) {
-        gather_copy(gather, bytes, size);
-        return (ssize_t)size;
+        memcpy(bytes, (const char *)content->bytes + offset, size);
+    } else {
+        int r = spool_read(content->spool, content->extent, offset, bytes, size);
+        if (r < 0)
+            return r;
     }
-    int r = spool_read(content->spool, content->extent, offset, gather_room(gather, size), size);
-    return r < 0 ? r : (ssize_t)size;
-}
-
-ssize_t content_read(const struct content *content, uint64_t offset, void *bytes, size_t size)
-{
-    struct iovec piece;
-    struct gather gather = gather_new(bytes, &piece, 1);
-
-    return content_gather(content, offset, size, &gather);
+    return (ssize_t)size;
 }

@@ -445,13 +445,6 @@ uint32_t member_stream_crc32(const void *stream)
     return member->stream_crc32;
 }
 
-const void *member_map(const void *stream, uint64_t offset, size_t size)
-{
-    const struct member *member = stream;
-
-    return spool_map(member->members->spool, atomic_load(&member->extent), offset, size);
-}
-
 int member_read(void *context, const void *stream, uint64_t offset, void *bytes, size_t size)
 {
     const struct member *member = stream;

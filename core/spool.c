@@ -5,7 +5,6 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/mman.h>
 
 /*
  * Extents
@@ -25,12 +24,6 @@ enum {
     ORDER_BITS = (1 << ORDER_MIN) - 1,
 };
 
-/*
- * So much of the file is mapped, whether it is there yet or not: it takes addresses, of which there
- * are 128 TiB, and no memory. What lies beyond is read.
- */
-static const size_t MAPPED = sizeof(size_t) > 4 ? (size_t)1 << 38 : 0;
-
 struct released {
     uint64_t *extents;
     size_t count;
@@ -44,8 +37,7 @@ struct spool {
     uint64_t end;             /* no extent reaches beyond it */
     struct released released[ORDER_MAX + 1];
     pthread_mutex_t open_lock; /* around making the file; `fd` is read without it */
-    _Atomic int fd;            /* -1 until the first write, and … */
-    const uint8_t *mapping;    /* … set before it: MAPPED bytes, or NULL */
+    _Atomic int fd;            /* -1 until the first write */
     _Atomic size_t in_memory;  /* see spool_take_memory */
 };
 
@@ -77,8 +69,6 @@ void spool_free(struct spool *spool)
 {
     if (!spool)
         return;
-    if (spool->mapping)
-        munmap((void *)(uintptr_t)spool->mapping, MAPPED);
     if (spool->fd >= 0)
         close(spool->fd);
     for (int order = ORDER_MIN; order <= ORDER_MAX; order++)
@@ -167,11 +157,6 @@ static int spool_open(struct spool *spool, struct error *error)
         int fd = spool_nameless_file(spool->folder, error);
         if (fd < 0)
             return fd;
-        void *mapping = MAPPED ? mmap(NULL, MAPPED, PROT_READ, MAP_SHARED, fd, 0) : MAP_FAILED;
-        spool->mapping = mapping == MAP_FAILED ? NULL : mapping;
-        /* A dump of the process would look at it. */
-        if (spool->mapping)
-            (void)madvise(mapping, MAPPED, MADV_DONTDUMP);
         spool->fd = fd;
     }
     return 0;
@@ -180,11 +165,8 @@ static int spool_open(struct spool *spool, struct error *error)
 /* Where `size` bytes at `offset` in the extent are; they cannot reach into another one. */
 static int locate(uint64_t extent, uint64_t offset, size_t size, off_t *ret_at)
 {
-    int order = order_of(extent);
+    uint64_t room = UINT64_C(1) << order_of(extent);
 
-    if (order < ORDER_MIN || order > ORDER_MAX)
-        return -EFBIG; /* SPOOL_NOWHERE is one of these. */
-    uint64_t room = UINT64_C(1) << order;
     if (offset > room || size > room - offset)
         return -EFBIG;
     *ret_at = (off_t)(start_of(extent) + offset);
@@ -238,16 +220,6 @@ int spool_read(struct spool *spool, uint64_t extent, uint64_t offset, void *byte
         size -= (size_t)n;
     }
     return 0;
-}
-
-const void *spool_map(const struct spool *spool, uint64_t extent, uint64_t offset, size_t size)
-{
-    off_t at = 0;
-
-    if (spool->fd < 0 || !spool->mapping || locate(extent, offset, size, &at) < 0 ||
-        size > MAPPED || (size_t)at > MAPPED - size)
-        return NULL;
-    return spool->mapping + at;
 }
 
 void spool_release(struct spool *spool, uint64_t extent)

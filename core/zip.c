@@ -323,21 +323,12 @@ size_t zip_member_count(const struct zip *zip)
     return zip->count;
 }
 
-/* The part of a read that is still to be gathered. */
+/* The part of a read that is still to be filled. */
 struct span {
     uint64_t offset; /* in the archive */
+    uint8_t *bytes;
     size_t size;
-    struct gather *gather;
-    zip_stream_map map_stream; /* or NULL */
-    zip_stream_read read_stream;
-    void *context;
 };
-
-static void advance(struct span *span, size_t size)
-{
-    span->offset += size;
-    span->size -= size;
-}
 
 /* Copy what of the segment at `start` lies in the span, which begins in it or behind it. */
 static void copy_segment(struct span *span, uint64_t start, const void *bytes, size_t size)
@@ -346,27 +337,24 @@ static void copy_segment(struct span *span, uint64_t start, const void *bytes, s
         return;
     size_t skip = (size_t)(span->offset - start);
     size_t n = size - skip < span->size ? size - skip : span->size;
-    gather_copy(span->gather, (const uint8_t *)bytes + skip, n);
-    advance(span, n);
+    memcpy(span->bytes, (const uint8_t *)bytes + skip, n);
+    span->offset += n;
+    span->bytes += n;
+    span->size -= n;
 }
 
-/* Gather `size` bytes of the stream, or of the archive that stands for it. */
-static int gather_stream(const struct span *span, const struct record *record, uint64_t offset,
-                         size_t size)
+/* Copy what is inside the stream. */
+static int copy_stream(const struct record *record, uint64_t offset, void *bytes, size_t size,
+                       zip_stream_read read_stream, void *context)
 {
-    if (record->is_archive) {
-        ssize_t n = zip_gather(record->stream, offset, size, span->gather, span->map_stream,
-                               span->read_stream, span->context);
-        return n < 0 ? (int)n : 0;
-    }
-    const void *mapped = span->map_stream ? span->map_stream(record->stream, offset, size) : NULL;
-    if (mapped && gather_point(span->gather, mapped, size))
-        return 0;
-    return span->read_stream(span->context, record->stream, offset, gather_room(span->gather, size),
-                             size);
+    if (!record->is_archive)
+        return read_stream(context, record->stream, offset, bytes, size);
+    ssize_t n = zip_read(record->stream, offset, bytes, size, read_stream, context);
+    return n < 0 ? (int)n : 0;
 }
 
-static int copy_local(const struct record *record, struct span *span)
+static int copy_local(const struct record *record, struct span *span, zip_stream_read read_stream,
+                      void *context)
 {
     uint8_t fixed[LOCAL_SIZE];
     uint8_t extra[EXTRA64_LIMIT];
@@ -385,10 +373,13 @@ static int copy_local(const struct record *record, struct span *span)
     if (span->size == 0 || span->offset >= end)
         return 0;
     size_t n = end - span->offset < span->size ? (size_t)(end - span->offset) : span->size;
-    int r = gather_stream(span, record, span->offset - stream, n);
-    if (r == 0)
-        advance(span, n);
-    return r;
+    int r = copy_stream(record, span->offset - stream, span->bytes, n, read_stream, context);
+    if (r < 0)
+        return r;
+    span->offset += n;
+    span->bytes += n;
+    span->size -= n;
+    return 0;
 }
 
 static void copy_central(const struct record *record, struct span *span)
@@ -422,10 +413,10 @@ static size_t find_record(const struct zip *zip, uint64_t offset, bool central)
     return low;
 }
 
-ssize_t zip_gather(const struct zip *zip, uint64_t offset, size_t size, struct gather *gather,
-                   zip_stream_map map_stream, zip_stream_read read_stream, void *context)
+ssize_t zip_read(const struct zip *zip, uint64_t offset, void *bytes, size_t size,
+                 zip_stream_read read_stream, void *context)
 {
-    struct span span = {offset, size, gather, map_stream, read_stream, context};
+    struct span span = {offset, bytes, size};
 
     if (offset >= zip->size)
         return 0;
@@ -437,7 +428,7 @@ ssize_t zip_gather(const struct zip *zip, uint64_t offset, size_t size, struct g
     if (span.offset < zip->central) {
         size_t i = find_record(zip, span.offset, false);
         for (; i < zip->count && span.size > 0; i++) {
-            int r = copy_local(&zip->records[i], &span);
+            int r = copy_local(&zip->records[i], &span, read_stream, context);
             if (r < 0)
                 return r;
         }
@@ -451,15 +442,6 @@ ssize_t zip_gather(const struct zip *zip, uint64_t offset, size_t size, struct g
         copy_segment(&span, zip->end, end, make_end(zip, end));
     }
     return (ssize_t)size;
-}
-
-ssize_t zip_read(const struct zip *zip, uint64_t offset, void *bytes, size_t size,
-                 zip_stream_read read_stream, void *context)
-{
-    struct iovec piece;
-    struct gather gather = gather_new(bytes, &piece, 1);
-
-    return zip_gather(zip, offset, size, &gather, NULL, read_stream, context);
 }
 
 static uint32_t local_crc32(uint32_t crc, const struct record *record)

@@ -326,42 +326,32 @@ static void on_open(fuse_req_t request, fuse_ino_t number, struct fuse_file_info
     reply_open(request, steal_pointer(&inode), waiter, info);
 }
 
-/*
- * Pieces of one read: two for each member, and a call takes 1,024 (IOV_MAX). The kernel copies
- * them, out of the spool too; where that cannot be read it answers EIO. (libfuse must not copy them
- * itself: gather.h.)
- */
-enum { PIECES = 1000 };
-
 static void on_read(fuse_req_t request, fuse_ino_t number, size_t size, off_t offset,
                     struct fuse_file_info *info)
 {
     const struct inode *inode = handle_of(info)->inode;
-    struct waiter *waiter = handle_of(info)->waiter;
-    cleanup_free char *room = malloc(size);
-    struct iovec pieces[PIECES];
-    struct gather gather = gather_new(room, pieces, PIECES);
+    cleanup_free char *buffer = malloc(size);
     ssize_t n = 0;
 
     (void)number;
-    if (!room) {
+    if (!buffer) {
         reply_error(request, -ENOMEM);
         return;
     }
-    if (waiter) {
-        n = waiting_read(&filesystem_of(request)->waiting, waiter, offset, room, size);
-        if (n > 0)
-            (void)gather_point(&gather, room, (size_t)n);
+    if (handle_of(info)->waiter) {
+        n = waiting_read(&filesystem_of(request)->waiting, handle_of(info)->waiter, offset, buffer,
+                         size);
     } else if (inode->kind == INODE_BODY) {
-        n = body_gather(inode->body, (uint64_t)offset, size, &gather);
+        n = body_read(inode->body, (uint64_t)offset, buffer, size);
     } else if ((size_t)offset < inode->text_size) {
         size_t rest = inode->text_size - (size_t)offset;
-        (void)gather_point(&gather, inode->text + offset, rest < size ? rest : size);
+        n = (ssize_t)(rest < size ? rest : size);
+        memcpy(buffer, inode->text + offset, (size_t)n);
     }
     if (n < 0)
         reply_error(request, (int)n);
     else
-        fuse_reply_iov(request, pieces, (int)gather.count);
+        fuse_reply_buf(request, buffer, (size_t)n);
 }
 
 static void on_poll(fuse_req_t request, fuse_ino_t number, struct fuse_file_info *info,

@@ -85,12 +85,6 @@ void body_close(struct body *body);
  * errno. */
 ssize_t body_read(struct body *body, uint64_t offset, void *bytes, size_t size);
 
-/*
- * The same as pieces of what lies in memory or in the spool, as long as the body is open. The
- * gather has room for `size` bytes.
- */
-ssize_t body_gather(struct body *body, uint64_t offset, size_t size, struct gather *gather);
-
 CLEANUP(body, struct body *, body_unref)
 #define cleanup_body __attribute__((cleanup(cleanup_body_scope)))
 

@@ -98,10 +98,6 @@ uint64_t bundle_size(const struct bundle *bundle);
 /* Read a range of the archive, as zip_read does. Only after bundle_secure. */
 ssize_t bundle_read(const struct bundle *bundle, uint64_t offset, void *bytes, size_t size);
 
-/* The same as pieces, as zip_gather does. */
-ssize_t bundle_gather(const struct bundle *bundle, uint64_t offset, size_t size,
-                      struct gather *gather);
-
 /*
  * Can a member be read now that was left out when the bundle was composed? Then it is no longer
  * what it ought to be. Only where the origin skips problems.

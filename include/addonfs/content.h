@@ -14,7 +14,6 @@
 
 #include <addonfs/cleanup.h>
 #include <addonfs/error.h>
-#include <addonfs/gather.h>
 #include <addonfs/sha256.h>
 #include <addonfs/spool.h>
 #include <stdint.h>
@@ -64,13 +63,6 @@ void content_unref(struct content *content);
 /* Read up to `size` bytes at `offset`: the number read, short only at the end, or a negative errno.
  */
 ssize_t content_read(const struct content *content, uint64_t offset, void *bytes, size_t size);
-
-/*
- * The same as pieces of what lies in memory or in the spool. The gather has room for `size` bytes,
- * and holds nothing of use after a failure.
- */
-ssize_t content_gather(const struct content *content, uint64_t offset, size_t size,
-                       struct gather *gather);
 
 CLEANUP(content, struct content *, content_unref)
 #define cleanup_content __attribute__((cleanup(cleanup_content_scope)))

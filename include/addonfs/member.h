@@ -111,9 +111,6 @@ uint32_t member_stream_crc32(const void *stream);
 int member_inflate(const struct member *member, size_t memory_limit, struct content **ret_content,
                    struct error *error);
 
-/* Where a range of the stream of a secured member lies in memory, or NULL (a zip_stream_map). */
-const void *member_map(const void *stream, uint64_t offset, size_t size);
-
 /* Copy a range of the stream of a secured member (a zip_stream_read; `stream` is the member). */
 int member_read(void *context, const void *stream, uint64_t offset, void *bytes, size_t size);
 

@@ -71,12 +71,6 @@ int spool_write(struct spool *spool, uint64_t extent, uint64_t offset, const voi
 /* Read all `size` bytes, or fail with -EIO or what pread gave. */
 int spool_read(struct spool *spool, uint64_t extent, uint64_t offset, void *bytes, size_t size);
 
-/*
- * Where these bytes lie in memory until the extent is released, for system calls alone to look at
- * (gather.h). NULL: they are not mapped.
- */
-const void *spool_map(const struct spool *spool, uint64_t extent, uint64_t offset, size_t size);
-
 /* Give an extent back, which nobody reads any more. SPOOL_NOWHERE is allowed. */
 void spool_release(struct spool *spool, uint64_t extent);
 

@@ -23,7 +23,6 @@
 
 #include <addonfs/cleanup.h>
 #include <addonfs/error.h>
-#include <addonfs/gather.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -78,19 +77,6 @@ typedef int (*zip_stream_read)(void *context, const void *stream, uint64_t offse
  */
 ssize_t zip_read(const struct zip *zip, uint64_t offset, void *bytes, size_t size,
                  zip_stream_read read_stream, void *context);
-
-/*
- * Where `size` bytes at `offset` of a member's stream lie in memory as long as the archive is read.
- * NULL: they have to be read.
- */
-typedef const void *(*zip_stream_map)(const void *stream, uint64_t offset, size_t size);
-
-/*
- * The same as pieces of what lies in memory and of the gather's room, which is for `size` bytes.
- * After a failure the gather holds nothing of use.
- */
-ssize_t zip_gather(const struct zip *zip, uint64_t offset, size_t size, struct gather *gather,
-                   zip_stream_map map_stream, zip_stream_read read_stream, void *context);
 
 /*
  * The CRC-32 of the whole archive, put together from those of its parts: no stream is read.

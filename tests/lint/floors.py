@@ -19,7 +19,7 @@ from pathlib import Path, PurePosixPath
 
 # From the lowest floor to the highest. A new module of core is added here.
 FLOORS = [
-    "error cleanup checked local map path text sha256 buffer problem version stamp gather",
+    "error cleanup checked local map path text sha256 buffer problem version stamp",
     "deflate pylit match spool content member cache",
     "file refs source worktree revision resolve recipe layouts",
     "zip bundle body entry package",

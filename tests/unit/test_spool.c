@@ -53,32 +53,6 @@ static void reading_behind_the_end_is_an_error(void **state)
     assert_int_equal(spool_read(spool, extent, UINT64_MAX, &byte, 1), -EIO);
 }
 
-static void what_is_mapped_is_what_was_written(void **state)
-{
-    cleanup_spool struct spool *spool = spool_new(NULL);
-    uint64_t extents[2];
-    uint64_t far = 0;
-
-    (void)state;
-    assert_int_equal(spool_reserve(spool, 5, &extents[0]), 0);
-    assert_null(spool_map(spool, extents[0], 0, 5)); /* There is no file yet. */
-    assert_int_equal(spool_write(spool, extents[0], 0, "hello", 5, NULL), 0);
-    if (!spool_map(spool, extents[0], 0, 5))
-        skip(); /* There are no addresses for it here. */
-    assert_memory_equal(spool_map(spool, extents[0], 0, 5), "hello", 5);
-    /* The file grows behind what was mapped first. */
-    assert_int_equal(spool_reserve(spool, 1 << 20, &extents[1]), 0);
-    assert_int_equal(spool_write(spool, extents[1], (1 << 20) - 5, "world", 5, NULL), 0);
-    assert_memory_equal(spool_map(spool, extents[1], (1 << 20) - 5, 5), "world", 5);
-    /* Nothing outside of an extent, nor where no mapping reaches. */
-    assert_null(spool_map(spool, extents[0], 4095, 2));
-    assert_int_equal(spool_reserve(spool, UINT64_C(1) << 40, &far), 0);
-    assert_null(spool_map(spool, far, (UINT64_C(1) << 40) - 5, 5));
-    assert_null(spool_map(spool, SPOOL_NOWHERE, 0, 1));
-    assert_null(spool_map(spool, SPOOL_NOWHERE, 4096, 1));
-    assert_int_equal(spool_read(spool, SPOOL_NOWHERE, 4096, extents, 1), -EIO);
-}
-
 static void sizes_that_no_file_can_have_are_refused(void **state)
 {
     cleanup_spool struct spool *spool = spool_new(NULL);
@@ -201,7 +175,6 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(extents_do_not_overlap_and_keep_what_was_written),
         cmocka_unit_test(reading_behind_the_end_is_an_error),
-        cmocka_unit_test(what_is_mapped_is_what_was_written),
         cmocka_unit_test(sizes_that_no_file_can_have_are_refused),
         cmocka_unit_test(what_is_released_is_used_again),
         cmocka_unit_test(a_folder_that_cannot_hold_it_is_named),

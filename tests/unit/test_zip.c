@@ -326,58 +326,6 @@ static void random_ranges_of_a_large_archive_read_as_the_whole(void **state)
     fixture_free(&f);
 }
 
-/* A zip_stream_map for streams that begin with an even byte. */
-static const void *show(const void *stream, uint64_t offset, size_t size)
-{
-    const struct content *content = stream;
-
-    assert_true(size > 0 && offset < content->size && size <= content->size - offset);
-    return content->bytes && content->bytes[0] % 2 == 0 ? content->bytes + offset : NULL;
-}
-
-static void what_is_gathered_is_what_is_read(void **state)
-{
-    uint64_t random = seed_of(__func__);
-
-    (void)state;
-    struct fixture f = fixture_random(&random, 300);
-    /* And one more that holds them all. */
-    cleanup_zip struct zip *inner = compose(f.members, f.count);
-    struct zip_member nested = {.name = "inner.zip",
-                                .archive = inner,
-                                .size = zip_size(inner),
-                                .compressed_size = zip_size(inner),
-                                .mode = 0100644};
-    cleanup_zip struct zip *zip = compose(&nested, 1);
-    size_t size = (size_t)zip_size(zip);
-    cleanup_free uint8_t *whole = read_whole(zip);
-    cleanup_free uint8_t *room = malloc(size);
-    cleanup_free uint8_t *bytes = malloc(size);
-    struct iovec pieces[64];
-    size_t pointed = 0;
-    assert_true(room && bytes);
-    for (int i = 0; i < 5000; i++) {
-        size_t limit = 1 + random_below(&random, 64);
-        size_t offset = random_below(&random, size);
-        size_t length = random_below(&random, random_below(&random, 50) == 0 ? size : 4000);
-        size_t there = length < size - offset ? length : size - offset;
-        struct gather gather = gather_new(room, pieces, limit);
-        size_t used = 0;
-        assert_int_equal(zip_gather(zip, offset, length, &gather, show, give, NULL), there);
-        assert_true(gather.count <= limit && gather.used <= there);
-        pointed += there - gather.used;
-        for (size_t j = 0; j < gather.count; j++) {
-            assert_true(pieces[j].iov_len > 0 && pieces[j].iov_len <= there - used);
-            memcpy(bytes + used, pieces[j].iov_base, pieces[j].iov_len);
-            used += pieces[j].iov_len;
-        }
-        assert_int_equal(used, there);
-        assert_memory_equal(bytes, whole + offset, there);
-    }
-    assert_true(pointed > 0);
-    fixture_free(&f);
-}
-
 static void a_read_ends_where_the_archive_ends(void **state)
 {
     uint64_t random = seed_of(__func__);
@@ -1040,7 +988,6 @@ int main(void)
         cmocka_unit_test(a_deflated_member_with_a_name_in_utf8_is_written_byte_for_byte),
         cmocka_unit_test(every_range_of_a_small_archive_reads_as_the_whole),
         cmocka_unit_test(random_ranges_of_a_large_archive_read_as_the_whole),
-        cmocka_unit_test(what_is_gathered_is_what_is_read),
         cmocka_unit_test(a_read_ends_where_the_archive_ends),
         cmocka_unit_test(a_failing_stream_gives_its_errno),
         cmocka_unit_test(the_fields_of_members_are_copied),
