@@ -50,22 +50,24 @@ static const char *path_of(const struct bundle_member *member)
     return member->file ? member->file->path : member->path;
 }
 
-static void sort(struct bundle_member *members, size_t count)
+/* Returns whether two of them may have one name. */
+static bool sort(struct bundle_member *members, size_t count)
 {
     for (size_t i = 1; i < count; i++) {
-        if (compare_members(&members[i - 1], &members[i]) > 0) {
+        if (compare_members(&members[i - 1], &members[i]) >= 0) {
             qsort(members, count, sizeof(*members), compare_members);
-            return;
+            return true;
         }
     }
+    return false;
 }
 
 /* Give members that no archive can hold a failure. */
-static int check_names(struct bundle_member *members, size_t count)
+static int check_names(struct bundle_member *members, size_t count, bool may_repeat)
 {
     for (size_t i = 0; i < count; i++) {
         const char *reason = NULL;
-        if (i > 0 && strcmp(members[i].name, members[i - 1].name) == 0)
+        if (may_repeat && i > 0 && strcmp(members[i].name, members[i - 1].name) == 0)
             reason = "two files have this member's name";
         else if (zip_name_ok(members[i].name, &reason))
             continue;
@@ -87,10 +89,10 @@ struct bundle *bundle_new(struct bundle_member *members, size_t count, char *nam
 {
     struct bundle *bundle = calloc(1, sizeof(*bundle));
 
-    sort(members, count);
+    bool may_repeat = sort(members, count);
     if (bundle)
         bundle->faults = calloc(count > 0 ? count : 1, sizeof(*bundle->faults));
-    if (!bundle || !bundle->faults || check_names(members, count) < 0) {
+    if (!bundle || !bundle->faults || check_names(members, count, may_repeat) < 0) {
         if (bundle)
             free(bundle->faults);
         free(bundle);

@@ -26,9 +26,11 @@ struct work {
     const struct bundle_member *members;
     char **faults; /* or NULL: a fault ends the work */
     const struct origin *origin;
-    size_t *pending; /* indexes of members, the large ones first */
-    size_t count;
-    _Atomic size_t next; /* of these */
+    size_t *pending; /* indexes of members: from the front, and from the back the large ones */
+    size_t room;     /* in `pending` */
+    size_t small;    /* at its front */
+    size_t large;    /* at its back */
+    _Atomic size_t next; /* of these: the large ones come first */
 
     pthread_mutex_t lock; /* guards the rest */
     _Atomic int result;
@@ -151,6 +153,11 @@ static void do_member(struct work *work, struct tools *tools, size_t at)
         fail(work, error_errno(&why, -ENOMEM, "%s", member->file->path), &why);
 }
 
+static size_t pending_at(const struct work *work, size_t turn)
+{
+    return work->pending[turn < work->large ? work->room - 1 - turn : turn - work->large];
+}
+
 static void *do_members(void *argument)
 {
     struct work *work = argument;
@@ -159,12 +166,12 @@ static void *do_members(void *argument)
     size_t turn;
 
     while (atomic_load(&work->result) == 0 &&
-           (turn = atomic_fetch_add(&work->next, 1)) < work->count) {
+           (turn = atomic_fetch_add(&work->next, 1)) < work->small + work->large) {
         int ended = origin_check(work->origin);
         if (ended < 0)
             fail(work, error_set(&stopped, ended, "is being ended"), &stopped);
         else
-            do_member(work, &tools, work->pending[turn]);
+            do_member(work, &tools, pending_at(work, turn));
     }
     deflate_free(tools.deflate);
     cache_reader_end(tools.reader);
@@ -189,22 +196,26 @@ static bool is_large(const struct file *file)
     return file->size != UINT64_MAX && file->size >= LARGE;
 }
 
-/* List the members that need the step. Other bundles share files, so that they may get fewer. */
+/*
+ * List the members that need the step, in one pass: to ask a file costs a miss of the cache, and
+ * after an edit one of very many needs it. Other bundles share files, so that they may get fewer.
+ */
 static int list_pending(struct work *work, size_t count, bool (*needs)(const struct file *file))
 {
-    size_t room = 0;
-
-    for (size_t i = 0; i < count; i++)
-        room += work->members[i].file && needs(work->members[i].file);
-    work->pending = room > 0 ? calloc(room, sizeof(*work->pending)) : NULL;
-    if (room > 0 && !work->pending)
-        return error_errno(work->error, -ENOMEM, "cannot compress");
-    for (int large = 1; large >= 0; large--) {
-        for (size_t i = 0; i < count && work->count < room; i++) {
-            const struct file *file = work->members[i].file;
-            if (file && is_large(file) == (large == 1) && needs(file))
-                work->pending[work->count++] = i;
+    for (size_t i = 0; i < count; i++) {
+        const struct file *file = work->members[i].file;
+        if (!file || !needs(file))
+            continue;
+        if (!work->pending) {
+            work->room = count - i;
+            work->pending = calloc(work->room, sizeof(*work->pending));
+            if (!work->pending)
+                return error_errno(work->error, -ENOMEM, "cannot compress");
         }
+        if (is_large(file))
+            work->pending[work->room - ++work->large] = i;
+        else
+            work->pending[work->small++] = i;
     }
     return 0;
 }
@@ -216,12 +227,10 @@ static int do_all(struct work *work, size_t count, bool (*needs)(const struct fi
     size_t started = 0;
 
     int r = list_pending(work, count, needs);
-    if (r < 0 || work->count == 0) {
-        free(work->pending);
+    if (r < 0 || !work->pending)
         return r;
-    }
     pthread_mutex_init(&work->lock, NULL);
-    size_t helpers = thread_count(work->count) - 1;
+    size_t helpers = thread_count(work->small + work->large) - 1;
     while (started < helpers && pthread_create(&threads[started], NULL, do_members, work) == 0)
         started++;
     do_members(work);

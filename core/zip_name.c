@@ -8,13 +8,13 @@ enum { NAME_LIMIT = UINT16_MAX }; /* APPNOTE 4.4.10: the length is two bytes */
  */
 struct name_facts zip_look_at_name(const char *name)
 {
-    struct name_facts facts = {.ascii = true};
+    struct name_facts facts = {0};
     const char *component = name;
     const char *at = name;
+    unsigned char all = 0; /* the bits of all bytes */
 
     for (;; at++) {
-        if ((unsigned char)*at >= 0x80)
-            facts.ascii = false;
+        all |= (unsigned char)*at;
         if (*at != '/' && *at != '\\' && *at != '\0')
             continue;
         size_t length = (size_t)(at - component);
@@ -25,6 +25,7 @@ struct name_facts zip_look_at_name(const char *name)
         component = at + 1;
     }
     facts.length = (size_t)(at - name);
+    facts.ascii = all < 0x80;
     return facts;
 }
 
