@@ -234,21 +234,27 @@ int origin_check(const struct origin *origin)
     return origin->interrupted && atomic_load(origin->interrupted) ? -EINTR : 0;
 }
 
+struct timespec origin_patience(void)
+{
+    enum { PATIENCE = 50000000 }; /* ns */
+    struct timespec end;
+
+    clock_gettime(CLOCK_MONOTONIC, &end);
+    end.tv_nsec += PATIENCE;
+    if (end.tv_nsec >= 1000000000) {
+        end.tv_nsec -= 1000000000;
+        end.tv_sec++;
+    }
+    return end;
+}
+
 int origin_lock(const struct origin *origin, pthread_mutex_t *lock)
 {
-    enum { PATIENCE = 50000000 }; /* ns between two looks at what would end the wait */
-
     for (;;) {
-        struct timespec end;
         int r = origin_check(origin);
         if (r < 0)
             return r;
-        clock_gettime(CLOCK_MONOTONIC, &end);
-        end.tv_nsec += PATIENCE;
-        if (end.tv_nsec >= 1000000000) {
-            end.tv_nsec -= 1000000000;
-            end.tv_sec++;
-        }
+        const struct timespec end = origin_patience();
         r = pthread_mutex_clocklock(lock, CLOCK_MONOTONIC, &end);
         if (r != ETIMEDOUT)
             return -r;

@@ -1,5 +1,6 @@
 #include "bundle_compress.h"
 
+#include <addonfs/ahead.h>
 #include <errno.h>
 #include <sched.h>
 #include <stdatomic.h>
@@ -14,22 +15,16 @@ enum {
 /* Larger files go first, so that no thread is left alone with one at the end. */
 static const uint64_t LARGE = 1 << 20;
 
-/* What one thread works with; made when it is first needed. */
-struct tools {
-    struct deflate *deflate;
-    struct cache_reader *reader;
-    bool asked_cache;
-};
-
 struct work {
-    int (*step)(struct work *work, struct tools *tools, struct file *file, struct error *error);
+    int (*step)(const struct origin *origin, struct bundle_tools *tools, struct file *file,
+                struct error *error);
     const struct bundle_member *members;
     char **faults; /* or NULL: a fault ends the work */
     const struct origin *origin;
-    size_t *pending; /* indexes of members: from the front, and from the back the large ones */
-    size_t room;     /* in `pending` */
-    size_t small;    /* at its front */
-    size_t large;    /* at its back */
+    size_t *pending;     /* indexes of members: from the front, and from the back the large ones */
+    size_t room;         /* in `pending` */
+    size_t small;        /* at its front */
+    size_t large;        /* at its back */
     _Atomic size_t next; /* of these: the large ones come first */
 
     pthread_mutex_t lock; /* guards the rest */
@@ -37,20 +32,25 @@ struct work {
     struct error *error;
 };
 
-static struct cache_reader *reader_of(const struct work *work, struct tools *tools)
+void bundle_tools_clear(struct bundle_tools *tools)
+{
+    deflate_free(tools->deflate);
+    cache_reader_end(tools->reader);
+}
+
+static struct cache_reader *reader_of(const struct origin *origin, struct bundle_tools *tools)
 {
     if (!tools->asked_cache) {
-        tools->reader = cache_reader_begin(work->origin->cache);
+        tools->reader = cache_reader_begin(origin->cache);
         tools->asked_cache = true;
     }
     return tools->reader;
 }
 
 /* Read the file and compress it. */
-static int compress(const struct work *work, struct tools *tools, struct file *file,
+static int compress(const struct origin *origin, struct bundle_tools *tools, struct file *file,
                     struct member **ret_member, struct error *error)
 {
-    const struct origin *origin = work->origin;
     cleanup_content struct content *content = NULL;
     struct content_id key;
 
@@ -63,18 +63,17 @@ static int compress(const struct work *work, struct tools *tools, struct file *f
     if (r < 0)
         return r;
     /* It may be known under its id: another file with these bytes, another stamp. */
-    if (!members_find(origin->members, reader_of(work, tools), &content->id, ret_member))
+    if (!members_find(origin->members, reader_of(origin, tools), &content->id, ret_member))
         r = members_compress(origin->members, tools->deflate, content, ret_member, error);
     if (r == 0 && has_key)
         cache_put_alias(origin->cache, &key, &content->id);
     return r;
 }
 
-/* See that the file has its compressed form. */
-static int find_or_compress(struct work *work, struct tools *tools, struct file *file,
-                            struct error *error)
+int bundle_compress_file(const struct origin *origin, struct bundle_tools *tools, struct file *file,
+                         struct error *error)
 {
-    struct cache_reader *reader = reader_of(work, tools);
+    struct cache_reader *reader = reader_of(origin, tools);
     struct member *member = NULL;
     struct member *none = NULL;
     struct content_id key;
@@ -86,13 +85,13 @@ static int find_or_compress(struct work *work, struct tools *tools, struct file 
     bool knows_id =
         !file->failure && (file->id_known || file->lfs ||
                            (reader && file_key(file, &key) && cache_find_alias(reader, &key, &id)));
-    if (!knows_id || !members_find(work->origin->members, reader, &id, &member))
-        r = compress(work, tools, file, &member, error);
+    if (!knows_id || !members_find(origin->members, reader, &id, &member))
+        r = compress(origin, tools, file, &member, error);
     if (r < 0)
         return r;
     /* What the cache knows under this stamp are the bytes before; later mounts will ask for it. */
     if (file->identity.rewritten && file_key(file, &key))
-        cache_put_alias(work->origin->cache, &key, &member->id);
+        cache_put_alias(origin->cache, &key, &member->id);
     /* Another bundle may have been here meanwhile: it is the same member then. */
     if (!atomic_compare_exchange_strong(&file->member, &none, member))
         member_unref(member);
@@ -100,16 +99,16 @@ static int find_or_compress(struct work *work, struct tools *tools, struct file 
 }
 
 /* See that the file's compressed form lies in the spool. */
-static int secure(struct work *work, struct tools *tools, struct file *file, struct error *error)
+static int secure(const struct origin *origin, struct bundle_tools *tools, struct file *file,
+                  struct error *error)
 {
     struct member *member = atomic_load(&file->member);
     cleanup_content struct content *content = NULL;
     cleanup_member struct member *again = NULL;
-    const struct origin *origin = work->origin;
 
     if (member_is_secured(member))
         return 0;
-    int r = member_secure(member, reader_of(work, tools), error);
+    int r = member_secure(member, reader_of(origin, tools), error);
     if (r != -ENOENT)
         return r;
     if (!tools->deflate && !(tools->deflate = deflate_new(origin->level)))
@@ -125,6 +124,16 @@ static int secure(struct work *work, struct tools *tools, struct file *file, str
     return r;
 }
 
+/* The same, unless the head start is at it: what two compressed would be read and counted twice. */
+static int join_or_compress(const struct origin *origin, struct bundle_tools *tools,
+                            struct file *file, struct error *error)
+{
+    int r = ahead_join(origin->ahead, file, origin);
+
+    return r < 0 ? error_set(error, r, "is being ended")
+                 : bundle_compress_file(origin, tools, file, error);
+}
+
 static void fail(struct work *work, int result, const struct error *why)
 {
     cleanup_lock(&work->lock);
@@ -136,12 +145,12 @@ static void fail(struct work *work, int result, const struct error *why)
         *work->error = *why;
 }
 
-static void do_member(struct work *work, struct tools *tools, size_t at)
+static void do_member(struct work *work, struct bundle_tools *tools, size_t at)
 {
     const struct bundle_member *member = &work->members[at];
     struct error why = {0};
 
-    int r = work->step(work, tools, member->file, &why);
+    int r = work->step(work->origin, tools, member->file, &why);
     if (r == 0)
         return;
     if (error_is_transient(r) || !work->faults) {
@@ -161,7 +170,7 @@ static size_t pending_at(const struct work *work, size_t turn)
 static void *do_members(void *argument)
 {
     struct work *work = argument;
-    struct tools tools = {0};
+    struct bundle_tools tools = {0};
     struct error stopped;
     size_t turn;
 
@@ -173,25 +182,28 @@ static void *do_members(void *argument)
         else
             do_member(work, &tools, pending_at(work, turn));
     }
-    deflate_free(tools.deflate);
-    cache_reader_end(tools.reader);
+    bundle_tools_clear(&tools);
     return NULL;
+}
+
+size_t bundle_cores(void)
+{
+    cpu_set_t cores;
+
+    return sched_getaffinity(0, sizeof(cores), &cores) == 0 ? (size_t)CPU_COUNT(&cores) : 1;
 }
 
 /* How many threads there is work for, this one included. */
 static size_t thread_count(size_t pending)
 {
-    cpu_set_t cores;
-    size_t threads = 1;
+    size_t threads = bundle_cores();
 
-    if (sched_getaffinity(0, sizeof(cores), &cores) == 0)
-        threads = (size_t)CPU_COUNT(&cores);
     if (threads > THREAD_LIMIT)
         threads = THREAD_LIMIT;
     return pending / SHARE + 1 < threads ? pending / SHARE + 1 : threads;
 }
 
-static bool is_large(const struct file *file)
+bool bundle_is_large(const struct file *file)
 {
     return file->size != UINT64_MAX && file->size >= LARGE;
 }
@@ -212,7 +224,7 @@ static int list_pending(struct work *work, size_t count, bool (*needs)(const str
             if (!work->pending)
                 return error_errno(work->error, -ENOMEM, "cannot compress");
         }
-        if (is_large(file))
+        if (bundle_is_large(file))
             work->pending[work->room - ++work->large] = i;
         else
             work->pending[work->small++] = i;
@@ -257,7 +269,7 @@ static bool is_not_secured(const struct file *file)
 int bundle_compress_all(const struct bundle_member *members, char **faults, size_t count,
                         const struct origin *origin, struct error *error)
 {
-    struct work work = {find_or_compress, members, faults, origin, .error = error};
+    struct work work = {join_or_compress, members, faults, origin, .error = error};
 
     for (size_t i = 0; i < count; i++) {
         free(faults[i]);

@@ -1,5 +1,6 @@
 #include "package_walk.h"
 
+#include <addonfs/ahead.h>
 #include <addonfs/path.h>
 #include <errno.h>
 #include <stdio.h>
@@ -283,6 +284,8 @@ static int walk_entry(struct walk *walk, struct source_folder *folder, struct so
     case SOURCE_FILE:
         file = shown_file(walk, found->file);
         level->whole = level->whole && file == found->file;
+        if (walk->rule->zip)
+            ahead_offer(walk->origin->ahead, file);
         child = entry_new_file(found->name, file);
         if (child)
             child->owner.mode = visible_mode(&found->file->owner, &level->chain);

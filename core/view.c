@@ -1,5 +1,6 @@
 #include "view_parts.h"
 
+#include <addonfs/ahead.h>
 #include <addonfs/source_version.h>
 #include <errno.h>
 #include <stdatomic.h>
@@ -452,7 +453,11 @@ int view_open(const struct view_options *options, struct view **ret_view, struct
         r = open_parts(view, options, error);
     if (r < 0)
         return r;
+    if (options->prepares)
+        view->ahead = ahead_begin(&view->origin);
+    view->origin.ahead = view->ahead;
     r = view_look(view, &generation, error);
+    ahead_stop(view->ahead);
     if (r == 0)
         r = refuse_failed(generation, error);
     if (r < 0)
@@ -474,6 +479,7 @@ void view_close(struct view *view)
     view_watcher_end(view);
     if (view->prepares)
         pthread_join(view->preparation, NULL);
+    ahead_free(view->ahead);
     generation_unref(view->current);
     frozen_table_clear(&view->commits);
     frozen_table_clear(&view->snapshots);

@@ -51,6 +51,7 @@ struct frozen_gone {
 
 struct view {
     struct origin origin;
+    struct ahead *ahead; /* what the first look has begun, or NULL */
     struct generation_options shown;
     struct source *source;
     struct spool *spool;

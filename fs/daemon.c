@@ -66,6 +66,7 @@ static int open_filesystem(const struct daemon *daemon, struct filesystem **ret_
     struct view *view = NULL;
 
     options.source.path = daemon->source;
+    options.prepares = true;
     int r = view_open(&options, &view, error);
     if (r < 0)
         return r;

@@ -31,10 +31,14 @@ struct origin {
     bool skip_problems;              /* leave out what cannot be read, knowingly */
     const _Atomic bool *stop;        /* long work ends early when this becomes true; or NULL */
     const _Atomic bool *interrupted; /* the same for one who has asked for it; or NULL */
+    struct ahead *ahead;             /* compresses what is found; or NULL */
 };
 
 /* Is long work to end? -ECANCELED, -EINTR, or 0. */
 int origin_check(const struct origin *origin);
+
+/* When one who waits is to ask origin_check again: a time of CLOCK_MONOTONIC. */
+struct timespec origin_patience(void);
 
 /* Take a lock that is held during long work, unless that is to end (errors as origin_check). */
 int origin_lock(const struct origin *origin, pthread_mutex_t *lock);

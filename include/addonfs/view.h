@@ -29,6 +29,7 @@ struct view_options {
     bool no_cache;            /* keep compressed members for the time of this view only */
     const char *cache_folder; /* NULL: cache_default_folder() */
     uint64_t cache_size;      /* bytes; 0: CACHE_SIZE_DEFAULT */
+    bool prepares;            /* view_prepare will be called: view_open begins with it */
 };
 
 /* Inode numbers below this one are for the file system's own use; numbers are never used twice. */
