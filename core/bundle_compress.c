@@ -1,6 +1,6 @@
 #include "bundle_compress.h"
 
-#include <addonfs/ahead.h>
+#include <addonfs/bundle_ahead.h>
 #include <errno.h>
 #include <sched.h>
 #include <stdatomic.h>

@@ -1,6 +1,6 @@
 #include "package_walk.h"
 
-#include <addonfs/ahead.h>
+#include <addonfs/bundle_ahead.h>
 #include <addonfs/path.h>
 #include <errno.h>
 #include <stdio.h>

@@ -1,6 +1,6 @@
 #include "view_parts.h"
 
-#include <addonfs/ahead.h>
+#include <addonfs/bundle_ahead.h>
 #include <addonfs/source_version.h>
 #include <errno.h>
 #include <stdatomic.h>

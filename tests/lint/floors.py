@@ -22,7 +22,7 @@ FLOORS = [
     "error cleanup checked local map path text sha256 buffer problem version stamp",
     "deflate pylit match spool content member cache",
     "file refs source worktree revision resolve recipe layouts",
-    "zip bundle ahead body entry package",
+    "zip bundle body entry package",
     "generation view watch archive_reader inventory",
     "json status listing export identity deployment diff verify",
 ]

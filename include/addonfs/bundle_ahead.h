@@ -1,5 +1,5 @@
 /*
- * ahead: compressing files while others are still being looked for.
+ * bundle_ahead: compressing files while others are still being looked for.
  *
  * The first look at a source takes one core. The others begin meanwhile with what it has found:
  *
@@ -13,8 +13,8 @@
  * why. So are files that are large, with which composing begins anyway, and those whose size is not
  * known (a revision's, Git LFS's): it would do again what takes long here.
  */
-#ifndef ADDONFS_AHEAD_H
-#define ADDONFS_AHEAD_H
+#ifndef ADDONFS_BUNDLE_AHEAD_H
+#define ADDONFS_BUNDLE_AHEAD_H
 
 #include <addonfs/bundle.h>
 

@@ -1,4 +1,4 @@
-#include <addonfs/ahead.h>
+#include <addonfs/bundle_ahead.h>
 
 #include "bundle_compress.h"
 

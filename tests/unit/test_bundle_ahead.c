@@ -1,6 +1,6 @@
 #include "fixture.h"
 
-#include <addonfs/ahead.h>
+#include <addonfs/bundle_ahead.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdatomic.h>
