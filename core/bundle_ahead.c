@@ -5,6 +5,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
+/* The walk finds files about as fast as so many cores compress them. */
 enum { THREAD_LIMIT = 16 };
 
 /* A thread, and what it is compressing. */
@@ -18,29 +19,44 @@ struct ahead {
     const struct origin *origin;
     struct worker workers[THREAD_LIMIT];
     size_t worker_count;
-    _Atomic size_t busy; /* of them: no other can have become so where this is 0 after the end */
+    _Atomic size_t busy; /* workers that have a file; once 0 after the end, it stays 0 */
 
     pthread_mutex_t lock;    /* guards the rest, and what the workers compress */
     pthread_cond_t wake;     /* there is a file, or it ends */
     pthread_cond_t finished; /* a worker is done with its file */
-    struct file **files;
+    struct file **files;     /* all that were offered: references, until the end */
     size_t count;
     size_t capacity;
     size_t next; /* of these */
     bool ending;
 };
 
-/* Give the worker the next file and its reference. False: it ends. */
+/* Is a worker compressing this file? The lock is held. */
+static bool is_at(const struct ahead *ahead, const struct file *file)
+{
+    for (size_t i = 0; i < ahead->worker_count; i++) {
+        if (ahead->workers[i].file == file)
+            return true;
+    }
+    return false;
+}
+
+/* Give the worker the next file, and a reference. False: it ends. */
 static bool take(struct worker *worker)
 {
     struct ahead *ahead = worker->ahead;
     cleanup_lock(&ahead->lock);
 
-    while (!ahead->ending && ahead->next == ahead->count)
-        pthread_cond_wait(&ahead->wake, &ahead->lock);
-    if (ahead->ending)
-        return false;
-    worker->file = ahead->files[ahead->next++];
+    while (!worker->file) {
+        while (!ahead->ending && ahead->next == ahead->count)
+            pthread_cond_wait(&ahead->wake, &ahead->lock);
+        if (ahead->ending)
+            return false;
+        struct file *file = ahead->files[ahead->next++];
+        /* Two zips may hold it, or a look that began anew has found it again. */
+        if (!atomic_load(&file->member) && !is_at(ahead, file))
+            worker->file = file_ref(file);
+    }
     atomic_fetch_add(&ahead->busy, 1);
     return true;
 }
@@ -122,22 +138,23 @@ void ahead_offer(struct ahead *ahead, struct file *file)
 
 void ahead_stop(struct ahead *ahead)
 {
+    struct file **files;
+    size_t count;
+
     if (!ahead)
         return;
-    cleanup_lock(&ahead->lock);
-    ahead->ending = true;
-    pthread_cond_broadcast(&ahead->wake);
-    for (; ahead->next < ahead->count; ahead->next++)
-        file_unref(ahead->files[ahead->next]);
-}
-
-static bool is_at(const struct ahead *ahead, const struct file *file)
-{
-    for (size_t i = 0; i < ahead->worker_count; i++) {
-        if (ahead->workers[i].file == file)
-            return true;
+    {
+        cleanup_lock(&ahead->lock);
+        files = ahead->files;
+        count = ahead->count;
+        ahead->files = NULL;
+        ahead->count = ahead->capacity = ahead->next = 0;
+        ahead->ending = true;
+        pthread_cond_broadcast(&ahead->wake);
     }
-    return false;
+    for (size_t i = 0; i < count; i++)
+        file_unref(files[i]);
+    free(files);
 }
 
 int ahead_join(struct ahead *ahead, const struct file *file, const struct origin *origin)
@@ -147,7 +164,7 @@ int ahead_join(struct ahead *ahead, const struct file *file, const struct origin
     if (!ahead || atomic_load(&ahead->busy) == 0)
         return 0;
     cleanup_lock(&ahead->lock);
-    while (is_at(ahead, file) && (r = origin_check(origin)) == 0) {
+    while (!atomic_load(&file->member) && is_at(ahead, file) && (r = origin_check(origin)) == 0) {
         const struct timespec end = origin_patience();
         (void)pthread_cond_clockwait(&ahead->finished, &ahead->lock, CLOCK_MONOTONIC, &end);
     }
@@ -161,7 +178,6 @@ void ahead_free(struct ahead *ahead)
     ahead_stop(ahead);
     for (size_t i = 0; i < ahead->worker_count; i++)
         pthread_join(ahead->workers[i].thread, NULL);
-    free(ahead->files);
     pthread_cond_destroy(&ahead->finished);
     pthread_cond_destroy(&ahead->wake);
     pthread_mutex_destroy(&ahead->lock);

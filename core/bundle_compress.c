@@ -91,7 +91,7 @@ int bundle_compress_file(const struct origin *origin, struct bundle_tools *tools
         return r;
     /* What the cache knows under this stamp are the bytes before; later mounts will ask for it. */
     if (file->identity.rewritten && file_key(file, &key))
-        cache_put_alias(origin->cache, &key, &member->id);
+        cache_correct_alias(origin->cache, &key, &member->id);
     /* Another bundle may have been here meanwhile: it is the same member then. */
     if (!atomic_compare_exchange_strong(&file->member, &none, member))
         member_unref(member);
@@ -270,6 +270,9 @@ int bundle_compress_all(const struct bundle_member *members, char **faults, size
                         const struct origin *origin, struct error *error)
 {
     struct work work = {join_or_compress, members, faults, origin, .error = error};
+
+    /* All cores work from here on; and who joins must know that nobody begins with the file. */
+    ahead_stop(origin->ahead);
 
     for (size_t i = 0; i < count; i++) {
         free(faults[i]);

@@ -25,6 +25,7 @@ struct job {
     struct content_id key; /* alias, note */
     void *note;
     size_t note_size;
+    bool urgent;          /* what is in the database under this key is wrong */
     struct cache_put put; /* the others; of those but JOB_MEMBER only the id, and … */
                           /* … for JOB_DROP the stream; a damaged row has none, and goes anyway */
 };
@@ -44,12 +45,13 @@ struct cache {
     _Atomic bool damaged; /* set before: the writer has a database to set aside */
 
     pthread_mutex_t lock; /* guards the rest; held for moments only */
-    pthread_cond_t wake;  /* there are jobs enough, or it ends, or is no longer usable */
+    pthread_cond_t wake; /* there is a first job, or are enough, or it settles, ends, is unusable */
     pthread_cond_t quiet; /* everything is written */
     struct job *first;
     struct job **last;
     size_t waiting;         /* jobs in the list, and … */
     uint64_t waiting_bytes; /* … how much they write */
+    bool hurried;           /* an urgent job is among them */
     unsigned settling;      /* callers of cache_settle: they wait for all that is in the list */
     bool writing;
     bool ending;

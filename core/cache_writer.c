@@ -39,7 +39,7 @@ void cache_free_jobs(struct job *job)
 /* Is what waits worth a transaction of its own? The lock is held. */
 static bool is_batch(const struct cache *cache)
 {
-    return cache->waiting >= BATCH_JOBS || cache->waiting_bytes >= BATCH_BYTES;
+    return cache->waiting >= BATCH_JOBS || cache->waiting_bytes >= BATCH_BYTES || cache->hurried;
 }
 
 void cache_enqueue(struct cache *cache, const struct job *given)
@@ -59,6 +59,7 @@ void cache_enqueue(struct cache *cache, const struct job *given)
         cache->last = &job->next;
         cache->waiting++;
         cache->waiting_bytes += job->put.member.compressed_size + job->note_size;
+        cache->hurried = cache->hurried || job->urgent;
         if (cache->waiting == 1 || is_batch(cache))
             pthread_cond_signal(&cache->wake);
     }
@@ -71,6 +72,15 @@ void cache_put_alias(struct cache *cache, const struct content_id *key, const st
 {
     if (cache)
         cache_enqueue(cache, &(struct job){.kind = JOB_ALIAS, .key = *key, .put = {.id = *id}});
+}
+
+void cache_correct_alias(struct cache *cache, const struct content_id *key,
+                         const struct content_id *id)
+{
+    if (cache)
+        cache_enqueue(
+            cache,
+            &(struct job){.kind = JOB_ALIAS, .key = *key, .urgent = true, .put = {.id = *id}});
 }
 
 void cache_put_note(struct cache *cache, const struct content_id *key, const void *bytes,
@@ -204,6 +214,7 @@ static struct job *take_jobs(struct cache *cache)
     cache->last = &cache->first;
     cache->waiting = 0;
     cache->waiting_bytes = 0;
+    cache->hurried = false;
     cache->writing = jobs != NULL;
     if (!jobs)
         pthread_cond_broadcast(&cache->quiet);

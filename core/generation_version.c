@@ -77,7 +77,6 @@ static int read_head(const struct generation_maker *maker, const char *commit,
     if (r < 0)
         return r;
     origin.source = source;
-    origin.ahead = NULL; /* It would outlive this source. */
     struct error why = {0};
     r = generation_read_own(&origin, NULL, NULL, &own, NULL, &why);
     if (r == 0)

@@ -422,12 +422,15 @@ int members_compress(struct members *members, struct deflate *deflate, struct co
                 : compress_in_pieces(content, member, error);
     if (r < 0)
         return r;
-    atomic_fetch_add(&members->compressed, 1);
-    if (members->cache)
-        atomic_fetch_add(&members->misses, 1);
     struct member *made = make_known(members, &member);
     if (!made)
         return error_errno(error, -ENOMEM, "cannot compress");
+    /* Of two who compress one content at once one is in vain, and is not counted. */
+    if (!member || !member_is_secured(member)) {
+        atomic_fetch_add(&members->compressed, 1);
+        if (members->cache)
+            atomic_fetch_add(&members->misses, 1);
+    }
     keep(made);
     *ret_member = made;
     return 0;

@@ -18,7 +18,7 @@ static void must(int ok)
         abort();
 }
 
-/* Once: EVP_sha256 only names it, and every start would look for it under a lock. */
+/* Written once: EVP_sha256 only names it, and every start would look for it under a lock. */
 static EVP_MD *fetched;
 
 static void fetch(void)

@@ -1,6 +1,5 @@
 #include "source_repository.h"
 
-#include "source_checkout.h"
 #include "source_commit.h"
 #include "source_modules.h"
 #include "stamp.h"
@@ -13,7 +12,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 
 /* What libgit2 asks the owner of: the folder, its `.git`, and what that may refer to. */
 static int explain_owner(const char *path, struct error *error)
@@ -266,93 +264,6 @@ void repository_unref(struct repository *repository)
     free(repository->git_dir);
     free(repository->common_dir);
     free(repository);
-}
-
-static struct reader *take_idle(struct repository *repository)
-{
-    cleanup_lock(&repository->idle_lock);
-    struct reader *reader = repository->idle;
-
-    if (reader) {
-        repository->idle = reader->next;
-        repository->idle_count--;
-    }
-    return reader;
-}
-
-static time_t second_now(void)
-{
-    struct timespec now = {0};
-
-    clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
-    return now.tv_sec;
-}
-
-int repository_borrow(struct repository *repository, struct reader **ret_reader,
-                      struct error *error)
-{
-    cleanup_reader struct reader *reader = take_idle(repository);
-
-    if (reader) {
-        /* For each of thousands of blobs it would take longer than reading a small one. */
-        if (reader->renewed != second_now()) {
-            reader->renewed = second_now();
-            reader_renew(reader);
-        }
-        *ret_reader = steal_pointer(&reader);
-        return 0;
-    }
-    int r = reader_new(repository->objects, &reader, error);
-    if (r < 0)
-        return r;
-    r = checkout_prepare(reader->git);
-    if (r < 0)
-        return error_errno(error, r, "%s", repository->path);
-    *ret_reader = steal_pointer(&reader);
-    return 0;
-}
-
-/* Those that were not asked since packs have gone (git gc) hold these, and their room on the disk.
- */
-static void drop_outdated(struct repository *repository, const struct reader *current)
-{
-    struct reader *outdated = NULL;
-    {
-        cleanup_lock(&repository->idle_lock);
-        for (struct reader **at = &repository->idle; *at;) {
-            struct reader *reader = *at;
-            if (reader->opened.value == current->opened.value) {
-                at = &reader->next;
-                continue;
-            }
-            *at = reader->next;
-            repository->idle_count--;
-            reader->next = outdated;
-            outdated = reader;
-        }
-    }
-    while (outdated) {
-        struct reader *reader = outdated;
-        outdated = reader->next;
-        reader_free(reader);
-    }
-}
-
-void repository_give_back(struct repository *repository, struct reader *reader)
-{
-    if (!reader)
-        return;
-    drop_outdated(repository, reader);
-    {
-        cleanup_lock(&repository->idle_lock);
-        if (repository->idle_count < repository->idle_limit) {
-            reader->next = repository->idle;
-            repository->idle = reader;
-            repository->idle_count++;
-            reader = NULL;
-        }
-    }
-    reader_free(reader);
 }
 
 /* --- Refs --------------------------------------------------------------------------------------

@@ -35,6 +35,7 @@ struct repository {
     struct reader *reader;   /* for the objects that they name: its `git` is the handle */
     pthread_mutex_t idle_lock;
     struct reader *idle; /* `idle_limit` at most: as many as there are cores */
+    uint64_t opened;     /* what the reader that was made or renewed last saw of packs */
     long idle_count;
     long idle_limit;
     pthread_mutex_t modules_lock; /* around adding one, and guards: */

@@ -25,8 +25,10 @@ struct ahead *ahead_begin(const struct origin *origin);
 /* Compress this file when there is time; it is referenced until then. Any thread. */
 void ahead_offer(struct ahead *ahead, struct file *file);
 
-/* Begin with no file any more. What is being read or compressed goes on: a file that hangs must not
- * hold a mount. */
+/*
+ * Begin with no file any more. What is being read or compressed goes on: a file that hangs must not
+ * hold a mount. Any thread, any number of times; bundle_compose does it as well.
+ */
 void ahead_stop(struct ahead *ahead);
 
 /*
@@ -36,7 +38,7 @@ void ahead_stop(struct ahead *ahead);
  */
 int ahead_join(struct ahead *ahead, const struct file *file, const struct origin *origin);
 
-/* Stop, and wait for what is being compressed. */
+/* Stop, and wait for what is being compressed, however long its file takes to be read. */
 void ahead_free(struct ahead *ahead);
 
 #endif

@@ -110,6 +110,13 @@ void cache_put_alias(struct cache *cache, const struct content_id *key,
                      const struct content_id *id);
 
 /*
+ * The same where the cache may lead to another content by this key, which is wrong: it is written
+ * without waiting for more to write. Whoever asks before gets the content that was.
+ */
+void cache_correct_alias(struct cache *cache, const struct content_id *key,
+                         const struct content_id *id);
+
+/*
  * Forget a member whose stream is not to be had again, and could only mislead: by its id, and by
  * where the cache had the stream. One that has been written meanwhile stays.
  */

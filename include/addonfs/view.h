@@ -29,7 +29,7 @@ struct view_options {
     bool no_cache;            /* keep compressed members for the time of this view only */
     const char *cache_folder; /* NULL: cache_default_folder() */
     uint64_t cache_size;      /* bytes; 0: CACHE_SIZE_DEFAULT */
-    bool prepares;            /* view_prepare will be called: view_open begins with it */
+    bool prepares; /* view_prepare will be called, and view_open begins with it, in threads */
 };
 
 /* Inode numbers below this one are for the file system's own use; numbers are never used twice. */
@@ -37,7 +37,8 @@ struct view_options {
 
 /*
  * Open a source and look at it. Besides the errors of source_open: no layout is recognised, a
- * version cannot be read; the error is one line that says what to do.
+ * version cannot be read; the error is one line that says what to do. The cache is opened beside
+ * the source, so its folder is made even if there is no source.
  */
 int view_open(const struct view_options *options, struct view **ret_view, struct error *error);
 

@@ -211,3 +211,38 @@ def test_a_damaged_pack_is_an_error(repo, folder, fuse, what):
             assert not (folder / "out").exists()
         with open(place, "r+b") as file:
             file.write(good)
+
+
+def copy_objects(repo, folder, pack, form):
+    """The objects of a pack once more, loose or in a pack of another name."""
+    other = folder / "other"
+    subprocess.run(["git", "init", "-q", "--bare", other], check=True)
+    if form == "loose":
+        with open(pack, "rb") as file:
+            subprocess.run(["git", "-C", other, "unpack-objects", "-q"], stdin=file, check=True, capture_output=True)
+    else:
+        names = repo.git("rev-list", "--objects", "--no-object-names", "--all").split()
+        assert len(names) > 10
+        # One object less makes it another pack: the newest commit, which is copied loose.
+        repo.git("pack-objects", "-q", other / "objects/pack/pack", data=b"\n".join(names[1:]) + b"\n")
+        commit = subprocess.run(["git", "-C", other, "hash-object", "-w", "-t", "commit", "--stdin"], check=True,
+                                input=repo.git("cat-file", "commit", names[0]), capture_output=True).stdout
+        assert commit.strip() == names[0]
+    shutil.copytree(other / "objects", repo.path / ".git/objects", dirs_exist_ok=True)
+
+
+@pytest.mark.parametrize("form", ["loose", "packed"])
+def test_what_is_damaged_in_one_place_is_read_from_another(repo, folder, fuse, form):
+    change(repo, 1)
+    right = expected(repo, folder)
+    repo.git("gc", "-q", "--prune=now")
+    (pack,) = (repo.path / ".git/objects/pack").glob("*.pack")
+    copy_objects(repo, folder, pack, form)
+    good = pack.read_bytes()
+    os.chmod(pack, 0o644)
+    for at in range(len(good) // 20, len(good), len(good) // 12):
+        pack.write_bytes(good[:at] + bytes([good[at] ^ 0x40]) + good[at + 1:])
+        subprocess.run([fuse, "export", repo.path, folder / "out", "-o", "rev=main,cache=none"],
+                       check=True, capture_output=True, env={**os.environ, **ENVIRONMENT})
+        assert list(oracle.compare(right, folder / "out/openpype/3.15.12")) == []
+        shutil.rmtree(folder / "out")

@@ -21,7 +21,7 @@ SEED = int(os.environ.get("ADDONFS_SEED", secrets.randbelow(1 << 32)))
 def test_a_daemon_that_is_killed_while_it_composes_is_replaced(repo, folder, fuse):
     print("ADDONFS_SEED =", SEED)
     chance = random.Random(SEED)
-    repo.write({f"openpype/bulk/f{number}.txt": chance.randbytes(500_000).hex() for number in range(12)})
+    repo.write({f"openpype/bulk/f{number}.txt": chance.randbytes(500_000).hex() for number in range(40)})
     right = oracle.package_a(repo.path).members
     mnt = folder / "mnt"
     mnt.mkdir()
@@ -29,9 +29,9 @@ def test_a_daemon_that_is_killed_while_it_composes_is_replaced(repo, folder, fus
         for _ in range(8):
             result = run("mount", repo.path, mnt, "--replace", "-o", f"cache={folder}/cache")
             assert result.returncode == 0, result.stderr
-            pid, least = daemon_pid(mnt), chance.randrange(18)
-            # Somewhere in between; what has been compressed before is in the cache by then.
-            until(lambda: int(os.getxattr(mnt, "user.addonfs.progress").split()[0]) >= min(least, 17))
+            pid, least = daemon_pid(mnt), chance.randrange(46)
+            # Somewhere in between; what was compressed half a second before is in the cache by then.
+            until(lambda: int(os.getxattr(mnt, "user.addonfs.progress").split()[0]) >= min(least, 45))
             pidfd = os.pidfd_open(pid)
             os.kill(pid, 9)
             await_end(pidfd)
