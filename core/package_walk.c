@@ -3,7 +3,6 @@
 #include <addonfs/bundle_ahead.h>
 #include <addonfs/path.h>
 #include <errno.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 

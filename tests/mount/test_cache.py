@@ -384,24 +384,6 @@ def leave_a_wal(repo, folder):
         kill(mnt)
 
 
-def transactions(log):
-    """How many there are in a log: its frames that say how large the database is after them.
-
-    Format: https://sqlite.org/fileformat2.html#walformat.
-    """
-    page, salts = int.from_bytes(log[8:12], "big"), log[16:24]
-    frames = (log[at:at + 24] for at in range(32, len(log), 24 + page))
-    return sum(frame[8:16] == salts and frame[4:8] != bytes(4) for frame in frames)
-
-
-def test_what_is_compressed_is_written_in_few_transactions(repo, folder, fuse):
-    """Each writes whole pages of the indexes: one for each member wrote eight times as much."""
-    repo.write({f"openpype/more/f{n}.py": f"more = {n}\n" for n in range(200)})
-    leave_a_wal(repo, folder)
-    log = Path(f"{database(folder / 'cache')}-wal").read_bytes()
-    assert 0 < transactions(log) < len(members(folder / "cache")) / 4
-
-
 # --- Damage while it is mounted -------------------------------------------------------------------
 
 

@@ -19,6 +19,8 @@
 #include <sys/syscall.h>
 #include <sys/vfs.h>
 #include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -786,6 +788,60 @@ static void a_full_disk_is_one_fault(void **state)
     assert_int_equal(umount(folder), 0);
 }
 
+/* SQLite's: big-endian. */
+static uint32_t get32(const unsigned char *bytes)
+{
+    return (uint32_t)bytes[0] << 24 | (uint32_t)bytes[1] << 16 | (uint32_t)bytes[2] << 8 | bytes[3];
+}
+
+/*
+ * How many transactions there are in the log: its frames that say how large the database is after
+ * them. Format: https://sqlite.org/fileformat2.html#walformat.
+ */
+static unsigned transactions(void)
+{
+    unsigned char header[32];
+    unsigned char frame[24];
+    char path[64];
+    char log[70];
+    unsigned count = 0;
+
+    database_path(path);
+    snprintf(log, sizeof(log), "%s-wal", path);
+    cleanup_fd int fd = open(log, O_RDONLY | O_CLOEXEC);
+    if (fd < 0 || pread(fd, header, sizeof(header), 0) != (ssize_t)sizeof(header))
+        return 0;
+    off_t at = sizeof(header);
+    for (; pread(fd, frame, sizeof(frame), at) == (ssize_t)sizeof(frame);
+         at += (off_t)sizeof(frame) + get32(header + 8))
+        count += memcmp(frame + 8, header + 16, 8) == 0 && get32(frame + 4) > 0;
+    return count;
+}
+
+/* As the members of a first mount come. However long it takes, there is one in half a second. */
+static void what_comes_one_by_one_is_written_together(void **state)
+{
+    enum { COUNT = 100 };
+    cleanup_cache struct cache *cache = open_good(CACHE_SIZE_DEFAULT);
+    const struct timespec moment = {.tv_nsec = 1000000};
+    struct timespec begin;
+    struct timespec end;
+
+    (void)state;
+    cache_settle(cache);
+    unsigned before = transactions();
+    clock_gettime(CLOCK_MONOTONIC, &begin);
+    for (uint32_t n = 0; n < COUNT; n++) {
+        put(cache, n, 100);
+        nanosleep(&moment, NULL);
+    }
+    cache_settle(cache);
+    clock_gettime(CLOCK_MONOTONIC, &end);
+    unsigned written = transactions() - before;
+    assert_in_range(written, 1, 2 * (unsigned)(end.tv_sec - begin.tv_sec + 1) + 1);
+    assert_true(has(cache, COUNT - 1, 100));
+}
+
 int main(void)
 {
 #define TEST(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
@@ -812,6 +868,7 @@ int main(void)
         TEST(a_request_that_meets_damage_does_not_wait),
         TEST(a_moment_without_descriptors_is_a_miss),
         TEST(a_full_disk_is_one_fault),
+        TEST(what_comes_one_by_one_is_written_together),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
