@@ -187,18 +187,19 @@ OBJECTS := $(call object,$(CORE) $(FS) $(SHARED) $(KNOWN) $(TESTS) $(CLIS) $(BEN
 -include $(OBJECTS:.o=.d)
 
 # What is installed as it is, and where below PREFIX.
-INSTALLED := $(sort $(wildcard fs/dist/man/*.[18] fs/dist/completion/*))
+INSTALLED := $(sort $(wildcard fs/dist/man/*.[18] fs/dist/completion/*)) fs/dist/systemd/example.mount
 place = $(patsubst fs/dist/man/%.1,share/man/man1/%.1,$(patsubst fs/dist/man/%.8,share/man/man8/%.8,\
     $(patsubst fs/dist/completion/addonfs.bash,share/bash-completion/completions/addonfs,\
     $(patsubst fs/dist/completion/addonfs.fish,share/fish/vendor_completions.d/addonfs.fish,\
-    $(patsubst fs/dist/completion/_addonfs,share/zsh/site-functions/_addonfs,$(1))))))
+    $(patsubst fs/dist/completion/_addonfs,share/zsh/site-functions/_addonfs,\
+    $(patsubst fs/dist/systemd/%,share/doc/addonfs/examples/%,$(1)))))))
 PREFIX ?= /usr/local
 DESTDIR ?=
 UNITS ?= $(PREFIX)/lib/systemd/system
 
 # --- Use -----------------------------------------------------------------------------------------
 
-deps: ## install what is missing (SCOPE=build, test, lint, bench or coverage; each includes those it needs)
+deps: ## install what is missing (SCOPE=build, test, lint, bench, coverage, deb or install; each includes those it needs)
 	@fs/dist/deps.sh $(SCOPE)
 
 # Packages first, then a make of its own: what it asks pkg-config may be there only now.

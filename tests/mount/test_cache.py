@@ -15,7 +15,7 @@ import pytest
 
 from mounting import (await_end, client_zip, daemon_pid, digest, foreground, mounted, settle, status,
                       until)
-from users import USER, as_user, in_namespace, own
+from users import OTHER, USER, as_user, in_namespace, own
 
 SEED = int(os.environ.get("ADDONFS_SEED", secrets.randbelow(1 << 32)))
 FLIPS = 48
@@ -496,6 +496,16 @@ def test_a_cache_that_may_not_be_written_is_one_warning(repo, folder, binary, ex
             path.chmod(file_mode)
     cache.chmod(folder_mode)
     assert as_the_owner(binary, repo, folder, cache) == (expected, is_fault, is_fault)
+
+
+@pytest.mark.usefixtures("root_user")
+def test_a_cache_that_another_user_prepared_is_refused(repo, folder, expected, cache):
+    """What it holds would be served as the source's."""
+    own(cache, OTHER)
+    before = {path.name: path.read_bytes() for path in cache.iterdir()}
+    said, compressed = expect_right(repo, folder, cache, expected)
+    assert len(said) == 1 and "belongs to someone else" in said[0] and compressed > 0
+    assert {path.name: path.read_bytes() for path in cache.iterdir()} == before
 
 
 @pytest.mark.usefixtures("root_user")

@@ -16,7 +16,7 @@ WANTED = {
     "bin/addonfs", "sbin/mount.addonfs", "lib/systemd/system/addonfs@.service",
     "share/man/man1/addonfs.1", "share/man/man8/mount.addonfs.8",
     "share/bash-completion/completions/addonfs", "share/zsh/site-functions/_addonfs",
-    "share/fish/vendor_completions.d/addonfs.fish",
+    "share/fish/vendor_completions.d/addonfs.fish", "share/doc/addonfs/examples/example.mount",
 }
 
 

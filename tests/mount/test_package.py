@@ -1,9 +1,11 @@
 """What a mount shows is what the packaging rules say: worktree, revisions, bare repositories."""
 
+import errno
 import hashlib
 import json
 import os
 import subprocess
+import zipfile
 
 import pytest
 
@@ -201,6 +203,27 @@ def test_a_git_folder_or_file_never_shows(repo, folder, fuse):
         assert ".git" not in os.listdir(package(mnt))
         assert os.listdir(package(mnt) / "settings") == ["main.py"]
         assert {p["severity"] for p in status(mnt)["problems"]} == {"warning"}
+
+
+def test_the_case_of_git_does_not_matter(repo, folder, fuse):
+    """Where case counts, `.GIT` is another name; on the disk that the package is unpacked to it may be Git's."""
+    repo.write({"server_addon/server/.GIT/config": "a", "server_addon/server/settings/.Git": "gitdir: /elsewhere\n",
+                "server_addon/server/.env": "shown", "server_addon/server/link": Link(".GIT/config"),
+                "server_addon/server/Main.py": "upper", "server_addon/server/main.py": "lower",
+                "openpype/LIB/tools.py": "upper", "openpype/link": Link("../server_addon/server/settings/.Git")})
+    with mounted(repo.path, folder / "mnt") as mnt:
+        shown = [name for _, folders, files in os.walk(package(mnt)) for name in folders + files]
+        assert ".env" in shown and not [name for name in shown if name.lower() == ".git"]
+        assert (package(mnt) / "Main.py").read_text() == "upper" and (package(mnt) / "main.py").read_text() == "lower"
+        for path in (package(mnt) / "link", client_zip(mnt)):
+            with pytest.raises(OSError) as failure:
+                path.read_bytes()
+            assert failure.value.errno == errno.EIO
+        told = {problem["path"] for problem in status(mnt)["problems"] if problem["severity"] == "error"}
+        assert told == {"server_addon/server/link", "openpype/link"}
+        os.unlink(repo.path / "openpype/link")
+        with zipfile.ZipFile(client_zip(mnt)) as archive:
+            assert {"openpype/LIB/tools.py", "openpype/lib/tools.py"} <= set(archive.namelist())
 
 
 def test_a_worktree_of_git_worktree_is_a_source(repo, folder, fuse):

@@ -2,11 +2,13 @@
 
 import http.server
 import os
+import re
 import shutil
 import subprocess
 import sys
 import threading
 import zipfile
+from pathlib import Path
 
 import pytest
 
@@ -14,14 +16,20 @@ from mounting import ADDONFS, TIMEOUT, mounted, run
 from repository import ENVIRONMENT
 from users import in_namespace
 
+README = Path(__file__).resolve().parents[2] / "README.md"
 pytestmark = pytest.mark.usefixtures("fuse")
 
 
-def ends(*command, **options):
+def shell_blocks():
+    """The README's blocks of commands."""
+    return re.findall(r"^```sh\n(.*?)^```$", README.read_text(), re.M | re.S)
+
+
+def ends(*command, env={}, **options):
     """How a program ends, and what it says."""
     options.setdefault("stdout", subprocess.DEVNULL)
     result = subprocess.run([*map(os.fspath, command)], stderr=subprocess.PIPE, stdin=subprocess.DEVNULL,
-                            timeout=TIMEOUT, env={**os.environ, **ENVIRONMENT, "LC_ALL": "C.UTF-8"}, **options)
+                            timeout=TIMEOUT, env={**os.environ, **ENVIRONMENT, "LC_ALL": "C.UTF-8", **env}, **options)
     return result.returncode, result.stderr.decode()
 
 
@@ -95,7 +103,8 @@ def test_curl_sends_the_bytes_of_an_upload(view, folder):
     received = {}
 
     class Handler(http.server.BaseHTTPRequestHandler):
-        def do_PUT(self):
+        def do_POST(self):
+            assert self.headers["X-Api-Key"] == "secret"
             received[self.path] = self.rfile.read(int(self.headers["Content-Length"]))
             self.send_response(201)
             self.end_headers()
@@ -108,8 +117,10 @@ def test_curl_sends_the_bytes_of_an_upload(view, folder):
         thread = threading.Thread(target=served.serve_forever)
         thread.start()
         try:
-            address = f"http://127.0.0.1:{served.server_address[1]}/api/addons/install"
-            assert ends("curl", "-sS", "--fail", "--noproxy", "*", "-T", view / "upload" / name, address) == (0, "")
+            (command,) = [block for block in shell_blocks() if "curl" in block]
+            command = command.replace("curl", "curl -sS --noproxy '*'")
+            assert ends("sh", "-ec", command, cwd=folder, env={
+                "key": "secret", "server": f"http://127.0.0.1:{served.server_address[1]}"}) == (0, "")
         finally:
             served.shutdown()
             thread.join()
@@ -145,6 +156,29 @@ def test_a_container_that_binds_the_addon_sees_the_next_version(repo, view, fold
     assert lines[:2] == ["3.15.12", "4.0.0"] and '"4.0.0"' in lines[2]
 
 
+def test_a_container_that_binds_the_folder_above_sees_the_next_mount(repo, folder, root_user):
+    """rslave: what is mounted at its place later arrives there."""
+    for name in ("views/openpype", "inside"):
+        (folder / name).mkdir(parents=True)
+    script = """
+        mount --bind "$2" "$2"
+        mount --make-shared "$2"
+        mount --rbind "$2" "$3"
+        mount --make-rslave "$3"
+        "$0" mount "$1" "$2/openpype" -o view=package
+        ls "$3/openpype/openpype"
+        kill -9 "$("$4" -c 'import os, sys; print(os.getxattr(sys.argv[1], "user.addonfs.pid").decode())' "$2/openpype")"
+        until ! ls "$2/openpype" 2>/dev/null; do :; done
+        "$0" mount "$1" "$2/openpype" --replace -o view=package,version=4.0.0
+        ls "$3/openpype/openpype"
+        "$0" umount "$2/openpype"
+        ls -A "$3/openpype"
+    """
+    result = in_namespace(script, repo.path, folder / "views", folder / "inside", sys.executable)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.splitlines() == ["3.15.12", "4.0.0"]
+
+
 def test_where_there_is_no_fuse_export_gives_the_same(repo, view, folder, root_user):
     script = """
         mount --bind /dev/null /dev/fuse
@@ -155,3 +189,14 @@ def test_where_there_is_no_fuse_export_gives_the_same(repo, view, folder, root_u
     result = in_namespace(script, ADDONFS, repo.path, folder / "none", folder / "staged")
     assert result.returncode == 0, result.stderr
     assert tree(folder / "staged") == tree(view / "package")
+
+
+def test_what_ci_makes_without_a_mount_is_of_the_commit(repo, folder, program):
+    repo.commit()
+    (command,) = [block for block in shell_blocks() if "export" in block]
+    path = f"{Path(ADDONFS).resolve().parent}:{os.environ['PATH']}"
+    result = subprocess.run(["sh", "-ec", command], cwd=repo.path, capture_output=True, timeout=TIMEOUT,
+                            env={**os.environ, **ENVIRONMENT, "PATH": path})
+    assert result.returncode == 0, result.stderr
+    assert repo.git("rev-parse", "HEAD").decode().strip() in result.stdout.decode()
+    assert ends("unzip", "-tqq", repo.path / "dist/openpype.zip") == (0, "")

@@ -1,13 +1,16 @@
 """addonfs wait: asleep until there is another generation."""
 
 import os
+import re
 import signal
 import subprocess
+from pathlib import Path
 
 import pytest
 
-from mounting import ADDONFS, TIMEOUT, await_end, daemon_pid, is_mounted, mounted, package, run
+from mounting import ADDONFS, TIMEOUT, await_end, clean, daemon_pid, is_mounted, mounted, package, run, until
 
+README = Path(__file__).resolve().parents[2] / "README.md"
 TOOLS = "openpype/lib/tools.py"
 
 
@@ -137,14 +140,24 @@ def test_two_mounts_never_have_the_same_generation(repo, folder, fuse):
 
 def test_a_deploy_loop_misses_nothing(repo, folder, fuse):
     """The loop of the README; the last state arrives, however edits and copies fall together."""
-    with mounted(repo.path, folder / "mnt") as mnt:
-        script = ('g=; while g=$("$0" wait "$1" --since "$g"); do '
-                  'rsync -a --delete-after "$(readlink -f "$1/snapshots/current")/package/" "$2/"; '
-                  'grep -qx done "$2/openpype/3.15.12/settings/main.py" && exit 0; done; exit 9')
-        loop = subprocess.Popen(["sh", "-c", script, ADDONFS, mnt, folder / "target"])
+    (script,) = [block for block in re.findall(r"^```sh\n(.*?)^```$", README.read_text(), re.M | re.S)
+                 if "addonfs wait" in block]
+    mnt, target = folder / "view", folder / "target"
+    mnt.mkdir()
+    try:
+        assert run("mount", repo.path, mnt).returncode == 0
+        loop = subprocess.Popen(
+            ["sh", "-c", script.replace("server:addons/openpype/", "target/")], cwd=folder,
+            env={**os.environ, "PATH": f"{Path(ADDONFS).resolve().parent}:{os.environ['PATH']}", "g": ""})
         for number in range(30):
             (repo.path / "server_addon/server/settings/main.py").write_text(f"x = {number}\n")
             (repo.path / TOOLS).write_text(f"x = {number}\n")
         (repo.path / "server_addon/server/settings/main.py").write_text("done\n")
+        until(lambda: subprocess.run(["diff", "-r", package(mnt), target / "3.15.12"],
+                                     capture_output=True).returncode == 0)
+        assert (target / "3.15.12/settings/main.py").read_text() == "done\n"
+        # Not while rsync still reads. Then the mount is gone, and the loop over.
+        until(lambda: run("umount", mnt).returncode == 0)
         assert loop.wait(TIMEOUT) == 0
-        subprocess.run(["diff", "-r", package(mnt), folder / "target/openpype/3.15.12"], check=True)
+    finally:
+        clean(mnt)
