@@ -119,6 +119,17 @@ def test_what_was_exported_is_the_same_in_every_shape(folder, layout):
         assert diff(repo.path, export(repo.path, folder / f"x{suffix}"), code=0) == set()
 
 
+@pytest.mark.parametrize("form", ["--format=7zip", "--format=cpio", "--format=zip", "--format=pax --bzip2",
+                                  "--format=pax --lzma", "--format=ustar --lz4", "--format=gnutar --compress"])
+def test_archives_that_others_have_made_are_read(repo, folder, form):
+    export(repo.path, folder / "out")
+    subprocess.run(["bsdtar", "-C", folder / "out", *form.split(), "-cf", folder / "archive", "openpype"], check=True)
+    assert diff(repo.path, folder / "archive", code=0) == set()
+    repo.write({"openpype/lib/tools.py": "edited"})
+    path = "openpype/3.15.12/private/client.zip/openpype/lib/tools.py"
+    assert diff(repo.path, folder / "archive", code=1) == {("bytes", path)}
+
+
 @pytest.mark.parametrize("options", ["", "upload=prefixed"])
 @pytest.mark.parametrize("layout", SAMPLES)
 def test_what_is_mounted_is_the_same_and_zips_to_upload(folder, fuse, layout, options):
