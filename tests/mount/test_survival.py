@@ -147,3 +147,45 @@ def test_a_full_disk_for_temporary_files_fails_what_needs_one_and_nothing_else(r
     assert result.returncode == 0, result.stderr
     assert result.stdout == small + "0\nsame\n"
     assert "No space left on device" in result.stderr
+
+
+DAMAGE = {
+    "garbage": lambda place: place.write_bytes(b"\0\xffgarbage\n" * 20),
+    "empty": lambda place: place.write_bytes(b""),
+    "removed": lambda place: None,
+    "a folder": lambda place: place.mkdir(),
+}
+
+# What Git cannot name any more when the file is damaged; and without it, what a mount of rev=main is of.
+NAMES = ("HEAD", "branches/main")
+BROKEN = {"HEAD": {"HEAD"}, "config": set(), "index": set(), "refs/heads/main": {*NAMES, "package"},
+          "packed-refs": {*NAMES, "package"}}
+
+
+@pytest.mark.parametrize("options", ["", "rev=main"])
+@pytest.mark.parametrize("name", BROKEN)
+def test_what_is_damaged_in_the_git_dir_fails_alone_and_heals(repo, folder, fuse, name, options):
+    right = oracle.package_a(repo.checkout(folder / "clean") if options else repo.path)
+    if name == "packed-refs":
+        repo.git("pack-refs", "--all")
+    place, kept = repo.path / ".git" / name, folder / "kept"
+    # The worktree's files are those on the disk, whatever Git knows.
+    broken = BROKEN[name] - (set() if options else {"package"})
+    with mounted(repo.path, folder / "mnt", ",".join(filter(None, (options, "cache=none")))) as mnt:
+        def whole():
+            found = {link for link in NAMES if refuses(lambda: os.readlink(mnt / link)) == 0}
+            return found | ({"package"} if refuses(lambda: os.listdir(package(mnt))) == 0 and
+                            list(oracle.compare(right, package(mnt))) == [] else set())
+
+        everything = {*NAMES, "package"}
+        assert whole() == everything
+        for how, damage in DAMAGE.items():
+            if (name, how) == ("packed-refs", "a folder"):
+                continue  # "not now", as for any moment in which Git's own files cannot be read
+            os.rename(place, kept)
+            damage(place)
+            assert everything - whole() == broken, how
+            if place.is_dir():
+                place.rmdir()
+            os.rename(kept, place)
+            assert whole() == everything, how
