@@ -1,6 +1,7 @@
 """Git repositories that tests make for themselves, OpenPype-shaped (layout a)."""
 
 import os
+import stat
 import subprocess
 from pathlib import Path
 
@@ -24,8 +25,18 @@ class Exec(bytes):
     """The content of an executable file."""
 
 
-class Fifo:
+class Special:
+    """What is neither a file nor a folder nor a link; devices (here: /dev/null's number) are for root to make."""
+
+    def __init__(self, kind):
+        self.kind = kind
+
+
+class Fifo(Special):
     """A FIFO."""
+
+    def __init__(self):
+        super().__init__(stat.S_IFIFO)
 
 
 BASE = {
@@ -57,8 +68,8 @@ def write(root, files):
             os.unlink(path)
         if isinstance(content, Link):
             os.symlink(os.fsencode(content), path)
-        elif isinstance(content, Fifo):
-            os.mkfifo(path)
+        elif isinstance(content, Special):
+            os.mknod(path, content.kind | 0o644, os.makedev(1, 3))
         else:
             data = content.encode() if isinstance(content, str) else bytes(content)
             with open(path, "wb") as file:

@@ -4,6 +4,7 @@ import errno
 import fcntl
 import os
 import signal
+import stat
 import subprocess
 import time
 import zipfile
@@ -11,8 +12,8 @@ import zipfile
 import pytest
 
 import oracle
-from mounting import client_zip, errors, mounted, package, run, status
-from repository import Fifo, Link, Repository
+from mounting import client_zip, errors, foreground, mounted, package, run, status
+from repository import Fifo, Link, Repository, Special
 
 LFS = "version https://git-lfs.github.com/spec/v1\noid sha256:" + "0" * 64 + "\nsize 12345\n"
 
@@ -29,7 +30,11 @@ BAD = {
     "through_a_file": Link("version.py/x"),
     "lfs.bin": LFS,
     "fifo": Fifo(),
+    "socket": Special(stat.S_IFSOCK),
 }
+if os.geteuid() == 0:
+    BAD["device"] = Special(stat.S_IFCHR)
+    BAD["disk"] = Special(stat.S_IFBLK)
 
 
 def assert_fails_closed(path):
@@ -60,7 +65,7 @@ def test_a_member_that_cannot_be_read_fails_its_zip_only(repo, folder, fuse, nam
         assert errors(mnt) == []
 
 
-@pytest.mark.parametrize("name", [n for n in BAD if n != "fifo"])
+@pytest.mark.parametrize("name", [n for n in BAD if not isinstance(BAD[n], Special)])
 def test_a_revision_fails_closed_for_the_same_reasons(repo, folder, fuse, name):
     repo.write({f"openpype/{name}": BAD[name]})
     repo.commit()
@@ -282,3 +287,31 @@ def test_a_file_that_another_program_has_a_lease_on_is_a_problem_of_its_own(repo
             signal.signal(signal.SIGIO, signal.SIG_DFL)
     assert (package(mount) / "settings/main.py").read_text() == "x = 2\n"
     assert errors(mount) == []
+
+
+SECRET = "s3cr3t-marker"
+TELLING = {
+    "a version that is no literal": {"openpype/version.py": f'__version__ = read("{SECRET}")\n'},
+    "a version that ends within": {"openpype/version.py": f'PASSWORD = "{SECRET}"\n__version__ = "{SECRET}\n'},
+    "a recipe that is no JSON": {"addonfs.json": f'{{"password": "{SECRET}" {SECRET}'},
+    "a recipe that is none": {"addonfs.json": f'{{"addonfs_recipe": 1, "addons": "{SECRET}"}}'},
+    "a pointer to nothing": {"openpype/big.bin": LFS + f"password {SECRET}\n"},
+    "a list of submodules": {".gitmodules": f'[submodule "a"]\n\tpath = {SECRET}\x00\n\turl {SECRET}\n'},
+    "a file that is left out": {"openpype/zz": Link("nowhere"), "openpype/password.txt": SECRET},
+}
+
+
+@pytest.mark.parametrize("options", ["cache=none", "cache=none,rev=main"])
+@pytest.mark.parametrize("what", TELLING, ids=lambda what: what.replace(" ", "-"))
+def test_what_is_told_of_a_file_is_not_its_content(repo, folder, fuse, what, options):
+    with foreground(repo.path, folder / "mnt", options) as mount:
+        repo.write(TELLING[what])
+        repo.commit()
+        for act in (lambda: client_zip(mount.mnt).read_bytes(), lambda: os.listdir(mount.mnt / "package/openpype")):
+            try:
+                act()
+            except OSError:
+                pass
+        told = (mount.mnt / ".addonfs/status.json").read_text() + run("status", mount.mnt).stdout.decode()
+        assert '"problems"' in told
+    assert SECRET not in told and SECRET not in "".join(mount.log)
