@@ -287,3 +287,59 @@ def test_whatever_a_member_is_called_unpacking_stays_in_its_folder(repo, folder,
         assert not [name for name in folders + files if os.path.islink(os.path.join(base, name))]
     assert (place / "openpype/out.py").read_text() == "x"
     assert (place / "openpype/to_folder/tools.py").is_file()
+
+
+def commit_tree(repo, folder, entries):
+    """A commit that has these entries (mode, name, id) in one of its folders, whatever they are called."""
+    def stored(listed):
+        listed.sort(key=lambda entry: entry[1] + (b"/" if entry[0] == b"40000" else b""))
+        data = b"".join(b"%s %s\0%s" % (mode, name, bytes.fromhex(oid.decode())) for mode, name, oid in listed)
+        return repo.git("hash-object", "-w", "--literally", "-t", "tree", "--stdin", data=data).strip()
+
+    def listed(path):
+        rows = (line.split(b"\t") for line in repo.git("ls-tree", "-z", f"HEAD:{path}").split(b"\0") if line)
+        return [(row.split()[0].lstrip(b"0"), name, row.split()[2]) for row, name in rows]
+
+    oid = stored(listed(folder) + entries)
+    while folder:
+        folder, _, name = folder.rpartition("/")
+        oid = stored([(mode, each, oid if each == name.encode() else other) for mode, each, other in listed(folder)])
+    commit = repo.git("commit-tree", oid.decode(), "-m", "hostile").decode().strip()
+    repo.git("update-ref", "refs/heads/main", commit)
+
+
+# What Git itself would not check out, and whether that is told: the others are left out, as is what is Git's or hidden.
+NO_NAMES = {b".git": False, b".GIT": False, b"..": False, b".": False, b"../../../../etc/x": False, b"a/b": True}
+
+
+@pytest.mark.parametrize("mode", [b"100644", b"40000"])
+@pytest.mark.parametrize("name", NO_NAMES)
+@pytest.mark.parametrize("where", ["openpype", "server_addon/server"])
+def test_what_a_commit_calls_its_entries_leads_nowhere(repo, folder, fuse, where, name, mode):
+    blob = repo.git("hash-object", "-w", "--stdin", data=MARKER).strip()
+    tree = repo.git("mktree", data=b"100644 blob %s\tinner\n" % blob).strip()
+    commit_tree(repo, where, [(mode, name, tree if mode == b"40000" else blob)])
+    with mounted(repo.path, folder / "mnt", "rev=main") as mnt:
+        told = {p["path"] for p in errors(mnt)}
+        assert told == ({f"{where}/{name.decode()}"} if NO_NAMES[name] else set())
+        for base, _, files in os.walk(package(mnt)):
+            assert not [each for each in files if each != "client.zip" and (package(mnt) / base / each).stat().st_size
+                        == len(MARKER)]
+        if where != "openpype" or not NO_NAMES[name]:
+            assert MARKER not in members(mnt).values()
+        else:
+            with pytest.raises(OSError) as failure:
+                client_zip(mnt).read_bytes()
+            assert failure.value.errno == errno.EIO
+
+
+@pytest.mark.parametrize("mode", [b"100644", b"40000"])
+def test_two_entries_of_one_name_are_an_error(repo, folder, fuse, mode):
+    blob = repo.git("hash-object", "-w", "--stdin", data=MARKER).strip()
+    tree = repo.git("mktree", data=b"100644 blob %s\tinner\n" % blob).strip()
+    commit_tree(repo, "openpype", [(mode, b"twice", tree if mode == b"40000" else blob)] * 2)
+    with mounted(repo.path, folder / "mnt", "rev=main") as mnt:
+        with pytest.raises(OSError) as failure:
+            client_zip(mnt).read_bytes()
+        assert failure.value.errno == errno.EIO
+        assert [p["path"].startswith("openpype/twice") for p in errors(mnt)] == [True]
