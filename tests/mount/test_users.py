@@ -291,6 +291,29 @@ def test_uid_gid_and_umask_are_shown_as_asked(repo, folder):
             assert found.st_mode & 0o027 == 0
 
 
+def test_uid_gid_and_umask_say_who_reads(repo, folder):
+    with mounted(repo.path, folder / "mnt", "allow_other,uid=1234,gid=2345,umask=077") as mnt:
+        for path in (package(mnt) / "version.py", client_zip(mnt), mnt / "upload/openpype-3.15.12.zip"):
+            assert can_read(path, 1234, 65534) and not can_read(path, 4321, 2345)
+    with mounted(repo.path, folder / "mnt", "allow_other,uid=1234,gid=2345,umask=007") as mnt:
+        assert can_read(client_zip(mnt), 4321, 2345) and not can_read(client_zip(mnt), 4321, 65534)
+
+
+def test_what_holds_a_private_file_is_private_wherever_it_is_shown(repo, folder):
+    os.chmod(repo.path / "openpype/lib/tools.py", 0o600)
+    with mounted(repo.path, folder / "mnt", "allow_other") as mnt:
+        def reads(path):
+            return can_read(path, OTHER.pw_uid, OTHER.pw_gid)
+
+        client = mnt / "client/openpype_3.15.12/openpype"
+        snapshot = Path(os.path.realpath(mnt / "snapshots/current"))
+        for path in (client_zip(mnt), mnt / "upload/openpype-3.15.12.zip", client / "lib/tools.py", client_zip(snapshot),
+                     snapshot / "upload/openpype-3.15.12.zip"):
+            assert path.read_bytes() and not reads(path), path
+        for path in (client / "version.py", package(mnt) / "version.py", package(snapshot) / "version.py"):
+            assert reads(path), path
+
+
 def test_the_mount_is_nosuid_nodev_and_read_only(repo, folder):
     with mounted(repo.path, folder / "mnt") as mnt:
         with open("/proc/self/mountinfo") as file:
