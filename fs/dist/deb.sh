@@ -64,5 +64,12 @@ Description: live view of a Git repository as packages of AYON addons
  from its Git source tree: never stale, never silently incomplete, with the same
  bytes on every host, for the worktree and for every commit.
 END
+# mount(8) tells its helpers of no home: what root's mounts have compressed lies here.
+cat >"$root/DEBIAN/postrm" <<'END'
+#!/bin/sh
+set -e
+[ "$1" != purge ] || rm -rf /var/cache/addonfs
+END
+chmod 755 "$root/DEBIAN/postrm"
 (cd "$root" && find usr lib -type f -print0 | LC_ALL=C sort -z | xargs -0 md5sum) >"$root/DEBIAN/md5sums"
 dpkg-deb --root-owner-group --build "$root" "$BUILD/addonfs_${version}_$architecture.deb"
