@@ -116,7 +116,7 @@ link = $(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $(filter %.o %.a,$^) $(1) $(CORE
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: all deps run test install uninstall bench check check-unit check-python lint format clean help \
+.PHONY: all deps run test install uninstall deb test-install test-thread bench soak check check-unit check-python lint format clean help \
     compile_commands FORCE
 
 all: $(PROGRAM) ## build build/addonfs (SANITIZE=address: build/address/addonfs)

@@ -1,7 +1,10 @@
 """`make install` into an empty folder: what is there, that it works from there, and that it goes again."""
 
 import os
+import shlex
 import shutil
+import signal
+import socket
 import subprocess
 from pathlib import Path
 
@@ -9,7 +12,7 @@ import pytest
 
 from building import Make
 from conftest import need
-from mounting import TIMEOUT, clean, client_zip, is_mounted, package
+from mounting import TIMEOUT, clean, client_zip, daemon_pid, is_mounted, package, until
 from repository import ENVIRONMENT
 
 WANTED = {
@@ -68,6 +71,62 @@ def test_it_works_from_where_it_is_installed(make, repo, folder, fuse):
         call(folder / "opt/bin/addonfs", "umount", place)
     finally:
         clean(place)
+
+
+def unit_commands(unit, key):
+    """The commands of a unit's lines `key=…`, as systemd would split them."""
+    return [shlex.split(line.partition("=")[2]) for line in unit.splitlines() if line.startswith(f"{key}=")]
+
+
+def test_the_unit_starts_over_a_dead_mount_and_stops(make, repo, folder, fuse):
+    """What systemd does with the unit: its EnvironmentFile, its ExecStart and readiness, its ExecStop."""
+    place, opt = folder / "mnt", folder / "opt"
+    place.mkdir()
+    make("install", PREFIX=opt)
+    unit = (opt / "lib/systemd/system/addonfs@.service").read_text()
+    values = {"${SOURCE}": str(repo.path), "${OPTIONS}": "rev=main,view=package", "%f": str(place)}
+    (start,), (stop,) = ([[values.get(word, word) for word in command] for command in unit_commands(unit, key)]
+                         for key in ("ExecStart", "ExecStop"))
+    try:
+        call(opt / "bin/addonfs", "mount", repo.path, place)
+        os.kill(daemon_pid(place), signal.SIGKILL)
+        until(lambda: not answers(place))
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+            manager.bind(str(folder / "notify"))
+            manager.settimeout(TIMEOUT)
+            daemon = subprocess.Popen(start, env={**os.environ, "NOTIFY_SOCKET": str(folder / "notify")})
+            try:
+                assert manager.recv(100) == b"READY=1"
+                assert os.listdir(place) == ["openpype"]
+                call(*stop)
+                assert daemon.wait(TIMEOUT) == 0 and not is_mounted(place)
+            finally:
+                daemon.kill()
+                daemon.wait()
+    finally:
+        clean(place)
+
+
+def answers(place):
+    try:
+        os.listdir(place)
+    except OSError:
+        return False
+    return True
+
+
+def test_systemd_understands_the_units(make, folder):
+    need(shutil.which("systemd-analyze"), "systemd-analyze")
+    make("install", PREFIX=folder / "opt")
+    units = folder / "units"
+    units.mkdir()
+    shutil.copy(folder / "opt/lib/systemd/system/addonfs@.service", units / "addonfs@srv-view.service")
+    shutil.copy(folder / "opt/share/doc/addonfs/examples/example.mount", units / "srv-addons-openpype.mount")
+    for unit in units.iterdir():
+        result = subprocess.run(["systemd-analyze", "verify", "--man=no", "--recursive-errors=no", unit],
+                                capture_output=True, text=True, timeout=TIMEOUT, env={**os.environ, **ENVIRONMENT})
+        said = [line for line in result.stderr.splitlines() if unit.name in line or str(unit) in line]
+        assert result.returncode == 0 and not said, said
 
 
 def test_the_manual_pages_are_formatted_without_a_warning(make, folder):

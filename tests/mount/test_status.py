@@ -10,7 +10,7 @@ import pytest
 from mounting import (ADDONFS, TIMEOUT, await_end, clean, daemon_pid, is_mounted, mounted, package, run, status, until)
 from repository import Link, Repository
 from samples import SAMPLES
-from users import own
+from users import as_user, own
 
 pytestmark = pytest.mark.usefixtures("fuse")
 
@@ -41,6 +41,8 @@ def test_a_mount_tells_what_its_status_json_says(repo, folder):
         assert ["source", str(repo.path)] in lines and ["revision", "worktree"] in lines
         assert ["addons", "openpype 3.15.12"] in lines and ["compressed", "6 of 6 files"] in lines
         assert ["generation", str(expected["generation"])] in lines
+        hits, misses = (expected["cache"][name] for name in ("hits", "misses"))
+        assert ["cache", f"{hits} hits, {misses} misses"] in lines and misses == expected["compressed"] > 0
 
 
 def test_all_mounts_are_found(repo, folder):
@@ -138,6 +140,14 @@ def test_a_bind_mount_of_a_part_is_not_told_twice(repo, folder, root_user):
             assert str(mnt) in found and str(folder / "bind") not in found
         finally:
             subprocess.run(["umount", folder / "bind"], check=True)
+
+
+def test_a_mount_that_others_may_not_enter_is_hidden_from_them(repo, folder, root_user, binary):
+    with mounted(repo.path, folder / "mnt") as mnt:
+        result = as_user('"$1" status --json', binary)
+        assert result.returncode == 0, result.stderr
+        found = of(mnt, json.loads(result.stdout)["mounts"])
+        assert (found["state"], found["status"]) == ("hidden", None)
 
 
 def test_root_asks_as_the_user_whose_it_is(folder, root_user):
