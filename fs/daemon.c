@@ -1,9 +1,11 @@
 #include "daemon.h"
 #include "filesystem.h"
+#include "fusermount.h"
 #include "log.h"
 #include "notify.h"
 #include "operations.h"
 #include "report.h"
+#include "serving.h"
 #include "signals.h"
 #include "surroundings.h"
 #include "words.h"
@@ -135,85 +137,36 @@ static int mount_with_help(const struct daemon *daemon, struct fuse_session *ses
     return r == 0 ? 0 : words_fail(daemon->place->path, "cannot mount", error);
 }
 
-/* Requests that wait for compression hold a thread each: no other may wait for one of them. */
-enum { THREAD_LIMIT = 4096, IDLE_THREADS = 10 };
-
-static int loop(struct fuse_session *session)
+/* fusermount3 again; by name, so it must be ours that is there. For struct serving. */
+static bool leave_with_help(const struct daemon *daemon)
 {
-    struct fuse_loop_config *config = fuse_loop_cfg_create();
+    struct place *place = daemon->place;
+    struct mountinfo mount;
+    char words[512];
 
-    if (!config)
-        return -ENOMEM;
-    fuse_loop_cfg_set_max_threads(config, THREAD_LIMIT);
-    fuse_loop_cfg_set_idle_threads(config, IDLE_THREADS);
-    int r = fuse_session_loop_mt(session, config);
-    fuse_loop_cfg_destroy(config);
-    return r;
-}
-
-/* A service manager knows the process that it started; one in the background has told its parent.
- */
-static void tell_ready(const struct daemon *daemon)
-{
-    if (daemon->foreground && daemon->report < 0)
-        notify("READY=1");
-}
-
-struct serving {
-    struct filesystem *filesystem;
-    struct fuse_session *session;
-    pthread_t loop; /* the thread that is in fuse_session_loop_mt */
-    bool ends;
-};
-
-/* For struct signals: what has to be done while requests are still answered, and then no more. */
-static bool end_serving(void *context, int number)
-{
-    struct serving *serving = context;
-
-    (void)number;
-    if (!serving->ends)
-        filesystem_end(serving->filesystem);
-    serving->ends = true;
-    fuse_session_exit(serving->session);
-    /* libfuse waits for a semaphore, which a signal interrupts; it may not have waited yet. */
-    pthread_kill(serving->loop, SIGNALS_WAKE);
+    if (place_has(place) &&
+        (mountinfo_find(place->path, &mount) < 0 || mount.id != place->mount.id ||
+         fusermount_unmount(place->path, true, words, sizeof(words)) < 0))
+        return false;
+    place->mount = (struct mountinfo){0};
     return true;
 }
 
-/* What is mounted, until a signal or somebody's umount ends it. */
-static int serve(const struct daemon *daemon, struct filesystem *filesystem,
-                 struct fuse_session *session, struct error *error)
+static bool leave_as_root(const struct daemon *daemon)
 {
-    struct serving serving = {filesystem, session, pthread_self(), false};
-    struct signals signals = {.end = end_serving, .context = &serving};
-    int r = signals_begin(&signals);
-
-    if (r < 0)
-        return error_errno(error, r, "%s: cannot begin to serve", daemon->place->path);
-    /* Whoever started us may have been interrupted, and believes that nothing is mounted. */
-    if (daemon->report >= 0)
-        r = report_send(daemon->report, REPORT_SERVING, NULL, -1);
-    if (r == 0) {
-        tell_ready(daemon);
-        if (daemon->foreground)
-            log_line(LOG_NOTICE, "%s is mounted at %s", daemon->source, daemon->place->path);
-        words_to_log();
-        filesystem_begin(filesystem, session);
-        r = loop(session);
-    }
-    signals_end(&signals);
-    filesystem_end(filesystem);
-    return r < 0 ? error_errno(error, r, "%s: serving has failed", daemon->place->path) : 0;
+    return place_unmount(daemon->place);
 }
 
-/* Is what is mounted there still `device`? Another one, or none, is not ours to take away. */
-static bool is_there(const struct daemon *daemon, const struct mountinfo *ours)
+/* A service manager knows the process that it started; one in the background tells its parent. */
+static int tell_ready(const struct daemon *daemon)
 {
-    struct mountinfo mount;
-
-    return mountinfo_find(daemon->place->path, &mount) == 0 &&
-           strcmp(mount.device, ours->device) == 0;
+    if (daemon->report >= 0)
+        return report_send(daemon->report, REPORT_SERVING, NULL, -1);
+    if (daemon->foreground) {
+        notify("READY=1");
+        log_line(LOG_NOTICE, "%s is mounted at %s", daemon->source, daemon->place->path);
+    }
+    return 0;
 }
 
 /*
@@ -231,41 +184,43 @@ static void let_go(int fd)
     close(broken[1]);
 }
 
-/* fusermount3 again. */
-static void unmount_with_help(const struct daemon *daemon, const struct mountinfo *mount,
-                              struct fuse_session *session)
+static struct serving serving_of(const struct daemon *daemon, struct filesystem *filesystem,
+                                 struct fuse_session *session)
 {
-    if (!is_there(daemon, mount))
-        let_go(fuse_session_fd(session));
-    fuse_session_unmount(session);
+    return (struct serving){.path = daemon->place->path,
+                            .filesystem = filesystem,
+                            .session = session,
+                            .ready = tell_ready,
+                            .daemon = daemon};
 }
 
-static int run_as_root(const struct daemon *daemon, struct filesystem *filesystem,
-                       struct fuse_session *session, struct error *error)
+static int run_as_root(const struct daemon *daemon, struct serving *serving, struct error *error)
 {
     cleanup_fd int device = -1;
 
     int r = place_mount(daemon->place, daemon->source, daemon->options->allow_other,
                         daemon->options->noexec, &device, error);
     if (r == 0)
-        r = adopt_session(daemon, session, &device, error);
+        r = adopt_session(daemon, serving->session, &device, error);
+    serving->leave = leave_as_root;
     if (r == 0)
-        r = serve(daemon, filesystem, session, error);
-    place_unmount(daemon->place);
+        r = serving_run(serving, error);
+    (void)place_unmount(daemon->place);
     return r;
 }
 
-static int run_with_help(const struct daemon *daemon, struct filesystem *filesystem,
-                         struct fuse_session *session, struct error *error)
+static int run_with_help(const struct daemon *daemon, struct serving *serving, struct error *error)
 {
-    struct mountinfo mount = {0};
+    int r = mount_with_help(daemon, serving->session, error);
 
-    int r = mount_with_help(daemon, session, error);
     if (r < 0)
         return r;
-    (void)mountinfo_find(daemon->place->path, &mount);
-    r = serve(daemon, filesystem, session, error);
-    unmount_with_help(daemon, &mount, session);
+    place_adopt(daemon->place);
+    serving->leave = leave_with_help;
+    r = serving_run(serving, error);
+    (void)leave_with_help(daemon);
+    let_go(fuse_session_fd(serving->session));
+    fuse_session_unmount(serving->session);
     return r;
 }
 
@@ -284,12 +239,28 @@ static int run_alone(const struct daemon *daemon, struct error *error)
     r = new_session(daemon, filesystem, &session, error);
     if (r < 0)
         return r;
-    return geteuid() == 0 ? run_as_root(daemon, filesystem, session, error)
-                          : run_with_help(daemon, filesystem, session, error);
+    struct serving serving = serving_of(daemon, filesystem, session);
+    return geteuid() == 0 ? run_as_root(daemon, &serving, error)
+                          : run_with_help(daemon, &serving, error);
 }
 
 /* --- Two processes: the server -----------------------------------------------------------------
  */
+
+/* Only the keeper can. Without one nobody will: false. For struct serving. */
+static bool ask_to_leave(const struct daemon *daemon)
+{
+    struct error error;
+    int nothing;
+    int r;
+
+    if (report_send(daemon->report, REPORT_LEAVE, NULL, -1) < 0)
+        return false;
+    do
+        r = report_receive(daemon->report, &error, &nothing);
+    while (r == -EINTR);
+    return r == REPORT_LEFT;
+}
 
 static int serve_as_owner(const struct daemon *daemon, pid_t keeper, struct error *error)
 {
@@ -300,6 +271,7 @@ static int serve_as_owner(const struct daemon *daemon, pid_t keeper, struct erro
 
     /* Nothing that root had open shall outlast root's rights. */
     daemon_close_others(daemon->report, -1);
+    daemon->place->folder = daemon->place->lock = -1;
     int r = identity_become(&daemon->identity, error);
     if (r < 0)
         return r;
@@ -324,7 +296,9 @@ static int serve_as_owner(const struct daemon *daemon, pid_t keeper, struct erro
     r = adopt_session(daemon, session, &device, error);
     if (r < 0)
         return r;
-    return serve(daemon, filesystem, session, error);
+    struct serving serving = serving_of(daemon, filesystem, session);
+    serving.leave = ask_to_leave;
+    return serving_run(&serving, error);
 }
 
 /* --- Two processes: the keeper -----------------------------------------------------------------
@@ -337,21 +311,36 @@ struct keeper {
     pid_t server;
 };
 
-/* The server's next message. Signals are passed on to it meanwhile. */
+static void do_leave(const struct keeper *keeper)
+{
+    bool gone = place_unmount(keeper->daemon->place);
+
+    (void)report_send(keeper->server_end, gone ? REPORT_LEFT : REPORT_STAYED, NULL, -1);
+}
+
+/*
+ * The server's next message about how far it is. Meanwhile signals are passed on to it, and the
+ * mount is taken away when it says so.
+ */
 static int next_message(const struct keeper *keeper, struct error *error)
 {
     struct pollfd events[2] = {{.fd = keeper->server_end, .events = POLLIN},
                                {.fd = keeper->signals, .events = POLLIN}};
     struct signalfd_siginfo signal;
     int nothing;
+    int r;
 
     for (;;) {
         if (poll(events, 2, -1) < 0 && errno != EINTR)
             return -errno;
         if (events[1].revents && read(keeper->signals, &signal, sizeof(signal)) > 0)
-            kill(keeper->server, SIGTERM);
-        if (events[0].revents)
-            return report_receive(keeper->server_end, error, &nothing);
+            kill(keeper->server, signal.ssi_signo == SIGQUIT ? SIGQUIT : SIGNALS_PASSED_ON);
+        if (!events[0].revents)
+            continue;
+        r = report_receive(keeper->server_end, error, &nothing);
+        if (r != REPORT_LEAVE)
+            return r;
+        do_leave(keeper);
     }
 }
 
@@ -373,9 +362,8 @@ static int keep(const struct keeper *keeper, bool *ret_serving, struct error *er
     }
     if (r == REPORT_SERVING) {
         *ret_serving = true;
-        tell_ready(daemon);
-        if (daemon->report >= 0 && report_send(daemon->report, REPORT_SERVING, NULL, -1) < 0)
-            kill(keeper->server, SIGTERM);
+        if (tell_ready(daemon) < 0)
+            kill(keeper->server, SIGQUIT);
         r = next_message(keeper, error);
     }
     return r == REPORT_FAILED ? error->code : 0;
@@ -421,7 +409,7 @@ static int run_in_halves(const struct daemon *daemon, struct error *error)
                       daemon->place->path);
     /* A crash leaves the mount dead, for all to see; an end or a failed start takes it away. */
     if (!WIFSIGNALED(status) || !serving)
-        place_unmount(daemon->place);
+        (void)place_unmount(daemon->place);
     return r;
 }
 

@@ -27,6 +27,7 @@ static void be_daemon(const struct daemon *daemon)
         dup2(null, STDERR_FILENO);
     }
     daemon_close_others(daemon->report, daemon->place->folder);
+    daemon->place->lock = -1; /* the command has it until the mount answers */
     log_to_syslog();
     int r = daemon_run(daemon, &error);
     if (r < 0)
@@ -62,7 +63,7 @@ static void take_back(const struct daemon *daemon, pid_t child)
     struct mountinfo mount;
     struct error ignored;
 
-    kill(child, SIGTERM);
+    kill(child, SIGQUIT); /* whoever has come to it already does not keep it */
     await_exit(child);
     /* One that has crashed could not do it itself. */
     if (mountinfo_find(daemon->place->path, &mount) == 0 && mount.is_addonfs)

@@ -9,13 +9,19 @@
 #include <sys/mount.h>
 #include <sys/stat.h>
 
+static void unlock(struct place *place)
+{
+    if (place->lock >= 0)
+        close(place->lock);
+    place->lock = -1;
+}
+
 void place_clear(struct place *place)
 {
     free(place->path);
     if (place->folder >= 0)
         close(place->folder);
-    if (place->lock >= 0)
-        close(place->lock);
+    unlock(place);
     *place = PLACE_NONE;
 }
 
@@ -136,12 +142,12 @@ static int new_mount(int device, const char *source, bool allow_other, bool noex
 }
 
 /* umount2(2) of what `fd`, the root of a mount, is in; also if it is in use. */
-static void detach(int fd)
+static int detach(int fd)
 {
     char path[32];
 
     snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-    (void)umount2(path, MNT_DETACH);
+    return umount2(path, MNT_DETACH);
 }
 
 int place_mount(struct place *place, const char *source, bool allow_other, bool noexec,
@@ -162,11 +168,21 @@ int place_mount(struct place *place, const char *source, bool allow_other, bool 
                    MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) < 0)
         return error_errno(error, -errno, "%s: cannot mount", place->path);
     if (mountinfo_find_id(id, &place->mount) < 0) {
-        detach(mount);
+        (void)detach(mount);
         return error_set(error, -EIO, "%s: the mount is not in /proc/self/mountinfo", place->path);
     }
+    unlock(place);
     *ret_device = steal_fd(&device);
     return 0;
+}
+
+void place_adopt(struct place *place)
+{
+    struct mountinfo mount;
+
+    if (mountinfo_find(place->path, &mount) == 0 && mount.is_addonfs)
+        place->mount = mount;
+    unlock(place);
 }
 
 /*
@@ -183,17 +199,24 @@ static int open_top(const struct place *place)
     return openat(above, strrchr(path, '/') + 1, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 }
 
-void place_unmount(struct place *place)
+bool place_has(const struct place *place)
 {
     struct mountinfo now;
-    int id;
 
     /* Numbers are given out again, but not to the same device. */
-    if (place->mount.id == 0 || mountinfo_find_id(place->mount.id, &now) < 0 ||
-        strcmp(now.device, place->mount.device) != 0)
-        return;
-    cleanup_fd int top = open_top(place);
-    if (top >= 0 && mountinfo_id_of(top, &id) == 0 && id == now.id)
-        detach(top);
+    return place->mount.id != 0 && mountinfo_find_id(place->mount.id, &now) == 0 &&
+           strcmp(now.device, place->mount.device) == 0;
+}
+
+bool place_unmount(struct place *place)
+{
+    int id;
+
+    if (place_has(place)) {
+        cleanup_fd int top = open_top(place);
+        if (top < 0 || mountinfo_id_of(top, &id) < 0 || id != place->mount.id || detach(top) < 0)
+            return false;
+    }
     place->mount = (struct mountinfo){0};
+    return true;
 }

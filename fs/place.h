@@ -12,6 +12,7 @@
 #include "mountinfo.h"
 
 #include <addonfs/error.h>
+#include <stdbool.h>
 #include <sys/types.h>
 
 struct place {
@@ -20,7 +21,7 @@ struct place {
     ino_t inode;
     int folder;             /* O_PATH */
     int lock;               /* the folder, locked against others that start there; or -1 */
-    struct mountinfo mount; /* what place_mount has put there; id 0: nothing */
+    struct mountinfo mount; /* what was mounted there; id 0: nothing */
 };
 
 /* Where nothing is yet. */
@@ -28,8 +29,8 @@ struct place {
 
 /*
  * Find the folder `given`, see that it can be a mount point and is free, and lock it: two mounts
- * would stack. The lock ends when all that share it have cleared the place or have ended. `*place`
- * is PLACE_NONE before, and to be cleared in any case.
+ * would stack. The lock ends when all that share it have mounted or cleared the place, or have
+ * ended. `*place` is PLACE_NONE before, and to be cleared in any case.
  */
 int place_take(const char *given, struct place *place, struct error *error);
 void place_clear(struct place *place);
@@ -43,10 +44,16 @@ void place_clear(struct place *place);
 int place_mount(struct place *place, const char *source, bool allow_other, bool noexec,
                 int *ret_device, struct error *error);
 
+/* Somebody else has mounted there for us (fusermount3): know what. */
+void place_adopt(struct place *place);
+
+/* Is `place->mount` still mounted, here or wherever it was moved? */
+bool place_has(const struct place *place);
+
 /*
- * Take away what place_mount has put there, even if it is in use, unless it has gone already. One
- * that is covered by another mount stays.
+ * Take away what place_mount has put there, even if it is in use. false: it is still there, covered
+ * by another mount. Nothing is done where it has gone already.
  */
-void place_unmount(struct place *place);
+bool place_unmount(struct place *place);
 
 #endif

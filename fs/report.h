@@ -14,6 +14,9 @@ enum report {
     REPORT_OPENED = 'O',  /* the source is open and can be served */
     REPORT_MOUNTED = 'M', /* it is mounted; the FUSE device comes with the message */
     REPORT_SERVING = 'R',
+    REPORT_LEAVE = 'L',  /* the mount shall be taken away … */
+    REPORT_LEFT = 'G',   /* … and has been, or */
+    REPORT_STAYED = 'S', /* … could not be */
     REPORT_FAILED = 'E', /* with the error */
 };
 

@@ -6,7 +6,7 @@
 #include <sys/eventfd.h>
 #include <sys/signalfd.h>
 
-enum { AGAIN = 10 }; /* ms between two calls of signals.end */
+enum { AGAIN = 10 }; /* ms between two calls of signals.come */
 
 /* All whose default is to end the process and that are no fault of its own (signal(7)). */
 static const int ending[] = {SIGTERM, SIGINT,  SIGHUP,    SIGQUIT, SIGALRM,   SIGUSR1,
@@ -72,14 +72,14 @@ static void *wait_for_signal(void *argument)
     struct pollfd events[2] = {{.fd = signals->arrived, .events = POLLIN},
                                {.fd = signals->over, .events = POLLIN}};
     struct signalfd_siginfo signal;
+    bool again = false;
 
-    do {
-        if (poll(events, 2, -1) > 0 && events[1].revents)
+    for (;;) {
+        if (poll(events, 2, again ? AGAIN : -1) > 0 && events[1].revents)
             return NULL;
-    } while (read(signals->arrived, &signal, sizeof(signal)) != (ssize_t)sizeof(signal));
-    while (signals->end(signals->context, (int)signal.ssi_signo) && poll(&events[1], 1, AGAIN) <= 0)
-        ;
-    return NULL;
+        if (read(signals->arrived, &signal, sizeof(signal)) == (ssize_t)sizeof(signal) || again)
+            again = signals->come(signals->context, (int)signal.ssi_signo);
+    }
 }
 
 int signals_begin(struct signals *signals)

@@ -16,12 +16,15 @@
 /* Does nothing but interrupt the system call of the thread that it is sent to (pthread_kill(3)). */
 #define SIGNALS_WAKE SIGUSR2
 
+/* What one process of a mount sends to the other when it was told to end itself. */
+#define SIGNALS_PASSED_ON SIGUSR1
+
 struct signals {
     /*
-     * Called by the waiter when a signal has come: begin to end. It is called again and again until
-     * signals_end, with some milliseconds in between, as long as it returns true.
+     * Called by the waiter for every signal that has come. When it returns true it is called again
+     * and again until signals_end, with some milliseconds in between, and the last number.
      */
-    bool (*end)(void *context, int number);
+    bool (*come)(void *context, int number);
     void *context;
     pthread_t waiter;
     int arrived; /* signalfd(2) */
@@ -37,7 +40,7 @@ void signals_hold(bool all);
 /* A signalfd(2) of those that are held back, which the caller closes. A negative errno. */
 int signals_open(void);
 
-/* Start the waiter; `end` and `context` have been set. A negative errno. */
+/* Start the waiter; `come` and `context` have been set. A negative errno. */
 int signals_begin(struct signals *signals);
 
 /* End the waiter. What comes now changes nothing. */

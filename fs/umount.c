@@ -1,4 +1,5 @@
 #include "filesystem.h"
+#include "fusermount.h"
 #include "mount.h"
 #include "mountinfo.h"
 
@@ -96,35 +97,6 @@ static pid_t ask_apart(const struct mountinfo *mount, const char *mountpoint,
 }
 
 /*
- * A plain user's way: fusermount3 is set-uid root and checks that the mount is the user's. Its
- * words go into `words`.
- */
-static int fusermount(const char *mountpoint, bool lazy, char *words, size_t size)
-{
-    cleanup_fd int output = memfd_create("fusermount3", MFD_CLOEXEC);
-    int status = 0;
-
-    pid_t child = fork();
-    if (child == 0) {
-        dup2(output, STDERR_FILENO);
-        execlp("fusermount3", "fusermount3", lazy ? "-uz" : "-u", "--", mountpoint, (char *)NULL);
-        _exit(127);
-    }
-    while (child > 0 && waitpid(child, &status, 0) < 0 && errno == EINTR)
-        ;
-    if (child < 0)
-        return -errno;
-    ssize_t n = pread(output, words, size - 1, 0);
-    words[n > 0 ? n : 0] = '\0';
-    words[strcspn(words, "\n")] = '\0';
-    if (WIFEXITED(status) && WEXITSTATUS(status) == 127)
-        snprintf(words, size, "is fusermount3 installed?");
-    else if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
-        return 0;
-    return strstr(words, strerror(EBUSY)) ? -EBUSY : -EPERM;
-}
-
-/*
  * A mount that is to end. Its path may be swapped at any moment by whoever owns a folder on the
  * way; the folder above is held, and in it nobody can rename what is a mount point (rename(2)).
  */
@@ -181,7 +153,7 @@ static int unmount(const struct target *target, bool lazy, struct error *error)
     if (geteuid() == 0)
         r = umount2(target->at, UMOUNT_NOFOLLOW | (lazy ? MNT_DETACH : 0)) < 0 ? -errno : 0;
     else
-        r = fusermount(target->path, lazy, words, sizeof(words));
+        r = fusermount_unmount(target->path, lazy, words, sizeof(words));
     if (r == -EBUSY)
         return error_set(error, r,
                          "%s: busy: a file is open below it, or a process works in it (see fuser "

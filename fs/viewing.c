@@ -54,7 +54,7 @@ int viewing_run(const char *source, const struct options *options,
                 void *context, struct error *error)
 {
     struct viewing viewing = {.lock = PTHREAD_MUTEX_INITIALIZER};
-    struct signals signals = {.end = interrupt, .context = &viewing};
+    struct signals signals = {.come = interrupt, .context = &viewing};
     cleanup_free char *path = NULL;
     struct identity identity;
 

@@ -72,7 +72,7 @@ static bool has_ended(struct waiting *waiting)
 {
     cleanup_lock(&waiting->lock);
 
-    return waiting->ending;
+    return waiting->releasing || waiting->finished;
 }
 
 static int look(struct waiting *waiting, uint64_t *ret_serial)
@@ -128,7 +128,7 @@ unsigned waiting_poll(struct waiting *waiting, struct waiter *waiter,
     /* From here on it is told of what this look does not see. */
     int r = look(waiting, &serial);
     cleanup_lock(&waiting->lock);
-    if (waiting->ending)
+    if (waiting->releasing || waiting->finished)
         return POLLHUP;
     return r < 0 || serial != waiter->serial ? POLLIN : 0;
 }
@@ -148,6 +148,14 @@ void waiting_advanced(struct waiting *waiting)
     tell_all(waiting);
 }
 
+void waiting_finish(struct waiting *waiting)
+{
+    cleanup_lock(&waiting->lock);
+
+    waiting->finished = true;
+    tell_all(waiting);
+}
+
 void waiting_release(struct waiting *waiting, int milliseconds)
 {
     struct timespec end;
@@ -155,10 +163,10 @@ void waiting_release(struct waiting *waiting, int milliseconds)
 
     clock_gettime(CLOCK_MONOTONIC, &end);
     end.tv_sec += milliseconds / 1000;
-    waiting->ending = true;
+    waiting->releasing = true;
     tell_all(waiting);
     while (waiting->first && pthread_cond_timedwait(&waiting->closed, &waiting->lock, &end) == 0)
         ;
     /* Whoever comes now finds a mount that goes on, until it does not. */
-    waiting->ending = false;
+    waiting->releasing = false;
 }

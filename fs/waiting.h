@@ -23,7 +23,8 @@ struct waiting {
     pthread_mutex_t lock; /* guards the rest; held for moments */
     pthread_cond_t closed;
     struct waiter *first;
-    bool ending;
+    bool releasing; /* whoever waits is let go */
+    bool finished;  /* the same, for good */
 };
 
 void waiting_init(struct waiting *waiting, struct view *view);
@@ -45,6 +46,9 @@ unsigned waiting_poll(struct waiting *waiting, struct waiter *waiter,
 
 /* There is another generation: tell all. */
 void waiting_advanced(struct waiting *waiting);
+
+/* Let all go, now and from now on. */
+void waiting_finish(struct waiting *waiting);
 
 /* Let all go, and wait until they have closed, but no longer than `milliseconds`. */
 void waiting_release(struct waiting *waiting, int milliseconds);

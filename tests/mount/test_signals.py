@@ -1,6 +1,8 @@
 """Signals that end a mount, in the foreground and the background, of one's own and of others."""
 
+import errno
 import os
+import random
 import resource
 import select
 import signal
@@ -9,8 +11,9 @@ import threading
 
 import pytest
 
-from mounting import (ADDONFS, TIMEOUT, await_end, clean, client_zip, daemon_pid, is_mounted, mounted,
-                      package, run, status)
+import oracle
+from mounting import (ADDONFS, TIMEOUT, await_end, clean, client_zip, daemon_pid, has_ended, is_mounted, mounted,
+                      package, run, status, until)
 from users import USER, as_user, own
 
 ENDS = [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGALRM,
@@ -86,6 +89,101 @@ def test_one_that_comes_again_changes_nothing(repo, place, other, root_user):
     while daemon.poll() is None:
         daemon.send_signal(signal.SIGINT)
     ended_well(daemon, place)
+
+
+def await_line(daemon, text):
+    line = daemon.stderr.readline()
+    assert text in line, line
+
+
+@pytest.mark.parametrize("how", ["alone", "keeper", "server", "both"])
+def test_who_reads_when_it_is_told_to_end_reads_to_the_end(repo, folder, place, how, root_user):
+    """The mount goes at once, for all who come later; its daemon when the last file is closed."""
+    repo.write({f"openpype/bulk/f{number}.bin": random.Random(number).randbytes(100_000) for number in range(20)})
+    right = oracle.package_a(repo.path)
+    if how != "alone":
+        own(repo.path)
+    daemon = foreground(repo, place)
+    server = status(place)["pid"]
+    told = {"alone": [daemon.pid], "keeper": [daemon.pid], "server": [server], "both": [daemon.pid, server]}[how]
+    pidfd = os.pidfd_open(server)
+    directory = os.open(package(place), os.O_RDONLY | os.O_DIRECTORY)
+    with open(client_zip(place), "rb", buffering=0) as opened:
+        first = opened.read(1000)
+        for pid in told:
+            os.kill(pid, signal.SIGTERM)
+        await_line(daemon, f"{place}: unmounted, and still in use: ")
+        assert not is_mounted(place) and os.listdir(place) == []
+        # What was never read, nor looked up, by way of what is open.
+        repo.write({"openpype/bulk/f0.bin": b"later"})
+        name = "private/client.zip"
+        with open(os.open(name, os.O_RDONLY, dir_fd=directory), "rb") as new:
+            assert oracle.read_zip(new.read()) == oracle.package_a(repo.path).members != right.members
+        assert oracle.read_zip(first + opened.readall()) == right.members
+        # The place is free for another.
+        with mounted(repo.path, place):
+            assert oracle.read_zip(client_zip(place).read_bytes()) == oracle.package_a(repo.path).members
+        os.close(directory)
+        assert opened.seek(0) == 0 and opened.read(1000) == first and not has_ended(pidfd)
+    ended_well(daemon, place)
+    await_end(pidfd)
+    os.close(pidfd)
+
+
+@pytest.mark.parametrize("other", [False, True])
+@pytest.mark.parametrize("ends", [[signal.SIGTERM, signal.SIGTERM], [signal.SIGINT, signal.SIGHUP], [signal.SIGQUIT]],
+                         ids=["TERM TERM", "INT HUP", "QUIT"])
+def test_told_twice_it_ends_whoever_reads(repo, place, ends, other, root_user):
+    if other:
+        own(repo.path)
+    daemon = foreground(repo, place)
+    with open(client_zip(place), "rb", buffering=0) as opened:
+        for number, end in enumerate(ends):
+            if number:
+                await_line(daemon, "still in use")
+            daemon.send_signal(end)
+        assert daemon.wait(TIMEOUT) == 0
+        with pytest.raises(OSError) as failure:
+            opened.read()
+        assert failure.value.errno in (errno.ENOTCONN, errno.ECONNABORTED)
+    assert not is_mounted(place) and daemon.stderr.read() == ""
+
+
+@pytest.mark.usefixtures("root_user")
+def test_a_server_whose_keeper_was_killed_ends_with_it(repo, place):
+    own(repo.path)
+    daemon = foreground(repo, place)
+    with open(client_zip(place), "rb"):
+        pidfd = os.pidfd_open(status(place)["pid"])
+        daemon.kill()
+        await_end(pidfd)
+        os.close(pidfd)
+    assert run("umount", place).returncode == 0
+
+
+@pytest.mark.usefixtures("root_user")
+def test_in_the_foreground_it_lasts_for_who_waits_for_a_signal_no_longer(repo, place):
+    daemon = foreground(repo, place)
+    waits = subprocess.Popen([ADDONFS, "wait", place], stderr=subprocess.PIPE, text=True)
+    fds = f"/proc/{waits.pid}/fd"
+    until(lambda: any(os.readlink(f"{fds}/{fd}").endswith("/.addonfs/generation") for fd in os.listdir(fds)))
+    daemon.send_signal(signal.SIGTERM)
+    assert waits.wait(TIMEOUT) == 2 and "the mount is gone" in waits.stderr.read()
+    assert daemon.wait(TIMEOUT) == 0 and not is_mounted(place)
+
+
+@pytest.mark.usefixtures("root_user")
+def test_a_plain_users_readers_read_to_the_end_as_well(repo, folder, place, binary):
+    own(repo.path)
+    own(place)
+    result = as_user(
+        'mkfifo "$4/log"; env --default-signal "$1" mount "$2" "$3" -f -o cache=none 2>"$4/log" & '
+        'exec 3<"$4/log"; read -r line <&3; exec 4<"$3/package/openpype/3.15.12/private/client.zip"; '
+        'kill -TERM $!; read -r line <&3; echo "$line"; ls -A "$3"; cat <&4 >"$4/zip"; exec 4<&-; wait $!; '
+        'echo $?', binary, repo.path, place, own_folder(folder))
+    assert result.returncode == 0, result.stderr
+    assert "still in use" in result.stdout and result.stdout.endswith("\n0\n")
+    assert oracle.read_zip((folder / "own/zip").read_bytes()) == oracle.package_a(repo.path).members
 
 
 def test_what_is_no_signal_to_end_does_not_end_it(repo, place):
