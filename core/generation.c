@@ -45,6 +45,7 @@ void generation_unref(struct generation *generation)
     file_unref(generation->own_file);
     free(generation->layout);
     free(generation->commit);
+    free(generation->headless);
     free(generation);
 }
 
@@ -210,6 +211,8 @@ static int find_head(const struct generation_maker *maker, struct generation *ge
     }
     if (r == 0)
         memcpy(generation->head, head.commit, sizeof(generation->head));
+    else if (!(generation->headless = strdup(why.text)))
+        return no_memory(maker->origin, error);
     return 0;
 }
 

@@ -82,7 +82,6 @@ static int build_with_derived(const struct adding *adding, struct entry **ret_de
         .no_license = maker->options->no_license,
         .no_times = true,
     };
-    const char *commit = source_commit(maker->origin->source);
 
     int r = build_as_declared(adding, &options, adding->before ? adding->before->declared : NULL,
                               &declared, error);
@@ -91,9 +90,8 @@ static int build_with_derived(const struct adding *adding, struct entry **ret_de
     if (declared->folder)
         *ret_declared = entry_ref(declared->folder);
     if (declared->folder)
-        r = generation_derive_version(maker, adding->match,
-                                      commit ? commit : adding->generation->head, declared,
-                                      &version, error);
+        r = generation_derive_version(maker, adding->match, adding->generation, declared, &version,
+                                      error);
     if (r < 0)
         return r;
     if (!declared->folder) {

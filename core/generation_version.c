@@ -186,9 +186,11 @@ static int derive(const struct generation_maker *maker, const struct recipe_matc
 }
 
 int generation_derive_version(const struct generation_maker *maker,
-                              const struct recipe_match *match, const char *commit,
+                              const struct recipe_match *match, const struct generation *generation,
                               struct package *declared, char **ret_version, struct error *error)
 {
+    const char *of_source = source_commit(maker->origin->source);
+    const char *commit = of_source ? of_source : generation->head;
     const char *path =
         declared->version_path ? declared->version_path : source_path(maker->origin->source);
     struct error why = {0};
@@ -196,7 +198,8 @@ int generation_derive_version(const struct generation_maker *maker,
 
     *ret_version = NULL;
     if (!*commit)
-        r = error_set(&why, -EINVAL, "version=git needs a commit, and there is none yet");
+        r = error_set(&why, -EINVAL, "version=git needs a commit: %s",
+                      error_reason(generation->headless, "HEAD"));
     if (r == 0)
         r = derive(maker, match, commit, declared, ret_version, &why);
     if (r < 0 && error_is_transient(r)) {

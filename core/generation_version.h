@@ -8,12 +8,12 @@
 
 /*
  * Find out the version for `declared`, the package as its source declares it, which is of the
- * commit `commit`, or of a worktree whose HEAD that is. 0: `*ret_version` is the caller's to free.
- * A version that cannot be derived: `*ret_version` is NULL, and the package is a failed one.
- * -ENOMEM, -ESTALE, …: not now.
+ * source's commit, or of a worktree whose HEAD `generation` has. 0: `*ret_version` is the caller's
+ * to free. A version that cannot be derived: `*ret_version` is NULL, and the package is a failed
+ * one. -ENOMEM, -ESTALE, …: not now.
  */
 int generation_derive_version(const struct generation_maker *maker,
-                              const struct recipe_match *match, const char *commit,
+                              const struct recipe_match *match, const struct generation *generation,
                               struct package *declared, char **ret_version, struct error *error);
 
 #endif

@@ -1,5 +1,6 @@
 #include "source_backend.h"
 #include "source_commit.h"
+#include "source_regular.h"
 
 #include <addonfs/path.h>
 #include <addonfs/refs.h>
@@ -23,20 +24,17 @@ static void fill(const struct commit *commit, struct ref *ret_ref)
 }
 
 /* The commit that a ref leads to. -ENOENT: none, as that of a symbolic one that leads nowhere. */
-static int take_reference(struct repository *repository, const git_reference *reference,
+static int take_reference(struct repository *repository, git_reference **reference,
                           struct ref *ret_ref, struct error *error)
 {
-    cleanup_reference git_reference *direct = NULL;
     cleanup_free struct commit *commit = NULL;
-    const char *name = git_reference_name(reference);
+    git_oid object;
 
-    int r = git_reference_resolve(&direct, reference);
-    if (r == GIT_ENOTFOUND)
-        return error_set(error, -ENOENT, "%s: leads nowhere", name);
+    int r = repository_reference_follow(repository, reference, &object, error);
     if (r < 0)
-        return repository_refs_failure(repository, r, name, error);
+        return r;
     reader_begin(repository->reader);
-    r = commit_peel(repository->reader, git_reference_target(direct), name, &commit, error);
+    r = commit_peel(repository->reader, &object, git_reference_name(*reference), &commit, error);
     if (r == 0)
         fill(commit, ret_ref);
     return r;
@@ -48,12 +46,7 @@ static int find_reference(struct repository *repository, const char *name,
 {
     int r = repository_refs_begin(repository, error);
 
-    if (r < 0)
-        return r;
-    r = git_reference_lookup(ret_reference, repository->handle, name);
-    if (r == GIT_EINVALIDSPEC || r == GIT_ENOTFOUND)
-        return error_errno(error, -ENOENT, "%s", name);
-    return r < 0 ? repository_refs_failure(repository, r, name, error) : 0;
+    return r < 0 ? r : repository_reference_lookup(repository, name, ret_reference, error);
 }
 
 /* The whole name of what is asked for: "refs/heads/feature/x", and `end`. */
@@ -253,14 +246,15 @@ static int each_packed(struct listing *listing, int (*take)(struct listing *, co
     size_t room = 0;
     ssize_t size;
     git_oid id;
-    int r = 0;
+    FILE *file;
 
-    FILE *file = path ? fopen(path, "re") : NULL;
-    if (path && !file && errno == ENOENT)
-        return 0;
-    if (!file)
-        return path ? error_of_the_moment(listing->error, -errno, "%s", path)
-                    : fail(listing, -ENOMEM);
+    if (!path)
+        return fail(listing, -ENOMEM);
+    int r = regular_open(path, &file, listing->error);
+    if (r < 0)
+        return r == -ENOENT ? 0
+               : r == -EIO  ? r
+                            : error_of_the_moment(listing->error, r, "%s", path);
     errno = 0;
     while (r == 0 && (size = getline(&line, &room, file)) > 0) {
         line[strcspn(line, "\n")] = '\0';
@@ -356,7 +350,7 @@ static int leads_to_commit(const struct listing *listing, const char *name)
         return 0;
     int r = find_reference(listing->repository, whole, &reference, listing->error);
     if (r == 0)
-        r = take_reference(listing->repository, reference, &ref, listing->error);
+        r = take_reference(listing->repository, &reference, &ref, listing->error);
     return r == -ENOENT ? 0 : error_is_transient(r) ? r : 1;
 }
 
@@ -434,7 +428,7 @@ int refs_find(struct source *source, enum refs_kind kind, const char *path, stru
         return r;
     r = find_reference(repository, name, &reference, error);
     if (r == 0)
-        return take_reference(repository, reference, ret_ref, error);
+        return take_reference(repository, &reference, ret_ref, error);
     if (r != -ENOENT)
         return r;
     int folder = is_folder(repository, name, error);
@@ -450,14 +444,10 @@ int refs_head(struct source *source, struct ref *ret_ref, struct error *error)
     cleanup_reference git_reference *head = NULL;
     cleanup_lock(&repository->lock);
 
-    int r = repository_refs_begin(repository, error);
-    if (r < 0)
-        return r;
-    r = git_repository_head(&head, repository->handle);
-    if (r == GIT_EUNBORNBRANCH || r == GIT_ENOTFOUND)
-        return error_set(error, -ENOENT, "HEAD: there is no commit yet");
-    return r < 0 ? repository_refs_failure(repository, r, "HEAD", error)
-                 : take_reference(repository, head, ret_ref, error);
+    int r = find_reference(repository, "HEAD", &head, error);
+    if (r == 0)
+        r = take_reference(repository, &head, ret_ref, error);
+    return r == -ENOENT ? error_set(error, r, "HEAD: there is no commit yet") : r;
 }
 
 int refs_commit(struct source *source, const char *id, struct ref *ret_ref, struct error *error)

@@ -48,23 +48,14 @@ static int hand_on_stores(struct search *search, const char *objects, struct err
     return r;
 }
 
-/* libgit2 ends the path of a folder with a slash. */
-static char *without_slash(const char *path)
-{
-    size_t length = strlen(path);
-
-    return strndup(path, length > 1 && path[length - 1] == '/' ? length - 1 : length);
-}
-
 int source_git_folders(const struct source *source, int (*take)(void *context, const char *folder),
                        void *context, struct error *error)
 {
     struct search search = {.take = take, .context = context};
-    cleanup_free char *git_dir = without_slash(source->repository->git_dir);
-    cleanup_free char *common_dir = without_slash(source->repository->common_dir);
-    cleanup_free char *objects = common_dir ? path_join(common_dir, "objects") : NULL;
+    const char *common_dir = source->repository->common_dir;
+    cleanup_free char *objects = path_join(common_dir, "objects");
 
-    int r = git_dir && objects ? hand_on(&search, git_dir) : -ENOMEM;
+    int r = objects ? hand_on(&search, source->repository->git_dir) : -ENOMEM;
     if (r >= 0)
         r = hand_on(&search, common_dir);
     if (r >= 0)

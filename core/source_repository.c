@@ -2,11 +2,11 @@
 
 #include "source_commit.h"
 #include "source_modules.h"
+#include "source_regular.h"
 #include "stamp.h"
 
 #include <addonfs/path.h>
 #include <errno.h>
-#include <git2/sys/refdb_backend.h>
 #include <git2/sys/repository.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -110,6 +110,19 @@ static void show_system_files(bool show)
     (void)git_libgit2_opts(GIT_OPT_SET_SEARCH_PATH, GIT_CONFIG_LEVEL_SYSTEM, show ? NULL : "");
 }
 
+/* What libgit2 reads when it opens a repository, unless its `.git` is a file that leads elsewhere.
+ */
+static int check_files(const char *path, const char *dot_git, struct error *error)
+{
+    static const char *const names[] = {"config", "config.worktree", "gitdir", "commondir"};
+    const char *git_dir = access(dot_git, F_OK) == 0 ? dot_git : path;
+    int r = 0;
+
+    for (size_t i = 0; r == 0 && i < sizeof(names) / sizeof(names[0]); i++)
+        r = regular_check(git_dir, names[i], error);
+    return r;
+}
+
 /* The handle, and whether there is a worktree. */
 static int open_handle(struct repository *repository, struct error *error)
 {
@@ -121,8 +134,14 @@ static int open_handle(struct repository *repository, struct error *error)
         return error_errno(error, -errno, "%s", path);
     if (!S_ISDIR(status.st_mode))
         return error_errno(error, -ENOTDIR, "%s", path);
+    dot_git = path_join(path, ".git");
+    if (!dot_git)
+        return error_errno(error, -ENOMEM, "%s", path);
+    int r = check_files(path, dot_git, error);
+    if (r < 0)
+        return r;
     show_system_files(true);
-    int r = git_repository_open_ext(&repository->handle, path, GIT_REPOSITORY_OPEN_NO_SEARCH, NULL);
+    r = git_repository_open_ext(&repository->handle, path, GIT_REPOSITORY_OPEN_NO_SEARCH, NULL);
     show_system_files(false);
     if (r == GIT_ENOTFOUND)
         return explain_not_found(path, error);
@@ -134,10 +153,6 @@ static int open_handle(struct repository *repository, struct error *error)
                          source_git_message());
     if (r < 0)
         return explain_failure(path, error);
-    if (asprintf(&dot_git, "%s/.git", path) < 0) {
-        dot_git = NULL;
-        return error_errno(error, -ENOMEM, "%s", path);
-    }
     /* Not git_repository_is_bare: SOURCE is the root, whatever core.worktree and core.bare say. */
     repository->bare = lstat(dot_git, &status) < 0;
     return 0;
@@ -191,6 +206,14 @@ static struct repository *new (void)
     return repository;
 }
 
+/* As libgit2 names it, but without the slash behind; the caller frees it. */
+static char *folder_of(const char *path)
+{
+    size_t length = strlen(path);
+
+    return strndup(path, length > 1 && path[length - 1] == '/' ? length - 1 : length);
+}
+
 int repository_open(const char *path, struct repository **ret_repository, struct error *error)
 {
     cleanup_repository struct repository *repository = new ();
@@ -207,8 +230,8 @@ int repository_open(const char *path, struct repository **ret_repository, struct
     int r = open_handle(repository, error);
     if (r < 0)
         return r;
-    repository->git_dir = strdup(git_repository_path(repository->handle));
-    repository->common_dir = strdup(git_repository_commondir(repository->handle));
+    repository->git_dir = folder_of(git_repository_path(repository->handle));
+    repository->common_dir = folder_of(git_repository_commondir(repository->handle));
     if (!repository->git_dir || !repository->common_dir)
         return error_errno(error, -ENOMEM, "%s", path);
     r = open_objects(repository, error);
@@ -266,49 +289,6 @@ void repository_unref(struct repository *repository)
     free(repository);
 }
 
-/* --- Refs --------------------------------------------------------------------------------------
- */
-
-CLEANUP(refs, git_refdb *, git_refdb_free)
-
-/* packed-refs as it is now. False: libgit2 may have read it since, or before it was written. */
-static bool is_packed_as_before(struct repository *repository, struct stamp *ret_now)
-{
-    cleanup_free char *path = path_join(repository->common_dir, "packed-refs");
-    struct stat status = {0};
-
-    if (!path || (stat(path, &status) < 0 && errno != ENOENT))
-        return false;
-    *ret_now = stamp_of(&status);
-    return stamp_is_same(ret_now, &repository->packed) && stamp_is_old(status.st_ctim);
-}
-
-int repository_refs_begin(struct repository *repository, struct error *error)
-{
-    __attribute__((cleanup(cleanup_refs_scope))) git_refdb *refs = NULL;
-    struct stamp packed = {0};
-
-    git_error_clear();
-    reader_renew(repository->reader);
-    if (is_packed_as_before(repository, &packed) && !repository->refs_failed)
-        return 0;
-    int r = git_refdb_open(&refs, repository->handle);
-    if (r == 0)
-        r = git_repository_set_refdb(repository->handle, refs);
-    if (r < 0)
-        return repository_refs_failure(repository, r, repository->path, error);
-    repository->refs_failed = false;
-    repository->packed = packed;
-    return 0;
-}
-
-int repository_refs_failure(struct repository *repository, int code, const char *name,
-                            struct error *error)
-{
-    repository->refs_failed = true;
-    return error_set(error, source_git_failure(code), "%s: %s", name, source_git_message());
-}
-
 /* --- Revisions ----------------------------------------------------------------------------------
  */
 
@@ -322,30 +302,6 @@ static bool is_described(const char *name)
     return g && g > name && g[-1] == '-' && g[1] && g[1 + strspn(g + 1, hexadecimal)] == '\0';
 }
 
-/* The id of what a name of refs leads to. */
-static int find_reference(git_repository *handle, const char *name, git_oid *ret_id)
-{
-    cleanup_reference git_reference *reference = NULL;
-    cleanup_reference git_reference *direct = NULL;
-
-    int r = git_reference_dwim(&reference, handle, name);
-    if (r == 0)
-        r = git_reference_resolve(&direct, reference);
-    if (r == 0)
-        *ret_id = *git_reference_target(direct);
-    return r;
-}
-
-static int find_expression(git_repository *handle, const char *name, git_oid *ret_id)
-{
-    cleanup_object git_object *object = NULL;
-
-    int r = git_revparse_single(&object, handle, name);
-    if (r == 0)
-        *ret_id = *git_object_id(object);
-    return r;
-}
-
 static int find_commit(struct repository *repository, const char *name, const git_oid *id,
                        struct commit **ret_commit, struct error *error)
 {
@@ -354,6 +310,52 @@ static int find_commit(struct repository *repository, const char *name, const gi
     return r == -ENOENT ? error_set(error, -EINVAL, "%s: revision %s is not a commit",
                                     repository->path, name)
                         : r;
+}
+
+/*
+ * libgit2 follows the refs of an expression by itself: those that it is going to open are looked at
+ * before (source_regular.h), and their logs, where "@{1}" stands.
+ */
+static int check_expression(struct repository *repository, const char *name, struct error *error)
+{
+    static const char *const logs[] = {"logs/", "logs/refs/heads/", "logs/refs/remotes/"};
+    cleanup_free char *base = strndup(name, strcspn(name, "^~:@"));
+    git_oid object;
+    int r;
+
+    if (!base)
+        return error_errno(error, -ENOMEM, "%s", name);
+    r = repository_reference_guess(repository, *base ? base : "HEAD", &object, error);
+    r = r == -ENOENT ? 0 : r;
+    for (size_t i = 0; r == 0 && strchr(name, '@') && i < sizeof(logs) / sizeof(logs[0]); i++) {
+        cleanup_free char *log = NULL;
+        if (asprintf(&log, "%s%s", logs[i], i == 0 ? "HEAD" : base) < 0) {
+            log = NULL;
+            return error_errno(error, -ENOMEM, "%s", name);
+        }
+        r = regular_check(i == 0 ? repository->git_dir : repository->common_dir, log, error);
+    }
+    return r;
+}
+
+static int resolve_expression(struct repository *repository, const char *name,
+                              struct commit **ret_commit, struct error *error)
+{
+    cleanup_object git_object *object = NULL;
+
+    int r = check_expression(repository, name, error);
+    if (r < 0)
+        return r;
+    r = git_revparse_single(&object, repository->handle, name);
+    if (r == 0)
+        return find_commit(repository, name, git_object_id(object), ret_commit, error);
+    /* What is wrong with an object, or with the moment, is not wrong with the name. */
+    if (repository->reader->fault.code != 0)
+        return reader_failure(repository->reader, r, name, error);
+    if (r == GIT_ERROR || error_is_transient(source_git_failure(r)))
+        return repository_refs_failure(repository, r, name, error);
+    return error_set(error, r == GIT_ENOTFOUND ? -ENOENT : -EINVAL, "%s: no revision %s: %s",
+                     repository->path, name, source_git_message());
 }
 
 /*
@@ -367,7 +369,6 @@ static int resolve(struct repository *repository, const char *name, struct commi
     struct reader *reader = repository->reader;
     size_t length = strlen(name);
     bool is_id = strspn(name, hexadecimal) == length && length <= GIT_OID_HEXSZ;
-    bool is_expression = strpbrk(name, "^~:@") || is_described(name);
     git_oid id;
 
     if (is_id && length == GIT_OID_HEXSZ && git_oid_fromstr(&id, name) == 0) {
@@ -377,24 +378,20 @@ static int resolve(struct repository *repository, const char *name, struct commi
             return r;
         reader_begin(reader);
     }
-    int r = is_expression ? find_expression(repository->handle, name, &id)
-                          : find_reference(repository->handle, name, &id);
+    if (strpbrk(name, "^~:@") || is_described(name))
+        return resolve_expression(repository, name, ret_commit, error);
+    int r = repository_reference_guess(repository, name, &id, error);
     if (r == 0)
         return find_commit(repository, name, &id, ret_commit, error);
-    /* What is wrong with an object, or with the moment, is not wrong with the name. */
-    if (reader->fault.code != 0)
-        return reader_failure(reader, r, name, error);
-    if (r == GIT_ERROR || error_is_transient(source_git_failure(r)))
-        return repository_refs_failure(repository, r, name, error);
-    if (r == GIT_ENOTFOUND && !is_expression && is_id && length >= GIT_OID_MINPREFIXLEN &&
-        length < GIT_OID_HEXSZ && git_oid_fromstrn(&id, name, length) == 0) {
-        r = commit_find(reader, &id, length, name, ret_commit, error);
-        return r == -ENOENT ? error_set(error, -ENOENT, "%s: no revision %s, or more than one",
-                                        repository->path, name)
-                            : r;
-    }
-    return error_set(error, r == GIT_ENOTFOUND ? -ENOENT : -EINVAL, "%s: no revision %s: %s",
-                     repository->path, name, source_git_message());
+    if (r != -ENOENT)
+        return r;
+    if (!is_id || length < GIT_OID_MINPREFIXLEN || length == GIT_OID_HEXSZ ||
+        git_oid_fromstrn(&id, name, length) < 0)
+        return error_set(error, r, "%s: no revision %s", repository->path, name);
+    r = commit_find(reader, &id, length, name, ret_commit, error);
+    return r == -ENOENT
+               ? error_set(error, r, "%s: no revision %s, or more than one", repository->path, name)
+               : r;
 }
 
 int repository_resolve(struct repository *repository, const char *revision, git_oid *ret_commit,

@@ -83,6 +83,21 @@ int repository_refs_failure(struct repository *repository, int code, const char 
                             struct error *error);
 
 /*
+ * What a ref's whole name is, and what object it leads to in the end; the lock being held, after
+ * repository_refs_begin. `*reference`, the caller's, becomes the last on the way. -ENOENT: there is
+ * none, or it leads nowhere; -EIO: a file on the way is none (source_regular.h); others as of
+ * repository_refs_failure.
+ */
+int repository_reference_lookup(struct repository *repository, const char *name,
+                                git_reference **ret_reference, struct error *error);
+int repository_reference_follow(struct repository *repository, git_reference **reference,
+                                git_oid *ret_object, struct error *error);
+
+/* The same of what a user calls it: "main" is a tag, or a branch, or … (gitrevisions(7)). */
+int repository_reference_guess(struct repository *repository, const char *name, git_oid *ret_object,
+                               struct error *error);
+
+/*
  * The commit that `revision` names now (gitrevisions(7)). -ENOENT: no such name; -EINVAL: it is
  * ambiguous, or no commit; -EIO: an object is missing or damaged; and failures of the moment.
  */

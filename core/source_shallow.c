@@ -1,5 +1,7 @@
 #include "source_shallow.h"
 
+#include "source_regular.h"
+
 #include <addonfs/cleanup.h>
 #include <addonfs/path.h>
 #include <errno.h>
@@ -42,11 +44,11 @@ static int read_list(const char *path, struct shallow *shallow, struct sha256 *s
     size_t room = 0;
     ssize_t size;
     git_oid commit;
-    int r = 0;
-    FILE *file = fopen(path, "re");
+    FILE *file;
 
-    if (!file)
-        return errno == ENOENT ? 0 : fail(-errno, path, error);
+    int r = regular_open(path, &file, error);
+    if (r < 0)
+        return r == -ENOENT ? 0 : r == -EIO ? r : fail(r, path, error);
     errno = 0;
     while (r == 0 && (size = getline(&line, &room, file)) > 0) {
         sha256_update(sha256, line, (size_t)size);

@@ -1,6 +1,7 @@
 #include "source_stores.h"
 
 #include "source_pack.h"
+#include "source_regular.h"
 #include "stamp.h"
 
 #include <addonfs/path.h>
@@ -100,13 +101,13 @@ static int add_alternates(struct stores *stores, const char *folder, int depth, 
     cleanup_free char *path = path_join(folder, "info/alternates");
     cleanup_free char *line = NULL;
     size_t room = 0;
-    int r = 0;
+    FILE *stream;
 
     if (!path)
         return -ENOMEM;
-    FILE *stream = fopen(path, "re");
-    if (!stream)
-        return is_absent(errno) ? 0 : error_of_the_moment(why, -errno, "%s", path);
+    int r = regular_open(path, &stream, why);
+    if (r < 0)
+        return r == -ENOENT ? 0 : r == -EIO ? r : error_of_the_moment(why, r, "%s", path);
     errno = 0;
     while (r == 0 && getline(&line, &room, stream) >= 0) {
         r = add_alternate(stores, folder, line, depth + 1, why);

@@ -68,6 +68,7 @@ struct generation {
     char *layout;       /* "a", "c+d", …; or NULL */
     char *commit;       /* of a revision, 40 hexadecimal digits; else NULL */
     char head[41];      /* of a worktree with derive_version: what was HEAD; else "" */
+    char *headless;     /* why there is none; else NULL */
     size_t addon_count;
     struct generation_addon *addons; /* of a frozen one without sources */
     struct recipe_matches matches;   /* live: what the addons are, in the same order */

@@ -154,6 +154,8 @@ DAMAGE = {
     "empty": lambda place: place.write_bytes(b""),
     "removed": lambda place: None,
     "a folder": lambda place: place.mkdir(),
+    # Whoever opens one waits for somebody who writes to it.
+    "a FIFO": lambda place: os.mkfifo(place),
 }
 
 # What Git cannot name any more when the file is damaged; and without it, what a mount of rev=main is of.
@@ -180,8 +182,6 @@ def test_what_is_damaged_in_the_git_dir_fails_alone_and_heals(repo, folder, fuse
         everything = {*NAMES, "package"}
         assert whole() == everything
         for how, damage in DAMAGE.items():
-            if (name, how) == ("packed-refs", "a folder"):
-                continue  # "not now", as for any moment in which Git's own files cannot be read
             os.rename(place, kept)
             damage(place)
             assert everything - whole() == broken, how
@@ -189,3 +189,45 @@ def test_what_is_damaged_in_the_git_dir_fails_alone_and_heals(repo, folder, fuse
                 place.rmdir()
             os.rename(kept, place)
             assert whole() == everything, how
+
+
+# Where libgit2 or we open a file of Git's, and what of it is needed for (of the mount's options).
+OPENED = {"config": "", "commondir": "", "gitdir": "", "config.worktree": "", "packed-refs": "rev=main",
+          "objects/info/alternates": "rev=main", "shallow": "version=git", "refs/heads/main": "rev=main",
+          "refs/tags/main": "rev=main", "logs/HEAD": "rev=main@{1}", "logs/refs/heads/main": "rev=main@{1}",
+          "HEAD": "version=git"}
+
+
+@pytest.mark.parametrize("name", OPENED)
+def test_a_fifo_where_git_has_a_file_is_refused_and_holds_nobody(repo, folder, fuse, name):
+    repo.commit()
+    place, kept = repo.path / ".git" / name, folder / "kept"
+    if place.exists():
+        place.rename(kept)
+    os.mkfifo(place)
+    (folder / "mnt").mkdir()
+    result = run("mount", repo.path, folder / "mnt", "-o", ",".join(filter(None, (OPENED[name], "cache=none"))))
+    assert result.returncode == 1 and result.stdout == b"" and not is_mounted(folder / "mnt")
+    text = result.stderr.decode()
+    # Without a HEAD that is a file it is none at all, for Git as well.
+    assert "not a Git repository" in text if name == "HEAD" else f"/.git/{name}: a FIFO, where Git has a file" in text
+
+
+@pytest.mark.parametrize("name", [name for name, options in OPENED.items() if options and name != "HEAD"])
+def test_one_that_comes_while_it_is_mounted_holds_nobody_either(repo, folder, fuse, name):
+    repo.commit()
+    right = oracle.package_a(repo.checkout(folder / "clean"))
+    place, kept = repo.path / ".git" / name, folder / "kept"
+    with mounted(repo.path, folder / "mnt", f"{OPENED[name]},cache=none") as mnt:
+        if place.exists():
+            place.rename(kept)
+        os.mkfifo(place)
+        for act in (lambda: os.listdir(mnt / "package"), lambda: os.readlink(mnt / "HEAD"),
+                    lambda: os.listdir(mnt / "HEAD/package"), lambda: os.listdir(mnt / "branches"),
+                    lambda: client_zip(mnt).read_bytes()):
+            assert refuses(act) in (0, errno.EIO, errno.ENOENT), act
+        place.unlink()
+        if kept.exists():
+            kept.rename(place)
+        if "version" not in OPENED[name]:
+            assert list(oracle.compare(right, package(mnt))) == []
