@@ -70,7 +70,7 @@ struct way {
         int fd;
         char *name;
     } folders[DEPTH_LIMIT];
-    char *rest; /* components still to go */
+    char *rest; /* what is still to go: nothing, or a slash and more */
     int links;
 };
 
@@ -126,7 +126,7 @@ static int way_turn(struct way *way, int link, const char **ret_reason)
         *ret_reason = RESOLVE_LEAVES;
         return -EXDEV;
     }
-    if (asprintf(&rest, "%.*s/%s", (int)length, target, way->rest) < 0)
+    if (asprintf(&rest, "%.*s%s", (int)length, target, way->rest) < 0)
         return -ENOMEM;
     free(way->rest);
     way->rest = rest;
@@ -180,7 +180,8 @@ static int way_step(struct way *way, const char *name, char **ret_real, struct s
         }
         return way_push(way, &fd, name);
     }
-    if (way->rest[strspn(way->rest, "/")] != '\0') {
+    /* Not even a slash leads on from a file (path_resolution(7)). */
+    if (*way->rest != '\0') {
         *ret_reason = RESOLVE_BROKEN;
         return -ENOTDIR;
     }

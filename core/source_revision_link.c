@@ -11,10 +11,15 @@ struct way {
     struct revision *revision;
     struct revision_part *part; /* in which it is */
     struct revision_target *at;
-    char rest[PATH_MAX]; /* components still to go */
+    char *rest; /* what is still to go: nothing, or a slash and more */
     int links;
     struct error *why;
 };
+
+static void way_end(struct way *way)
+{
+    free(way->rest);
+}
 
 /* What cannot be read is told apart from a link that is wrong. */
 static int fail(const struct way *way, int code)
@@ -29,7 +34,7 @@ static int fail(const struct way *way, int code)
 static int way_turn(struct way *way, const git_tree_entry *entry)
 {
     cleanup_blob git_blob *target = NULL;
-    char rest[PATH_MAX];
+    char *rest = NULL;
 
     if (++way->links > RESOLVE_LINK_LIMIT)
         return error_set(way->why, -ELOOP, RESOLVE_LOOPS);
@@ -40,11 +45,12 @@ static int way_turn(struct way *way, const git_tree_entry *entry)
     const char *text = git_blob_rawcontent(target);
     if (size > 0 && text[0] == '/')
         return error_set(way->why, -EXDEV, RESOLVE_LEAVES);
-    if (size == 0 || memchr(text, '\0', size) ||
-        snprintf(rest, sizeof(rest), "%.*s/%s", (int)(size < PATH_MAX ? size : PATH_MAX), text,
-                 way->rest) >= (int)sizeof(rest))
+    if (size == 0 || size >= PATH_MAX || memchr(text, '\0', size))
         return error_set(way->why, -ENAMETOOLONG, "the link is no path");
-    memcpy(way->rest, rest, sizeof(rest));
+    if (asprintf(&rest, "%.*s%s", (int)size, text, way->rest) < 0)
+        return error_errno(way->why, -ENOMEM, "%s", way->at->real);
+    free(way->rest);
+    way->rest = rest;
     return 0;
 }
 
@@ -77,9 +83,6 @@ static int way_step(struct way *way, const char *name)
     cleanup_tree_entry git_tree_entry *entry = NULL;
     cleanup_free char *next = NULL;
 
-    /* Neither a name nor a dot leads on from a file. */
-    if (way->at->mode != GIT_FILEMODE_TREE && way->at->mode != GIT_FILEMODE_COMMIT)
-        return error_set(way->why, -ENOTDIR, RESOLVE_BROKEN);
     if (strcmp(name, ".") == 0)
         return 0;
     if (strcmp(name, "..") == 0)
@@ -112,30 +115,34 @@ static int way_step(struct way *way, const char *name)
 int revision_follow(struct revision *revision, const char *folder, const char *name,
                     struct revision_target *ret_target, struct error *why)
 {
-    cleanup_free struct way *way = malloc(sizeof(*way));
+    __attribute__((cleanup(way_end))) struct way way = {
+        .revision = revision, .at = ret_target, .why = why};
 
-    if (!way)
-        return error_errno(why, -ENOMEM, "%s", name);
-    *way = (struct way){.revision = revision, .at = ret_target, .why = why};
     ret_target->mode = GIT_FILEMODE_TREE;
-    if (strlen(folder) >= sizeof(ret_target->real) || strlen(name) >= sizeof(way->rest))
+    if (strlen(folder) >= sizeof(ret_target->real))
         return error_set(why, -ENAMETOOLONG, "the link is no path");
     memcpy(ret_target->real, folder, strlen(folder) + 1);
-    way->part = revision_part_of(revision, folder);
-    memcpy(way->rest, name, strlen(name) + 1);
-    for (;;) {
+    way.part = revision_part_of(revision, folder);
+    way.rest = strdup(name);
+    if (!way.rest)
+        return error_errno(why, -ENOMEM, "%s", name);
+    while (*way.rest) {
         char component[NAME_MAX + 1];
-        const char *start = way->rest + strspn(way->rest, "/");
+        const char *start = way.rest + strspn(way.rest, "/");
         size_t length = strcspn(start, "/");
+        /* Neither a name nor a dot leads on from a file, nor even a slash (path_resolution(7)). */
+        if (ret_target->mode != GIT_FILEMODE_TREE && ret_target->mode != GIT_FILEMODE_COMMIT)
+            return error_set(why, -ENOTDIR, RESOLVE_BROKEN);
         if (length == 0)
             return 0;
         if (length > NAME_MAX)
             return error_set(why, -ENAMETOOLONG, "the link is no path");
         memcpy(component, start, length);
         component[length] = '\0';
-        memmove(way->rest, start + length, strlen(start + length) + 1);
-        int r = way_step(way, component);
+        memmove(way.rest, start + length, strlen(start + length) + 1);
+        int r = way_step(&way, component);
         if (r < 0)
             return r;
     }
+    return 0;
 }

@@ -4,7 +4,9 @@
  * The input is a list of records: flags, length of the name, length of the content, name, content.
  * What zip_new says of the members as they stand must agree with what a plain reading of its
  * contract says; then they are put in order, composed, read in pieces whose sizes the input
- * chooses, and compared with what libarchive and a walk along the central directory find.
+ * chooses, and compared with what libarchive finds (by the central directory, and from front to end
+ * by the local headers) and with a walk along the central directory. Put into another archive, as
+ * upload/ has it, it comes back as well, under the CRC-32 that zip_crc32 has put together.
  */
 #include <addonfs/zip.h>
 
@@ -160,6 +162,15 @@ static unsigned get16(const uint8_t *from)
     return from[0] | (unsigned)from[1] << 8;
 }
 
+static bool is_ascii(const char *name)
+{
+    for (; *name; name++) {
+        if ((unsigned char)*name >= 0x80)
+            return false;
+    }
+    return true;
+}
+
 /* Names as they stand in the central directory: libarchive changes some while it reads them. */
 static void check_names(const uint8_t *whole, size_t size, const struct piece *pieces, size_t count)
 {
@@ -171,6 +182,9 @@ static void check_names(const uint8_t *whole, size_t size, const struct piece *p
         size_t name_size = strlen(pieces[i].name);
         CHECK(at + 46 + name_size <= size - 22 && get16(whole + at + 28) == name_size);
         CHECK(memcmp(whole + at + 46, pieces[i].name, name_size) == 0);
+        /* Bit 11 is for names that are not ASCII; there is no other. Time and date are fixed. */
+        CHECK(get16(whole + at + 8) == (is_ascii(pieces[i].name) ? 0 : 1 << 11));
+        CHECK(get16(whole + at + 12) == 0 && get16(whole + at + 14) == ((1 << 5) | 1));
         at += 46 + name_size + get16(whole + at + 30) + get16(whole + at + 32);
     }
     CHECK(at == size - 22);
@@ -179,32 +193,82 @@ static void check_names(const uint8_t *whole, size_t size, const struct piece *p
 /* '\' may become '/', and what is not ASCII may be composed. */
 static bool name_survives_libarchive(const char *name)
 {
-    for (; *name; name++) {
-        if (*name == '\\' || (unsigned char)*name >= 0x80)
-            return false;
-    }
-    return true;
+    return is_ascii(name) && !strchr(name, '\\');
 }
 
-static void check_with_libarchive(const uint8_t *whole, size_t size, const struct piece *pieces,
-                                  size_t count)
+/* Local headers hold no modes (APPNOTE 4.3.7). */
+static void check_with_libarchive(int (*format)(struct archive *a), const uint8_t *whole,
+                                  size_t size, const struct piece *pieces, size_t count)
 {
+    bool is_seekable = format == archive_read_support_format_zip_seekable;
     struct archive *a = archive_read_new();
     struct archive_entry *entry;
     uint8_t bytes[256];
 
-    CHECK(a && archive_read_support_format_zip_seekable(a) == ARCHIVE_OK);
+    CHECK(a && format(a) == ARCHIVE_OK);
     CHECK(archive_read_open_memory(a, whole, size) == ARCHIVE_OK);
     for (size_t i = 0; i < count; i++) {
         CHECK(archive_read_next_header(a, &entry) == ARCHIVE_OK);
         if (name_survives_libarchive(pieces[i].name))
             CHECK(strcmp(archive_entry_pathname(entry), pieces[i].name) == 0);
         CHECK(archive_entry_size(entry) == (la_int64_t)pieces[i].plain_size);
-        CHECK(archive_entry_mode(entry) == (pieces[i].executable ? 0100755 : 0100644));
+        if (is_seekable)
+            CHECK(archive_entry_mode(entry) == (pieces[i].executable ? 0100755 : 0100644));
         CHECK(archive_read_data(a, bytes, sizeof(bytes)) == (la_ssize_t)pieces[i].plain_size);
         CHECK(memcmp(bytes, pieces[i].plain, pieces[i].plain_size) == 0);
+        /* Here it compares the CRC-32. */
+        CHECK(archive_read_data(a, bytes, 1) == 0);
     }
     CHECK(archive_read_next_header(a, &entry) == ARCHIVE_EOF);
+    archive_read_free(a);
+}
+
+static uint32_t stream_crc32(const void *stream)
+{
+    const struct piece *piece = stream;
+
+    return (uint32_t)crc32(0, piece->deflated ? piece->packed : piece->plain,
+                           (uInt)piece->stream_size);
+}
+
+/* An archive that holds `zip`, whose bytes are `whole`, between two of its members. */
+static void check_nested(const struct zip *zip, const uint8_t *whole, size_t size,
+                         const struct zip_member *first)
+{
+    const struct zip_member members[] = {
+        {.name = "a",
+         .stream = first->stream,
+         .size = first->size,
+         .compressed_size = first->compressed_size,
+         .crc32 = first->crc32,
+         .method = first->method,
+         .mode = first->mode},
+        {.name = "b.zip",
+         .size = size,
+         .compressed_size = size,
+         .crc32 = zip_crc32(zip, stream_crc32),
+         .mode = 0100644,
+         .archive = zip},
+    };
+    cleanup_zip struct zip *outer = NULL;
+    struct archive *a = archive_read_new();
+    struct archive_entry *entry;
+
+    CHECK(members[1].crc32 == crc32(0, whole, (uInt)size));
+    CHECK(zip_new(members, 2, &outer, NULL) == 0);
+    size_t outer_size = (size_t)zip_size(outer);
+    cleanup_free uint8_t *bytes = malloc(outer_size);
+    cleanup_free uint8_t *inner = malloc(size + 1);
+    CHECK(bytes && inner);
+    CHECK(zip_read(outer, 0, bytes, outer_size, give, NULL) == (ssize_t)outer_size);
+    CHECK(zip_crc32(outer, stream_crc32) == crc32(0, bytes, (uInt)outer_size));
+    CHECK(a && archive_read_support_format_zip_seekable(a) == ARCHIVE_OK);
+    CHECK(archive_read_open_memory(a, bytes, outer_size) == ARCHIVE_OK);
+    CHECK(archive_read_next_header(a, &entry) == ARCHIVE_OK);
+    CHECK(archive_read_next_header(a, &entry) == ARCHIVE_OK);
+    CHECK(strcmp(archive_entry_pathname(entry), "b.zip") == 0);
+    CHECK(archive_read_data(a, inner, size + 1) == (la_ssize_t)size);
+    CHECK(memcmp(inner, whole, size) == 0);
     archive_read_free(a);
 }
 
@@ -250,7 +314,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *input, size_t size)
     if (size > 0)
         check_ranges(zip, whole, input, size);
     /* Its seekable reader overlooks an end record that is the whole archive. */
-    if (count > 0)
-        check_with_libarchive(whole, whole_size, pieces, count);
+    if (count > 0) {
+        check_with_libarchive(archive_read_support_format_zip_seekable, whole, whole_size, pieces,
+                              count);
+        check_with_libarchive(archive_read_support_format_zip_streamable, whole, whole_size, pieces,
+                              count);
+        check_nested(zip, whole, whole_size, members);
+    }
     return 0;
 }

@@ -284,7 +284,9 @@ static void links_of_a_revision_lead_where_those_of_a_worktree_do(void **state)
     } links[] = {
         {"lib/tools.py", SOURCE_FILE, "openpype/lib/tools.py"},
         {"./lib/../lib//tools.py", SOURCE_FILE, "openpype/lib/tools.py"},
-        {"version.py/", SOURCE_FILE, "openpype/version.py"},
+        {"version.py/", SOURCE_OTHER, "broken"},
+        {"to-file/", SOURCE_OTHER, "broken"},
+        {"lib/", SOURCE_FOLDER, "openpype/lib"},
         {"version.py/.", SOURCE_OTHER, "broken"},
         {"version.py/../lib/tools.py", SOURCE_OTHER, "broken"},
         {"version.py/..", SOURCE_OTHER, "broken"},
