@@ -69,14 +69,26 @@ static int show(const char *folder, bool json, struct error *error)
     return 0;
 }
 
+int caching_check(const char *action, const struct options *options, struct error *error)
+{
+    static const char *const actions[] = {"stats", "prune", "clear"};
+    bool known = false;
+
+    for (size_t i = 0; i < sizeof(actions) / sizeof(actions[0]); i++)
+        known = known || strcmp(action, actions[i]) == 0;
+    if (!known)
+        return error_set(error, -EINVAL, "cache %s: there are stats, prune and clear", action);
+    if (options->view.no_cache)
+        return error_set(error, -EINVAL, "option cache=none: there is nothing to look after");
+    return 0;
+}
+
 int caching_run(const char *action, const struct options *options, bool json, struct error *error)
 {
     const struct view_options *view = &options->view;
     cleanup_free char *folder =
         view->cache_folder ? strdup(view->cache_folder) : cache_default_folder();
 
-    if (view->no_cache)
-        return error_set(error, -EINVAL, "option cache=none: there is nothing to look after");
     if (!folder)
         return error_errno(error, -ENOMEM, "cache");
     if (strcmp(action, "stats") == 0)
@@ -84,7 +96,5 @@ int caching_run(const char *action, const struct options *options, bool json, st
     if (strcmp(action, "prune") == 0)
         return cache_prune(folder, view->cache_size > 0 ? view->cache_size : CACHE_SIZE_DEFAULT,
                            error);
-    if (strcmp(action, "clear") == 0)
-        return cache_clear(folder, error);
-    return error_set(error, -EINVAL, "cache %s: there are stats, prune and clear", action);
+    return cache_clear(folder, error);
 }

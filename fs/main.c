@@ -62,6 +62,8 @@ struct command {
     int optional;        /* how many of them may be left out */
     const char *options; /* the letters of those that it has, beside those that all have */
     int failed;          /* what it exits with then */
+    /* Wrong usage that cannot be seen from one argument alone: -EINVAL. NULL: there is none. */
+    int (*check)(const struct command_line *line, struct error *error);
     /* Returns what to exit with, or a negative errno. */
     int (*run)(const struct command_line *line, struct error *error);
 };
@@ -135,6 +137,13 @@ static int wrong_option(const char *text, const char *argument, int letter)
     return usage(text, strncmp(argument, "--", 2) == 0 ? argument : option);
 }
 
+/* What to exit with when the command line itself is at fault, or when it could not be read. */
+static int refuse(const struct command *command, const struct error *error)
+{
+    fprintf(stderr, "addonfs: %s\n", error->text);
+    return error->code == -EINVAL ? EXIT_USAGE : command->failed;
+}
+
 /*
  * Returns an exit code: EXIT_DONE when the command may go on.
  */
@@ -188,15 +197,15 @@ static int parse(int count, char **arguments, const struct command *command,
             line->format = optarg;
             break;
         case 'w':
-            if (options_set_view(&line->options, optarg, &error) < 0) {
-                fprintf(stderr, "addonfs: %s\n", error.text);
-                return EXIT_USAGE;
-            }
+            if (options_set_view(&line->options, optarg, &error) < 0)
+                return refuse(command, &error);
             break;
         case 'l':
             line->lazy = true;
             break;
         case 's':
+            if (optarg[strspn(optarg, "0123456789")] != '\0')
+                return usage("not the number of a generation: ", optarg);
             line->since = optarg;
             break;
         case 't':
@@ -204,10 +213,8 @@ static int parse(int count, char **arguments, const struct command *command,
                 return usage("not a number of seconds: ", optarg);
             break;
         case 'o':
-            if (options_parse(&line->options, optarg, &error) < 0) {
-                fprintf(stderr, "addonfs: %s\n", error.text);
-                return EXIT_USAGE;
-            }
+            if (options_parse(&line->options, optarg, &error) < 0)
+                return refuse(command, &error);
             break;
         default:
             return wrong_option("unknown option or missing value: ", arguments[at], optopt);
@@ -218,8 +225,9 @@ static int parse(int count, char **arguments, const struct command *command,
             return usage("one argument too many: ", arguments[optind]);
         line->operands[found++] = arguments[optind];
     }
-    return found < command->operands - command->optional ? usage("an argument is missing", "")
-                                                         : EXIT_DONE;
+    if (found < command->operands - command->optional)
+        return usage("an argument is missing", "");
+    return command->check && command->check(line, &error) < 0 ? refuse(command, &error) : EXIT_DONE;
 }
 
 static int run_mount(const struct command_line *line, struct error *error)
@@ -260,9 +268,19 @@ static int run_verify(const struct command_line *line, struct error *error)
     return verifying_run(line->operands[0], line->operands[1], &line->options, line->json, error);
 }
 
+static int check_cache(const struct command_line *line, struct error *error)
+{
+    return caching_check(line->operands[0], &line->options, error);
+}
+
 static int run_cache(const struct command_line *line, struct error *error)
 {
     return caching_run(line->operands[0], &line->options, line->json, error);
+}
+
+static int check_export(const struct command_line *line, struct error *error)
+{
+    return exporting_check(line->operands[1], line->format, &line->options, error);
 }
 
 static int run_export(const struct command_line *line, struct error *error)
@@ -283,15 +301,15 @@ static int run_wait(const struct command_line *line, struct error *error)
 }
 
 static const struct command commands[] = {
-    {"mount", 2, 0, "for", EXIT_FAILED, run_mount},
-    {"umount", 1, 0, "lt", EXIT_FAILED, run_umount},
-    {"status", 1, 1, "jt", EXIT_USAGE, run_status},
-    {"list", 1, 0, "jo", EXIT_USAGE, run_list},
-    {"verify", 2, 1, "jo", EXIT_USAGE, run_verify},
-    {"diff", 2, 0, "jo", EXIT_USAGE, run_diff},
-    {"cache", 1, 0, "jo", EXIT_FAILED, run_cache},
-    {"export", 2, 0, "oFw", EXIT_FAILED, run_export},
-    {"wait", 1, 0, "st", EXIT_USAGE, run_wait},
+    {"mount", 2, 0, "for", EXIT_FAILED, NULL, run_mount},
+    {"umount", 1, 0, "lt", EXIT_FAILED, NULL, run_umount},
+    {"status", 1, 1, "jt", EXIT_USAGE, NULL, run_status},
+    {"list", 1, 0, "jo", EXIT_USAGE, NULL, run_list},
+    {"verify", 2, 1, "jo", EXIT_USAGE, NULL, run_verify},
+    {"diff", 2, 0, "jo", EXIT_USAGE, NULL, run_diff},
+    {"cache", 1, 0, "jo", EXIT_FAILED, check_cache, run_cache},
+    {"export", 2, 0, "oFw", EXIT_FAILED, check_export, run_export},
+    {"wait", 1, 0, "st", EXIT_USAGE, NULL, run_wait},
 };
 
 static int run(const struct command *command, const struct command_line *line)

@@ -117,10 +117,3 @@ def test_what_is_not_a_cache_is_left_alone(folder):
         result = run("cache", action, "-o", f"cache={cache}")
         assert result.returncode == 1 and "is not a cache of this version" in result.stderr.decode()
     assert (cache / "members.sqlite").read_bytes() == before
-
-
-def test_another_action_is_one_line(folder):
-    result = run("cache", "empty")
-    assert result.returncode == 1 and "there are stats, prune and clear" in result.stderr.decode()
-    result = run("cache", "stats", "-o", "cache=none")
-    assert result.returncode == 1 and result.stderr.decode().count("\n") == 1

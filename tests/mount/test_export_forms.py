@@ -117,19 +117,6 @@ def test_a_full_device_is_told(repo):
     assert result.stderr.decode() == "addonfs: standard output: No space left on device\n"
 
 
-@pytest.mark.parametrize("arguments, text", [
-    (["-"], "standard output: give the format of an archive, such as --format=tar"),
-    (["-", "--format=folder"], "standard output: give the format of an archive"),
-    (["out", "--format=rar"], "format rar: there are folder, zip, tar"),
-    (["out", "--view=commits"], "not package, upload or client"),
-])
-def test_what_there_is_not_is_one_line(repo, folder, arguments, text):
-    result = run("export", repo.path, *arguments, cwd=folder)
-    assert result.returncode in (1, 2) and result.stdout == b""
-    assert text in result.stderr.decode() and result.stderr.decode().count("\n") == 1
-    assert os.listdir(folder) == ["source"]
-
-
 def on_terminal(arguments, **streams):
     """What a terminal as stderr (and stdout, unless given) is sent, and the exit code."""
     leader, follower = pty.openpty()
