@@ -13,8 +13,8 @@ int caching_check(const char *action, const struct options *options, struct erro
 
 /*
  * `action` is "stats" (print what there is, for people or as JSON), "prune" (down to the options'
- * cache_size) or "clear", of the options' cache or the default one. 0, or a negative errno as
- * cache_upkeep.h has them.
+ * cache_size) or "clear" (of both what has gone, as JSON only), of the options' cache or the
+ * default one. 0, or a negative errno as cache_upkeep.h has them.
  */
 int caching_run(const char *action, const struct options *options, bool json, struct error *error);
 
