@@ -91,16 +91,34 @@ static int usage(const char *text, const char *argument)
     return EXIT_USAGE;
 }
 
+/* What was printed counts only when it has gone out. */
+static int finish_output(struct error *error)
+{
+    return fflush(stdout) != 0 || ferror(stdout)
+               ? error_set(error, -EIO, "standard output: cannot be written")
+               : 0;
+}
+
+static int end_output(void)
+{
+    struct error error;
+
+    if (finish_output(&error) == 0)
+        return EXIT_DONE;
+    fprintf(stderr, "addonfs: %s\n", error.text);
+    return EXIT_FAILED;
+}
+
 static int help(void)
 {
     printf("%s%s", help_start, options_help);
-    return EXIT_DONE;
+    return end_output();
 }
 
 static int version(void)
 {
     puts("addonfs " ADDONFS_VERSION);
-    return EXIT_DONE;
+    return end_output();
 }
 
 /*
@@ -297,7 +315,7 @@ static int run_wait(const struct command_line *line, struct error *error)
     if (r <= 0)
         return r < 0 ? r : 1;
     puts(generation);
-    return 0;
+    return finish_output(error);
 }
 
 static const struct command commands[] = {
