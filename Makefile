@@ -35,6 +35,7 @@ FUZZ := $(sort $(wildcard tests/fuzz/fuzz_*.c))
 REPLAY := $(if $(filter fuzzer,$(SANITIZE)),,tests/fuzz/replay.c)
 # What several unit tests share is linked with each of them.
 SHARED := $(filter-out $(TESTS) $(CLIS),$(sort $(wildcard tests/unit/*.c)))
+FIXTURES := $(sort $(wildcard tests/fixtures/*.c))
 # A disk that fails, preloaded into the daemon.
 FAULTS := $(BUILD)/tests/faults.so
 # What is known of libraries' own faults, told to the sanitizers; or what coverage needs.
@@ -391,7 +392,7 @@ json = $(subst ",\",$(subst \,\\,$(1)))
 define command
 {"directory": "$(call json,$(CURDIR))", "file": "$(1)", "output": "$(call object,$(1))", "command": "$(call json,$(call compile,$(2)) -c -o $(call object,$(1)) $(1))"}
 endef
-commands = $(foreach folder,core fs tests,$(foreach file,$(filter $(folder)/%,$(CORE) $(FS) $(SHARED) $(KNOWN) $(TESTS) $(CLIS) $(BENCH)),$(call command,$(file),$(folder))))
+commands = $(foreach folder,core fs tests,$(foreach file,$(filter $(folder)/%,$(CORE) $(FS) $(SHARED) $(TESTS) $(CLIS) $(BENCH) $(FUZZ) tests/fuzz/replay.c $(FIXTURES)),$(call command,$(file),$(folder))))
 
 compile_commands: $(BUILD)/flags ## write build/compile_commands.json
 	@: $(shell mkdir -p $(BUILD))$(file >$(BUILD)/compile_commands.json,[$(subst } {,}$(comma)$(newline){,$(commands))])

@@ -272,6 +272,11 @@ int cache_database_commit(struct cache_database *database)
     return database_run(database, COMMIT);
 }
 
+int cache_database_shrink(struct cache_database *database)
+{
+    return database_execute(database, "PRAGMA incremental_vacuum");
+}
+
 void cache_database_rollback(struct cache_database *database)
 {
     if (!sqlite3_get_autocommit(database->handle))

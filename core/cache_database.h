@@ -80,13 +80,14 @@ int cache_database_drop(struct cache_database *database, const struct content_id
                         int64_t stream);
 
 /*
- * A transaction of its own, to be rolled back if it fails.
- *
  * Delete what is damaged, and what belongs to nothing. If the streams have more than `limit` bytes,
  * delete the least recently used members until they have a tenth less; if the notes have more
  * than an eighth of `limit`, delete the older half of them; and delete aliases and notes that were
- * not made since `oldest`. Gives the room back to the disk.
+ * not made since `oldest`.
  */
 int cache_database_evict(struct cache_database *database, uint64_t limit, int64_t oldest);
+
+/* Give the room of what was deleted back to the disk. Outside of a transaction. */
+int cache_database_shrink(struct cache_database *database);
 
 #endif

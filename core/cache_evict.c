@@ -148,10 +148,8 @@ int cache_database_evict(struct cache_database *database, uint64_t limit, int64_
 {
     uint64_t total = 0;
     int64_t notes = 0;
-    int r = cache_database_begin_writing(database);
 
-    if (r == SQLITE_OK)
-        r = sweep(database, &total);
+    int r = sweep(database, &total);
     if (r == SQLITE_OK)
         r = evict(database, total, limit);
     if (r == SQLITE_OK)
@@ -162,7 +160,5 @@ int cache_database_evict(struct cache_database *database, uint64_t limit, int64_
         r = database_number(database, TOTAL_OF_NOTES, &notes);
     if (r == SQLITE_OK && (uint64_t)notes > limit / 8)
         r = database_run(database, HALF_OF_NOTES);
-    if (r == SQLITE_OK)
-        r = cache_database_commit(database);
-    return r == SQLITE_OK ? database_execute(database, "PRAGMA incremental_vacuum") : r;
+    return r;
 }

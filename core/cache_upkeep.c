@@ -106,6 +106,8 @@ static uint64_t disk_of(const struct upkeep *upkeep)
     return bytes;
 }
 
+/* Of one moment: within a transaction. Numbers of damaged rows may be any: total() adds those, too.
+ */
 static int count(const struct upkeep *upkeep, struct cache_stats *stats)
 {
     int64_t now = (int64_t)time(NULL);
@@ -115,21 +117,19 @@ static int count(const struct upkeep *upkeep, struct cache_stats *stats)
         int64_t argument;
     } questions[] = {
         {"SELECT count(*) FROM member", 0},
-        {"SELECT coalesce(sum(size), 0) FROM member", 0},
-        {"SELECT coalesce(sum(compressed), 0) FROM member", 0},
+        {"SELECT cast(total(size) AS INTEGER) FROM member", 0},
+        {"SELECT cast(total(compressed) AS INTEGER) FROM member", 0},
         {"SELECT count(*) FROM alias", 0},
         {"SELECT count(*) FROM note", 0},
-        {"SELECT coalesce(sum(length(data)), 0) FROM note", 0},
+        {"SELECT cast(total(length(data)) AS INTEGER) FROM note", 0},
         {"SELECT count(*) FROM member WHERE used >= ?1", now - DAY},
         {"SELECT count(*) FROM member WHERE used >= ?1", now - 7 * DAY},
         {"SELECT coalesce(min(used), 0) FROM member", 0},
     };
-    int r = cache_database_begin_reading(upkeep->database);
+    int r = SQLITE_OK;
 
     for (size_t i = 0; r == SQLITE_OK && i < sizeof(questions) / sizeof(questions[0]); i++)
         r = ask(upkeep, questions[i].question, questions[i].argument, &numbers[i]);
-    if (r == SQLITE_OK)
-        r = cache_database_commit(upkeep->database);
     *stats = (struct cache_stats){
         .exists = true,
         .members = (uint64_t)numbers[0],
@@ -156,7 +156,11 @@ int cache_stats(const char *folder, struct cache_stats *ret_stats, struct error 
     if (r == 0) {
         r = open_database(&upkeep);
         if (r == SQLITE_OK)
+            r = cache_database_begin_reading(upkeep.database);
+        if (r == SQLITE_OK)
             r = count(&upkeep, &stats);
+        if (r == SQLITE_OK)
+            r = cache_database_commit(upkeep.database);
         if (r != SQLITE_OK)
             return fail(&upkeep, r);
         stats.disk = disk_of(&upkeep);
@@ -172,73 +176,127 @@ static void shorten_log(const struct upkeep *upkeep)
     (void)database_execute(upkeep->database, "PRAGMA wal_checkpoint(TRUNCATE)");
 }
 
-int cache_prune(const char *folder, uint64_t size, struct error *error)
+/* What is gone. Others may have written meanwhile, so that a disk has more than before. */
+static uint64_t less(uint64_t before, uint64_t after)
 {
-    cleanup_upkeep struct upkeep upkeep = {.error = error};
-
-    int r = find(folder, &upkeep);
-    if (r != 0)
-        return r < 0 ? r : 0;
-    r = open_database(&upkeep);
-    if (r == SQLITE_OK)
-        r = cache_database_evict(upkeep.database, size, (int64_t)time(NULL) - ALIAS_DAYS * DAY);
-    if (r != SQLITE_OK)
-        return fail(&upkeep, r);
-    shorten_log(&upkeep);
-    return 0;
+    return before > after ? before - after : 0;
 }
 
-static int delete_all(const struct upkeep *upkeep)
+static int evict(const struct upkeep *upkeep, uint64_t size)
 {
+    return cache_database_evict(upkeep->database, size, (int64_t)time(NULL) - ALIAS_DAYS * DAY);
+}
+
+/* What is not told by any row is found by nobody: sqlite_sequence goes on counting. */
+static int delete_all(const struct upkeep *upkeep, uint64_t size)
+{
+    (void)size;
+    return database_execute(upkeep->database, "DELETE FROM member; DELETE FROM stream;"
+                                              "DELETE FROM alias; DELETE FROM note;");
+}
+
+/*
+ * Delete in one transaction, in which also is counted what goes: then it is this and not what
+ * others did. SQLite's result.
+ */
+static int reduce(const struct upkeep *upkeep,
+                  int (*action)(const struct upkeep *upkeep, uint64_t size), uint64_t size,
+                  struct cache_removed *removed)
+{
+    struct cache_stats before = {.exists = false};
+    struct cache_stats after = {.exists = false};
+    uint64_t disk = disk_of(upkeep);
     int r = cache_database_begin_writing(upkeep->database);
 
-    /* What is not told by any row is found by nobody: sqlite_sequence goes on counting. */
     if (r == SQLITE_OK)
-        r = database_execute(upkeep->database, "DELETE FROM member; DELETE FROM stream;"
-                                               "DELETE FROM alias; DELETE FROM note;");
+        r = count(upkeep, &before);
+    if (r == SQLITE_OK)
+        r = action(upkeep, size);
+    if (r == SQLITE_OK)
+        r = count(upkeep, &after);
     if (r == SQLITE_OK)
         r = cache_database_commit(upkeep->database);
     if (r == SQLITE_OK)
-        r = database_execute(upkeep->database, "PRAGMA incremental_vacuum");
-    if (r == SQLITE_OK)
-        shorten_log(upkeep);
-    else
+        r = cache_database_shrink(upkeep->database);
+    if (r != SQLITE_OK) {
         cache_database_rollback(upkeep->database);
+        return r;
+    }
+    shorten_log(upkeep);
+    *removed = (struct cache_removed){
+        .members = less(before.members, after.members),
+        .content = less(before.content, after.content),
+        .streams = less(before.streams, after.streams),
+        .aliases = less(before.aliases, after.aliases),
+        .notes = less(before.notes, after.notes),
+        .noted = less(before.noted, after.noted),
+        .disk = less(disk, disk_of(upkeep)),
+    };
     return r;
 }
 
-static void unlink_damaged(const struct upkeep *upkeep)
+int cache_prune(const char *folder, uint64_t size, struct cache_removed *ret_removed,
+                struct error *error)
+{
+    cleanup_upkeep struct upkeep upkeep = {.error = error};
+    struct cache_removed removed = {.members = 0};
+
+    int r = find(folder, &upkeep);
+    if (r < 0)
+        return r;
+    if (r == 0) {
+        r = open_database(&upkeep);
+        if (r == SQLITE_OK)
+            r = reduce(&upkeep, evict, size, &removed);
+        if (r != SQLITE_OK)
+            return fail(&upkeep, r);
+    }
+    *ret_removed = removed;
+    return 0;
+}
+
+/* Bytes that the disk has got back by it. */
+static uint64_t unlink_damaged(const struct upkeep *upkeep)
 {
     static const char *const suffixes[] = {"", "-wal", "-shm"};
+    uint64_t bytes = 0;
 
     for (size_t i = 0; i < sizeof(suffixes) / sizeof(suffixes[0]); i++) {
         cleanup_free char *path = NULL;
+        struct stat status;
         if (asprintf(&path, "%s.damaged%s", upkeep->cache.path, suffixes[i]) < 0)
             path = NULL;
-        else
-            (void)unlink(path);
+        else if (lstat(path, &status) == 0 && unlink(path) == 0)
+            bytes += (uint64_t)status.st_blocks * 512;
     }
+    return bytes;
 }
 
-int cache_clear(const char *folder, struct error *error)
+int cache_clear(const char *folder, struct cache_removed *ret_removed, struct error *error)
 {
     cleanup_upkeep struct upkeep upkeep = {.error = error};
+    struct cache_removed removed = {.members = 0};
 
     int r = find(folder, &upkeep);
-    if (r < 0 || !upkeep.cache.path)
-        return r < 0 ? r : 0;
+    if (r < 0)
+        return r;
+    if (!upkeep.cache.path) {
+        *ret_removed = removed;
+        return 0;
+    }
     cleanup_fd int lock = cache_lock_folder(&upkeep.cache);
     if (lock < 0)
         return error_errno(error, lock, "%s", folder);
     if (r == 0) {
         r = open_database(&upkeep);
         if (r == SQLITE_OK)
-            r = delete_all(&upkeep);
+            r = reduce(&upkeep, delete_all, 0, &removed);
         if (r != SQLITE_OK && !cache_database_is_damaged(r))
             return fail(&upkeep, r);
         if (r != SQLITE_OK)
             cache_set_aside(&upkeep.cache, &upkeep.cache.file);
     }
-    unlink_damaged(&upkeep);
+    removed.disk += unlink_damaged(&upkeep);
+    *ret_removed = removed;
     return 0;
 }

@@ -159,7 +159,12 @@ static int keep_limit(struct cache *cache)
     if (cache->written < cache->limit / 10)
         return SQLITE_OK;
     cache->written = 0;
-    return cache_database_evict(cache->writer, cache->limit, (int64_t)time(NULL) - ALIAS_AGE);
+    int r = cache_database_begin_writing(cache->writer);
+    if (r == SQLITE_OK)
+        r = cache_database_evict(cache->writer, cache->limit, (int64_t)time(NULL) - ALIAS_AGE);
+    if (r == SQLITE_OK)
+        r = cache_database_commit(cache->writer);
+    return r == SQLITE_OK ? cache_database_shrink(cache->writer) : r;
 }
 
 static void write_all(struct cache *cache, struct job *jobs)

@@ -157,22 +157,33 @@ static bool is_format(const char *name)
     return false;
 }
 
-static int open_target(const struct export_options *options, const char *root,
-                       struct export_target **ret_target, struct error *error)
+/* NULL: a folder. */
+static const struct export_format *format_of(const struct export_options *options)
 {
-    bool folder = options->format && strcmp(options->format, "folder") == 0;
-    const struct export_format *format =
-        folder ? NULL : export_format_find(options->format, options->destination);
+    return options->format && strcmp(options->format, "folder") == 0
+               ? NULL
+               : export_format_find(options->format, options->destination);
+}
 
+int export_check(const struct export_options *options, struct error *error)
+{
     if (options->format && !is_format(options->format))
         return error_set(error, -EINVAL,
                          "format %s: there are folder, zip, tar, tar.gz, tar.xz and tar.zst",
                          options->format);
-    if (format)
-        return export_archive_open(format, options->destination, options->fd, ret_target, error);
-    if (options->fd >= 0)
+    if (options->fd >= 0 && !format_of(options))
         return error_set(error, -EINVAL, "%s: give the format of an archive, such as --format=tar",
                          options->destination);
+    return 0;
+}
+
+static int open_target(const struct export_options *options, const char *root,
+                       struct export_target **ret_target, struct error *error)
+{
+    const struct export_format *format = format_of(options);
+
+    if (format)
+        return export_archive_open(format, options->destination, options->fd, ret_target, error);
     return export_folder_open(options->destination, strcmp(root, "package") == 0 ? 2 : 1,
                               ret_target, error);
 }
@@ -210,8 +221,11 @@ static int attempt(struct view *view, const struct export_options *options,
 int export_write(struct view *view, const struct export_options *options, struct error *error)
 {
     struct export_progress own = {.bytes = 0};
-    int r = -ESTALE;
 
+    int r = export_check(options, error);
+    if (r < 0)
+        return r;
+    r = -ESTALE;
     for (int i = 0; r == -ESTALE && i < ATTEMPTS; i++)
         r = attempt(view, options, options->progress ? options->progress : &own, error);
     return r;

@@ -1,8 +1,9 @@
 #include "source_checkout.h"
 
+#include "source_libgit2.h"
+
 #include <addonfs/cleanup.h>
 #include <errno.h>
-#include <git2/sys/config.h>
 #include <git2/sys/repository.h>
 #include <iconv.h>
 #include <stdio.h>
@@ -45,25 +46,25 @@ static int config_open(git_config_backend *backend, git_config_level_t level,
     return 0;
 }
 
-static void config_entry_free(git_config_entry *entry)
+static void config_answer_free(source_config_answer *answer)
 {
-    free(entry);
+    free(answer);
 }
 
-static int config_get(git_config_backend *backend, const char *key, git_config_entry **ret_entry)
+static int config_get(git_config_backend *backend, const char *key,
+                      source_config_answer **ret_answer)
 {
     (void)backend;
     if (strcmp(key, "core.attributesfile") != 0)
         return GIT_ENOTFOUND;
-    git_config_entry *entry = calloc(1, sizeof(*entry));
-    if (!entry)
+    source_config_answer *answer = calloc(1, sizeof(*answer));
+    if (!answer)
         return GIT_ERROR;
-    *entry = (git_config_entry){
-        .name = "core.attributesfile",
-        .level = GIT_CONFIG_LEVEL_APP,
-        .free = config_entry_free,
-    };
-    *ret_entry = entry;
+    answer->free = config_answer_free;
+    git_config_entry *entry = source_config_entry(answer);
+    entry->name = "core.attributesfile";
+    entry->level = GIT_CONFIG_LEVEL_APP;
+    *ret_answer = answer;
     return 0;
 }
 

@@ -1,5 +1,6 @@
 #include "source_reader.h"
 
+#include "source_libgit2.h"
 #include "source_loose.h"
 
 #include <addonfs/cleanup.h>

@@ -1,6 +1,7 @@
 #include "source_repository.h"
 
 #include "source_commit.h"
+#include "source_libgit2.h"
 #include "source_modules.h"
 #include "source_regular.h"
 #include "stamp.h"

@@ -53,6 +53,15 @@ static void print_json(const struct cache_stats *stats)
            stats->used_week, stats->oldest);
 }
 
+static void print_removed(const struct cache_removed *removed)
+{
+    printf("{\n\t\"members\":\t%" PRIu64 ",\n\t\"content\":\t%" PRIu64 ",\n\t\"streams\":\t%" PRIu64
+           ",\n\t\"aliases\":\t%" PRIu64 ",\n\t\"notes\":\t%" PRIu64 ",\n\t\"noted\":\t%" PRIu64
+           ",\n\t\"disk\":\t%" PRIu64 "\n}\n",
+           removed->members, removed->content, removed->streams, removed->aliases, removed->notes,
+           removed->noted, removed->disk);
+}
+
 static int show(const char *folder, bool json, struct error *error)
 {
     struct cache_stats stats;
@@ -64,8 +73,33 @@ static int show(const char *folder, bool json, struct error *error)
         print_json(&stats);
     else
         print(folder, &stats);
-    if (fflush(stdout) != 0 || ferror(stdout))
-        return error_set(error, -EIO, "standard output: cannot be written");
+    return 0;
+}
+
+static int reduce(const char *folder, const char *action, uint64_t size, bool json,
+                  struct error *error)
+{
+    struct cache_removed removed;
+
+    int r = strcmp(action, "clear") == 0
+                ? cache_clear(folder, &removed, error)
+                : cache_prune(folder, size > 0 ? size : CACHE_SIZE_DEFAULT, &removed, error);
+    if (r == 0 && json)
+        print_removed(&removed);
+    return r;
+}
+
+int caching_check(const char *action, const struct options *options, struct error *error)
+{
+    static const char *const actions[] = {"stats", "prune", "clear"};
+    bool known = false;
+
+    for (size_t i = 0; i < sizeof(actions) / sizeof(actions[0]); i++)
+        known = known || strcmp(action, actions[i]) == 0;
+    if (!known)
+        return error_set(error, -EINVAL, "cache %s: there are stats, prune and clear", action);
+    if (options->view.no_cache)
+        return error_set(error, -EINVAL, "option cache=none: there is nothing to look after");
     return 0;
 }
 
@@ -75,16 +109,11 @@ int caching_run(const char *action, const struct options *options, bool json, st
     cleanup_free char *folder =
         view->cache_folder ? strdup(view->cache_folder) : cache_default_folder();
 
-    if (view->no_cache)
-        return error_set(error, -EINVAL, "option cache=none: there is nothing to look after");
     if (!folder)
         return error_errno(error, -ENOMEM, "cache");
-    if (strcmp(action, "stats") == 0)
-        return show(folder, json, error);
-    if (strcmp(action, "prune") == 0)
-        return cache_prune(folder, view->cache_size > 0 ? view->cache_size : CACHE_SIZE_DEFAULT,
-                           error);
-    if (strcmp(action, "clear") == 0)
-        return cache_clear(folder, error);
-    return error_set(error, -EINVAL, "cache %s: there are stats, prune and clear", action);
+    int r = strcmp(action, "stats") == 0 ? show(folder, json, error)
+                                         : reduce(folder, action, view->cache_size, json, error);
+    if (r == 0 && (fflush(stdout) != 0 || ferror(stdout)))
+        return error_set(error, -EIO, "standard output: cannot be written");
+    return r;
 }

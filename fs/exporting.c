@@ -72,19 +72,34 @@ static int write_out(struct viewing *viewing, void *context, struct error *error
     return r;
 }
 
+static struct export_options options_of(const char *destination, const char *format,
+                                        const struct options *options)
+{
+    bool to_output = strcmp(destination, "-") == 0;
+
+    return (struct export_options){
+        .destination = to_output ? "standard output" : destination,
+        .root = options->root,
+        .format = format,
+        .fd = to_output ? STDOUT_FILENO : -1,
+    };
+}
+
+int exporting_check(const char *destination, const char *format, const struct options *options,
+                    struct error *error)
+{
+    struct export_options given = options_of(destination, format, options);
+
+    return export_check(&given, error);
+}
+
 int exporting_run(const char *source, const char *destination, const char *format,
                   const struct options *options, struct error *error)
 {
-    struct exporting exporting = {
-        .options = {.destination = destination, .root = options->root, .format = format, .fd = -1},
-    };
+    struct exporting exporting = {.options = options_of(destination, format, options)};
 
-    if (strcmp(destination, "-") == 0) {
-        exporting.options.destination = "standard output";
-        exporting.options.fd = STDOUT_FILENO;
-        if (isatty(STDOUT_FILENO))
-            return error_set(error, -EINVAL,
-                             "standard output: is a terminal: send it to a file or a program");
-    }
+    if (exporting.options.fd >= 0 && isatty(exporting.options.fd))
+        return error_set(error, -EINVAL,
+                         "standard output: is a terminal: send it to a file or a program");
     return viewing_run(source, options, write_out, &exporting, error);
 }

@@ -62,6 +62,8 @@ struct command {
     int optional;        /* how many of them may be left out */
     const char *options; /* the letters of those that it has, beside those that all have */
     int failed;          /* what it exits with then */
+    /* Wrong usage that cannot be seen from one argument alone: -EINVAL. NULL: there is none. */
+    int (*check)(const struct command_line *line, struct error *error);
     /* Returns what to exit with, or a negative errno. */
     int (*run)(const struct command_line *line, struct error *error);
 };
@@ -89,16 +91,34 @@ static int usage(const char *text, const char *argument)
     return EXIT_USAGE;
 }
 
+/* What was printed counts only when it has gone out. */
+static int finish_output(struct error *error)
+{
+    return fflush(stdout) != 0 || ferror(stdout)
+               ? error_set(error, -EIO, "standard output: cannot be written")
+               : 0;
+}
+
+static int end_output(void)
+{
+    struct error error;
+
+    if (finish_output(&error) == 0)
+        return EXIT_DONE;
+    fprintf(stderr, "addonfs: %s\n", error.text);
+    return EXIT_FAILED;
+}
+
 static int help(void)
 {
     printf("%s%s", help_start, options_help);
-    return EXIT_DONE;
+    return end_output();
 }
 
 static int version(void)
 {
     puts("addonfs " ADDONFS_VERSION);
-    return EXIT_DONE;
+    return end_output();
 }
 
 /*
@@ -133,6 +153,13 @@ static int wrong_option(const char *text, const char *argument, int letter)
     const char option[] = {'-', (char)letter, '\0'};
 
     return usage(text, strncmp(argument, "--", 2) == 0 ? argument : option);
+}
+
+/* What to exit with when the command line itself is at fault, or when it could not be read. */
+static int refuse(const struct command *command, const struct error *error)
+{
+    fprintf(stderr, "addonfs: %s\n", error->text);
+    return error->code == -EINVAL ? EXIT_USAGE : command->failed;
 }
 
 /*
@@ -188,15 +215,15 @@ static int parse(int count, char **arguments, const struct command *command,
             line->format = optarg;
             break;
         case 'w':
-            if (options_set_view(&line->options, optarg, &error) < 0) {
-                fprintf(stderr, "addonfs: %s\n", error.text);
-                return EXIT_USAGE;
-            }
+            if (options_set_view(&line->options, optarg, &error) < 0)
+                return refuse(command, &error);
             break;
         case 'l':
             line->lazy = true;
             break;
         case 's':
+            if (optarg[strspn(optarg, "0123456789")] != '\0')
+                return usage("not the number of a generation: ", optarg);
             line->since = optarg;
             break;
         case 't':
@@ -204,10 +231,8 @@ static int parse(int count, char **arguments, const struct command *command,
                 return usage("not a number of seconds: ", optarg);
             break;
         case 'o':
-            if (options_parse(&line->options, optarg, &error) < 0) {
-                fprintf(stderr, "addonfs: %s\n", error.text);
-                return EXIT_USAGE;
-            }
+            if (options_parse(&line->options, optarg, &error) < 0)
+                return refuse(command, &error);
             break;
         default:
             return wrong_option("unknown option or missing value: ", arguments[at], optopt);
@@ -218,8 +243,9 @@ static int parse(int count, char **arguments, const struct command *command,
             return usage("one argument too many: ", arguments[optind]);
         line->operands[found++] = arguments[optind];
     }
-    return found < command->operands - command->optional ? usage("an argument is missing", "")
-                                                         : EXIT_DONE;
+    if (found < command->operands - command->optional)
+        return usage("an argument is missing", "");
+    return command->check && command->check(line, &error) < 0 ? refuse(command, &error) : EXIT_DONE;
 }
 
 static int run_mount(const struct command_line *line, struct error *error)
@@ -260,9 +286,19 @@ static int run_verify(const struct command_line *line, struct error *error)
     return verifying_run(line->operands[0], line->operands[1], &line->options, line->json, error);
 }
 
+static int check_cache(const struct command_line *line, struct error *error)
+{
+    return caching_check(line->operands[0], &line->options, error);
+}
+
 static int run_cache(const struct command_line *line, struct error *error)
 {
     return caching_run(line->operands[0], &line->options, line->json, error);
+}
+
+static int check_export(const struct command_line *line, struct error *error)
+{
+    return exporting_check(line->operands[1], line->format, &line->options, error);
 }
 
 static int run_export(const struct command_line *line, struct error *error)
@@ -279,19 +315,19 @@ static int run_wait(const struct command_line *line, struct error *error)
     if (r <= 0)
         return r < 0 ? r : 1;
     puts(generation);
-    return 0;
+    return finish_output(error);
 }
 
 static const struct command commands[] = {
-    {"mount", 2, 0, "for", EXIT_FAILED, run_mount},
-    {"umount", 1, 0, "lt", EXIT_FAILED, run_umount},
-    {"status", 1, 1, "jt", EXIT_USAGE, run_status},
-    {"list", 1, 0, "jo", EXIT_USAGE, run_list},
-    {"verify", 2, 1, "jo", EXIT_USAGE, run_verify},
-    {"diff", 2, 0, "jo", EXIT_USAGE, run_diff},
-    {"cache", 1, 0, "jo", EXIT_FAILED, run_cache},
-    {"export", 2, 0, "oFw", EXIT_FAILED, run_export},
-    {"wait", 1, 0, "st", EXIT_USAGE, run_wait},
+    {"mount", 2, 0, "for", EXIT_FAILED, NULL, run_mount},
+    {"umount", 1, 0, "lt", EXIT_FAILED, NULL, run_umount},
+    {"status", 1, 1, "jt", EXIT_USAGE, NULL, run_status},
+    {"list", 1, 0, "jo", EXIT_USAGE, NULL, run_list},
+    {"verify", 2, 1, "jo", EXIT_USAGE, NULL, run_verify},
+    {"diff", 2, 0, "jo", EXIT_USAGE, NULL, run_diff},
+    {"cache", 1, 0, "jo", EXIT_FAILED, check_cache, run_cache},
+    {"export", 2, 0, "oFw", EXIT_FAILED, check_export, run_export},
+    {"wait", 1, 0, "st", EXIT_USAGE, NULL, run_wait},
 };
 
 static int run(const struct command *command, const struct command_line *line)

@@ -4,6 +4,8 @@
 
 #include <addonfs/cleanup.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -65,6 +67,19 @@ static int take_options(struct options *options, const char *list, bool sloppy, 
     return 0;
 }
 
+/*
+ * `mount -N` leaves it to its helper to enter the mount namespace. The source is looked up there as
+ * well, because that is where the daemon will live.
+ */
+static int enter_namespace(const char *path, struct error *error)
+{
+    cleanup_fd int namespace = open(path, O_RDONLY | O_CLOEXEC);
+
+    return namespace < 0 || setns(namespace, CLONE_NEWNS) < 0
+               ? error_errno(error, -errno, "%s", path)
+               : 0;
+}
+
 static int fail(const struct error *error, int code)
 {
     fprintf(stderr, MOUNTHELPER_NAME ": %s\n", error->text);
@@ -75,6 +90,7 @@ int mounthelper_main(int count, char **arguments)
 {
     struct options options = {.root = NULL};
     const char *operands[2] = {NULL, NULL};
+    const char *namespace = NULL;
     struct error error = {0};
     bool sloppy = false;
     bool fake = false;
@@ -101,6 +117,10 @@ int mounthelper_main(int count, char **arguments)
         case 'o':
             r = take_options(&options, optarg, sloppy, &error);
             break;
+        case 'N':
+            namespace
+            = optarg;
+            break;
         case 'n': /* nobody writes /etc/mtab */
         case 'v':
         case 't':
@@ -111,12 +131,15 @@ int mounthelper_main(int count, char **arguments)
     }
     if (r == 0 && found < 2)
         r = error_set(&error, -EINVAL,
-                      "usage: " MOUNTHELPER_NAME " SOURCE MOUNTPOINT [-sfnv] [-o OPTION,…]");
+                      "usage: " MOUNTHELPER_NAME
+                      " SOURCE MOUNTPOINT [-sfnv] [-N NAMESPACE] [-o OPTION,…]");
     if (r < 0) {
         options_clear(&options);
         return fail(&error, EXIT_USAGE);
     }
-    if (!fake)
+    if (namespace && !fake)
+        r = enter_namespace(namespace, &error);
+    if (r == 0 && !fake)
         r = mount_run(operands[0], operands[1], &options, false, &error);
     options_clear(&options);
     return r < 0 ? fail(&error, EXIT_FAILED) : EXIT_DONE;

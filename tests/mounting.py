@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import json
 import os
+import pty
 import re
 import select
 import subprocess
@@ -40,6 +41,22 @@ def run(*arguments, timeout=TIMEOUT, **options):
         timeout=timeout,
         **options,
     )
+
+
+def on_terminal(*arguments, env={}, **streams):
+    """How addonfs ends, and what it sends to a terminal that is its stdout and stderr (but for `streams`)."""
+    leader, follower = pty.openpty()
+    process = subprocess.Popen([ADDONFS, *map(os.fspath, arguments)], env={**os.environ, **ENVIRONMENT, "TERM": "xterm", **env},
+                               **{"stdout": follower, "stderr": follower, **streams})
+    os.close(follower)
+    shown = b""
+    try:
+        while part := os.read(leader, 4096):
+            shown += part
+    except OSError:
+        pass  # the other side is closed
+    os.close(leader)
+    return process.wait(TIMEOUT), shown.decode().replace("\r\n", "\n")
 
 
 def unescaped(field):

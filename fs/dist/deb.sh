@@ -4,6 +4,9 @@
 # VERSION      of the program
 # BUILD        where the package is made: BUILD/addonfs_VERSION-1_ARCH.deb
 # MAINTAINER   "Name <address>"; default: whoever commits here
+#
+# Everything goes below /usr, where Debian 12 and 13 have it (`/lib` and `/sbin` lead there): systemd finds the
+# unit in /usr/lib/systemd/system, mount(8) its helper in /sbin. A package of Debian 13 may hold nothing beside it.
 set -eu
 
 top=$(pwd)
@@ -18,7 +21,7 @@ export SOURCE_DATE_EPOCH
 rm -rf "$BUILD/deb"
 mkdir -p "$root/DEBIAN" "$BUILD/deb/debian"
 umask 022
-"${MAKE:-make}" --no-print-directory install DESTDIR="$(realpath "$root")" PREFIX=/usr UNITS=/lib/systemd/system
+"${MAKE:-make}" --no-print-directory install DESTDIR="$(realpath "$root")" PREFIX=/usr
 strip --strip-unneeded --remove-section=.comment --remove-section=.note "$root/usr/bin/addonfs"
 gzip -9n "$root"/usr/share/man/man*/*.[18]
 # zsh of Debian looks here for what packages bring.
@@ -71,5 +74,5 @@ set -e
 [ "$1" != purge ] || rm -rf /var/cache/addonfs
 END
 chmod 755 "$root/DEBIAN/postrm"
-(cd "$root" && find usr lib -type f -print0 | LC_ALL=C sort -z | xargs -0 md5sum) >"$root/DEBIAN/md5sums"
+(cd "$root" && find usr -type f -print0 | LC_ALL=C sort -z | xargs -0 md5sum) >"$root/DEBIAN/md5sums"
 dpkg-deb --root-owner-group --build "$root" "$BUILD/addonfs_${version}_$architecture.deb"

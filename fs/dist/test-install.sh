@@ -52,7 +52,8 @@ inside 'mkdir -p /tmp/mnt; addonfs mount /tmp/source /tmp/mnt
     addonfs verify /tmp/mnt/package/openpype/3.15.12; addonfs umount /tmp/mnt'
 inside 'mount -t addonfs /tmp/source /tmp/mnt -o rev=HEAD; test -d /tmp/mnt/package/openpype/3.15.12; umount /tmp/mnt'
 inside 'addonfs export /tmp/source /tmp/out.zip; unzip -tqq /tmp/out.zip'
-inside 'dpkg -L addonfs | grep -q /man1/addonfs.1.gz; test -L /usr/sbin/mount.addonfs'
+inside 'dpkg -L addonfs | grep -q /man1/addonfs.1.gz; test -L /usr/sbin/mount.addonfs
+    test -f /usr/lib/systemd/system/addonfs@.service; ! dpkg -L addonfs | grep -Ev "^/(\.|usr)(/|$)"'
 inside 'apt-get -qq purge -y addonfs; apt-get -qq autoremove --purge -y; rm -rf /tmp/mnt /root/.cache/addonfs
     dpkg-query -W -f "\${Package}\n" | sort | cmp - /tmp/before
     test -z "$(find / -xdev \( -path /proc -o -path /tmp \) -prune -o -iname "*addonfs*" -print)"'

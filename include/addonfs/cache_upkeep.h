@@ -2,8 +2,8 @@
  * cache_upkeep: looking after the cache from outside.
  *
  *     r = cache_stats(folder, &stats, &error);
- *     r = cache_prune(folder, size, &error);
- *     r = cache_clear(folder, &error);
+ *     r = cache_prune(folder, size, &removed, &error);
+ *     r = cache_clear(folder, &removed, &error);
  *
  * Safe while mounts use it: each is one transaction, so a reader sees the cache as it was before or
  * after, and a mount that misses a stream makes it again (member.h). Waits up to a minute for the
@@ -35,15 +35,30 @@ struct cache_stats {
     int64_t oldest;     /* when the one longest not used was, seconds since 1970; 0: none */
 };
 
+/* What has gone, in the same terms. */
+struct cache_removed {
+    uint64_t members;
+    uint64_t content;
+    uint64_t streams;
+    uint64_t aliases;
+    uint64_t notes;
+    uint64_t noted;
+    uint64_t disk; /* that its files take less */
+};
+
 int cache_stats(const char *folder, struct cache_stats *ret_stats, struct error *error);
 
 /*
  * If the streams have more than `size` bytes, delete the least recently used until they have a
  * tenth less, as a mount does, and what is damaged; and give the room back to the disk.
  */
-int cache_prune(const char *folder, uint64_t size, struct error *error);
+int cache_prune(const char *folder, uint64_t size, struct cache_removed *ret_removed,
+                struct error *error);
 
-/* Delete all, and what was set aside because it was damaged. */
-int cache_clear(const char *folder, struct error *error);
+/*
+ * Delete all, and what was set aside because it was damaged. Of what cannot be read nobody knows
+ * how much it was, but for the bytes on the disk.
+ */
+int cache_clear(const char *folder, struct cache_removed *ret_removed, struct error *error);
 
 #endif

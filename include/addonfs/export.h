@@ -31,11 +31,17 @@ struct export_options {
 extern const char *const export_formats[];
 
 /*
+ * Can it be asked for at all? -EINVAL: there is no such format, or a folder is to go to `fd`.
+ * Nothing is looked at but the options. export_write asks as well.
+ */
+int export_check(const struct export_options *options, struct error *error);
+
+/*
  * Write what the view shows now. Folders of versions, files of `upload/` and archives that are
  * there already are replaced at once. The error starts with the path at fault. Nothing half-made
  * stays on failure, which is -EINTR if `*interrupted` has become true. What is being compressed
- * then only view_stop ends. -EINVAL: there is no such format, or a folder is to go to `fd`; -EPIPE:
- * nobody reads it any more (SIGPIPE must be ignored).
+ * then only view_stop ends. -EINVAL: as export_check; -EPIPE: nobody reads it any more (SIGPIPE
+ * must be ignored).
  */
 int export_write(struct view *view, const struct export_options *options, struct error *error);
 

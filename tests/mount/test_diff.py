@@ -3,7 +3,6 @@
 import io
 import json
 import os
-import pty
 import random
 import re
 import shutil
@@ -14,7 +13,7 @@ import zipfile
 
 import pytest
 
-from mounting import ADDONFS, TIMEOUT, mounted, run
+from mounting import ADDONFS, TIMEOUT, mounted, on_terminal, run
 from repository import Exec, Link, Repository
 from samples import SAMPLES
 
@@ -373,23 +372,13 @@ def test_colours_are_for_terminals(repo, folder):
     expected = "missing  openpype/3.15.12/version.py\n"
     assert run("diff", repo.path, out).stdout.decode() == expected
 
-    def on_terminal(**environment):
-        leader, follower = pty.openpty()
-        process = subprocess.Popen([ADDONFS, "diff", repo.path, out], stdout=follower,
-                                   env={**os.environ, "TERM": "xterm", **environment})
-        os.close(follower)
-        shown = b""
-        try:
-            while part := os.read(leader, 4096):
-                shown += part
-        except OSError:
-            pass  # the other side is closed
-        os.close(leader)
-        assert process.wait(TIMEOUT) == 1
-        return shown.decode().replace("\r\n", "\n")
+    def shown(**environment):
+        code, text = on_terminal("diff", repo.path, out, env=environment)
+        assert code == 1
+        return text
 
-    assert on_terminal() == "\x1b[31mmissing \x1b[0m openpype/3.15.12/version.py\n"
-    assert on_terminal(NO_COLOR="1") == on_terminal(TERM="dumb") == expected
+    assert shown() == shown(NO_COLOR="") == "\x1b[31mmissing \x1b[0m openpype/3.15.12/version.py\n"
+    assert shown(NO_COLOR="1") == shown(TERM="dumb") == shown(TERM="") == expected
 
 
 def test_the_executable_bit_counts_in_zips(repo, folder):

@@ -2,7 +2,6 @@
 
 import io
 import os
-import pty
 import re
 import subprocess
 import tarfile
@@ -10,7 +9,7 @@ import zipfile
 
 import pytest
 
-from mounting import ADDONFS, TIMEOUT, mounted, run
+from mounting import ADDONFS, TIMEOUT, mounted, on_terminal, run
 from repository import Link, Repository
 from samples import SAMPLES
 
@@ -117,36 +116,8 @@ def test_a_full_device_is_told(repo):
     assert result.stderr.decode() == "addonfs: standard output: No space left on device\n"
 
 
-@pytest.mark.parametrize("arguments, text", [
-    (["-"], "standard output: give the format of an archive, such as --format=tar"),
-    (["-", "--format=folder"], "standard output: give the format of an archive"),
-    (["out", "--format=rar"], "format rar: there are folder, zip, tar"),
-    (["out", "--view=commits"], "not package, upload or client"),
-])
-def test_what_there_is_not_is_one_line(repo, folder, arguments, text):
-    result = run("export", repo.path, *arguments, cwd=folder)
-    assert result.returncode in (1, 2) and result.stdout == b""
-    assert text in result.stderr.decode() and result.stderr.decode().count("\n") == 1
-    assert os.listdir(folder) == ["source"]
-
-
-def on_terminal(arguments, **streams):
-    """What a terminal as stderr (and stdout, unless given) is sent, and the exit code."""
-    leader, follower = pty.openpty()
-    process = subprocess.Popen(arguments, stderr=follower, **{"stdout": follower, **streams})
-    os.close(follower)
-    shown = b""
-    try:
-        while part := os.read(leader, 4096):
-            shown += part
-    except OSError:
-        pass  # the other side is closed
-    os.close(leader)
-    return process.wait(TIMEOUT), shown.decode()
-
-
 def test_a_terminal_gets_a_bar_and_nothing_stays_of_it(repo, folder):
-    code, shown = on_terminal([ADDONFS, "export", repo.path, folder / "out"])
+    code, shown = on_terminal("export", repo.path, folder / "out")
     assert code == 0
     frames = shown.split("\r")
     assert frames[0] == "" and frames[-1] == "\x1b[K" and len(frames) > 2
@@ -156,13 +127,13 @@ def test_a_terminal_gets_a_bar_and_nothing_stays_of_it(repo, folder):
 
 
 def test_an_archive_is_not_sent_to_a_terminal(repo):
-    code, shown = on_terminal([ADDONFS, "export", repo.path, "-", "--format=tar"])
-    assert code == 1 and shown == "addonfs: standard output: is a terminal: send it to a file or a program\r\n"
+    code, shown = on_terminal("export", repo.path, "-", "--format=tar")
+    assert code == 1 and shown == "addonfs: standard output: is a terminal: send it to a file or a program\n"
 
 
 def test_a_bar_does_not_get_into_the_archive(repo, folder):
     with open(folder / "x.tar", "wb") as out:
-        code, shown = on_terminal([ADDONFS, "export", repo.path, "-", "--format=tar"], stdout=out)
+        code, shown = on_terminal("export", repo.path, "-", "--format=tar", stdout=out)
     assert code == 0 and "\r[" in shown
     with tarfile.open(folder / "x.tar") as archive:
         assert "openpype/3.15.12/version.py" in archive.getnames()

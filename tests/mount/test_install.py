@@ -1,6 +1,7 @@
 """`make install` into an empty folder: what is there, that it works from there, and that it goes again."""
 
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -14,6 +15,7 @@ from building import Make
 from conftest import need
 from mounting import TIMEOUT, clean, client_zip, daemon_pid, is_mounted, package, until
 from repository import ENVIRONMENT
+from users import own
 
 WANTED = {
     "bin/addonfs", "sbin/mount.addonfs", "lib/systemd/system/addonfs@.service",
@@ -78,8 +80,17 @@ def unit_commands(unit, key):
     return [shlex.split(line.partition("=")[2]) for line in unit.splitlines() if line.startswith(f"{key}=")]
 
 
-def test_the_unit_starts_over_a_dead_mount_and_stops(make, repo, folder, fuse):
+def confined(unit):
+    """A command as the unit's, with no more capabilities than it has."""
+    capabilities = re.search(r"^CapabilityBoundingSet=(.*)$", unit, re.M)[1].lower().split()
+    assert "NoNewPrivileges=yes" in unit.splitlines()
+    names = ",".join(f"+{name.removeprefix('cap_')}" for name in capabilities)
+    return ["setpriv", "--no-new-privs", "--inh-caps=-all", f"--bounding-set=-all,{names}"]
+
+
+def test_the_unit_starts_over_a_dead_mount_and_stops(make, repo, folder, fuse, root_user):
     """What systemd does with the unit: its EnvironmentFile, its ExecStart and readiness, its ExecStop."""
+    own(repo.path)
     place, opt = folder / "mnt", folder / "opt"
     place.mkdir()
     make("install", PREFIX=opt)
@@ -94,11 +105,11 @@ def test_the_unit_starts_over_a_dead_mount_and_stops(make, repo, folder, fuse):
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
             manager.bind(str(folder / "notify"))
             manager.settimeout(TIMEOUT)
-            daemon = subprocess.Popen(start, env={**os.environ, "NOTIFY_SOCKET": str(folder / "notify")})
+            daemon = subprocess.Popen([*confined(unit), *start], env={**os.environ, "NOTIFY_SOCKET": str(folder / "notify")})
             try:
                 assert manager.recv(100) == b"READY=1"
                 assert os.listdir(place) == ["openpype"]
-                call(*stop)
+                call(*confined(unit), *stop)
                 assert daemon.wait(TIMEOUT) == 0 and not is_mounted(place)
             finally:
                 daemon.kill()

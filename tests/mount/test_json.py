@@ -105,3 +105,15 @@ def test_cache_stats(repo, folder, program):
     expect(found, {"exists": BOOL, **dict.fromkeys(numbers, NUMBER)})
     assert found["exists"] and found["members"] == found["used_day"] > 0
     assert set(found) in schemas()
+
+
+def test_what_a_cache_has_lost(repo, folder, program):
+    cache = f"cache={folder}/cache"
+    numbers = ("members", "content", "streams", "aliases", "notes", "noted", "disk")
+    for action in ("prune", "clear"):
+        assert printed("cache", action, "-o", cache) == dict.fromkeys(numbers, 0)
+    assert run("export", repo.path, folder / "out", "-o", cache).returncode == 0
+    for action in ("prune", "clear"):
+        found = printed("cache", action, "-o", f"{cache},cache_size=1")
+        expect(found, dict.fromkeys(numbers, NUMBER))
+        assert set(found) in schemas()

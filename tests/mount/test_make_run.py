@@ -1,5 +1,6 @@
 """`make run`, with the program under test: nothing is built again for it."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -77,3 +78,16 @@ def test_a_mount_of_something_else_is_left_alone(make, repo, folder):
         assert "is a mount of something else: choose another MNT\n" in text
     finally:
         subprocess.run(["umount", folder / "mnt"], check=True)
+
+
+def test_editors_are_told_of_every_c_file(make):
+    """How each is compiled: compile_commands.json."""
+    make("compile_commands")
+    commands = json.loads((make.build / "compile_commands.json").read_text())
+    there = {str(path.relative_to(TOP)) for folder in ("core", "fs", "tests") for path in (TOP / folder).rglob("*.c")}
+    assert {command["file"] for command in commands} == there and len(commands) == len(there)
+    for command in commands:
+        assert command["directory"] == str(TOP) and command["command"].endswith(f" {command['file']}")
+        if command["file"] in ("tests/fuzz/fuzz_zip.c", "tests/fuzz/replay.c", "tests/fixtures/coverage.c"):
+            subprocess.run(["sh", "-ec", command["command"].rpartition(" -c -o ")[0] + f" -fsyntax-only {command['file']}"],
+                           cwd=TOP, check=True, timeout=TIMEOUT)

@@ -10,7 +10,7 @@ import zipfile
 
 import pytest
 
-from mounting import run
+from mounting import on_terminal, run
 from repository import Repository
 from samples import SAMPLES
 from test_diff import edit_zip, export
@@ -213,6 +213,30 @@ def test_trouble_is_one_line(repo, folder):
         result = run("verify", *arguments)
         assert result.returncode == 2 and result.stdout == b""
         assert result.stderr.decode().startswith("addonfs: ") and result.stderr.decode().count("\n") == 1
+
+
+def test_colours_are_for_terminals(repo, folder):
+    out = export(repo.path, folder / "out", "rev=main")
+    commit = repo.git("rev-parse", "HEAD").decode().strip()
+    red, green = 31, 32
+
+    def told(code, lines, *arguments):
+        """These lines, their words in these colours, on a terminal; and in none for those who want none."""
+        coloured = "".join(f"\x1b[{colour}m{word:7}\x1b[0m {rest}\n" for colour, word, rest in lines)
+        bare = "".join(f"{word:7} {rest}\n" for _, word, rest in lines)
+        assert on_terminal("verify", *arguments) == (code, coloured)
+        for refusal in ({"NO_COLOR": "1"}, {"TERM": "dumb"}):
+            assert on_terminal("verify", *arguments, env=refusal) == (code, bare), refusal
+        result = run("verify", *arguments, env={**os.environ, "TERM": "xterm"})
+        assert (result.returncode, result.stdout.decode()) == (code, bare)
+
+    told(0, [(green, "sound", f"openpype 3.15.12, of commit {commit}")], out, repo.path)
+    (out / "openpype/3.15.12/more.py").write_text("")
+    told(1, [(red, "sound", "openpype 3.15.12, of none of 1 commits that declare it, of 1 that were looked at, nor as "
+              "the worktree is now")], out, repo.path)
+    (out / "openpype/3.15.12/version.py").unlink()
+    told(1, [(red, "faulty", "openpype 3.15.12"),
+             (red, "fault", "openpype/3.15.12/version.py: is missing, and so is package.py")], out)
 
 
 def test_an_archive_by_another_packager_is_good(folder):

@@ -128,6 +128,14 @@ def test_wrong_uses(folder, program):
     assert result.returncode == 2 and "not mounted" in result.stderr.decode()
 
 
+def test_a_generation_that_cannot_be_told_is_no_success(mount):
+    with open("/dev/full", "w") as full:
+        for arguments, code in ((["wait", mount, "--since", ""], 2), (["--help"], 1), (["--version"], 1)):
+            result = subprocess.run([ADDONFS, *arguments], stdout=full, stderr=subprocess.PIPE, timeout=TIMEOUT)
+            assert result.returncode == code
+            assert result.stderr == b"addonfs: standard output: cannot be written\n"
+
+
 def test_two_mounts_never_have_the_same_generation(repo, folder, fuse):
     seen = set()
     for _ in range(3):

@@ -64,6 +64,7 @@ static void remove_folder(const char *folder)
 static void a_cache_is_looked_after_while_it_is_used(void **state)
 {
     char folder[] = "/tmp/addonfs-upkeep-XXXXXX";
+    struct cache_removed removed;
     struct cache_stats stats;
     struct error error = {0};
 
@@ -79,13 +80,16 @@ static void a_cache_is_looked_after_while_it_is_used(void **state)
         assert_int_equal(cache_stats(folder, &stats, &error), 0);
         assert_true(stats.exists && stats.members == 10 && stats.streams == 10000);
         assert_true(stats.content == 20000 && stats.used_day == 10 && stats.disk > 10000);
-        assert_int_equal(cache_prune(folder, 10000, &error), 0);
+        assert_int_equal(cache_prune(folder, 10000, &removed, &error), 0);
+        assert_true(removed.members == 0 && removed.streams == 0);
         assert_int_equal(cache_stats(folder, &stats, &error), 0);
         assert_int_equal(stats.members, 10);
-        assert_int_equal(cache_prune(folder, 5000, &error), 0);
+        assert_int_equal(cache_prune(folder, 5000, &removed, &error), 0);
+        assert_true(removed.members == 6 && removed.streams == 6000 && removed.content == 12000);
         assert_int_equal(cache_stats(folder, &stats, &error), 0);
         assert_int_equal(stats.members, 4);
-        assert_int_equal(cache_clear(folder, &error), 0);
+        assert_int_equal(cache_clear(folder, &removed, &error), 0);
+        assert_true(removed.members == 4 && removed.streams == 4000 && removed.content == 8000);
         for (uint8_t i = 1; i <= 10; i++)
             assert_false(has(cache, i));
         put(cache, 1, 1000);
@@ -101,6 +105,7 @@ static void a_cache_is_looked_after_while_it_is_used(void **state)
 static void what_is_not_ours_is_refused(void **state)
 {
     char folder[] = "/tmp/addonfs-upkeep-XXXXXX";
+    struct cache_removed removed;
     struct cache_stats stats;
     struct error error = {0};
 
@@ -108,10 +113,11 @@ static void what_is_not_ours_is_refused(void **state)
     assert_non_null(mkdtemp(folder));
     assert_int_equal(chmod(folder, 0755), 0);
     assert_int_equal(cache_stats(folder, &stats, &error), -EPERM);
-    assert_int_equal(cache_clear(folder, &error), -EPERM);
-    assert_int_equal(cache_prune(folder, 1, &error), -EPERM);
+    assert_int_equal(cache_clear(folder, &removed, &error), -EPERM);
+    assert_int_equal(cache_prune(folder, 1, &removed, &error), -EPERM);
     assert_non_null(strstr(error.text, "is open to others (chmod 700)"));
-    assert_int_equal(cache_clear("/nowhere/at/all", &error), 0);
+    assert_int_equal(cache_clear("/nowhere/at/all", &removed, &error), 0);
+    assert_true(removed.members == 0 && removed.disk == 0);
     remove_folder(folder);
 }
 

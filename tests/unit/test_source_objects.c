@@ -1,5 +1,6 @@
 #include "fixture.h"
 
+#include "source_libgit2.h"
 #include "source_reader.h"
 
 #include <errno.h>

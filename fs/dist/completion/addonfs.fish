@@ -5,10 +5,12 @@ set -l commands mount umount status list diff verify cache export wait
 function __addonfs_options
     # What comes before the last comma stays.
     set -l said (string match -r '^.*,' -- (commandline -ct))
-    for option in rev= layout= recipe= version= license=no upload=prefixed view= lfs=pointer \
-            problems=skip level= cache= cache_size= watch=poll allow_other noexec uid= gid= umask= \
-            ro nosuid nodev
-        echo $said$option
+    for option in rev= layout={a,b,c,d} recipe= version=git version= license=no upload=prefixed \
+            view={package,upload,client} lfs=pointer problems=skip \
+            level={1,2,3,4,5,6,7,8,9,10,11,12} cache=none cache= cache_size= watch=poll allow_other \
+            noexec uid= gid= umask= ro nosuid nodev
+        # Not $said$option, which is nothing where nothing was said.
+        string join '' -- $said $option
     end
 end
 
