@@ -383,14 +383,6 @@ static int drop_others(struct listing *listing)
 /* --- Questions ----------------------------------------------------------------------------------
  */
 
-/* A repository that was deleted or moved away has not no refs: nothing is known of them. */
-static int is_there(const char *git_dir, struct error *error)
-{
-    if (access(git_dir, F_OK) == 0)
-        return 0;
-    return error_set(error, -EIO, "%s: there is no repository", git_dir);
-}
-
 int refs_list(struct source *source, enum refs_kind kind, const char *folder,
               struct ref_names *ret_names, struct error *error)
 {
@@ -405,8 +397,8 @@ int refs_list(struct source *source, enum refs_kind kind, const char *folder,
         r = list_all(&listing);
     if (r == 0 && kind == REFS_TAGS)
         r = drop_others(&listing);
-    if (r == 0 && listing.names.count == 0)
-        r = is_there(source->repository->common_dir, error);
+    if (r == 0 && listing.names.count == 0 && !repository_is_there(source->repository, error))
+        r = -EIO;
     if (r < 0)
         ref_names_clear(&listing.names);
     else
@@ -448,12 +440,8 @@ int refs_find(struct source *source, enum refs_kind kind, const char *path, stru
     if (r != -ENOENT)
         return r;
     int folder = is_folder(repository, name, error);
-    if (folder == 0) {
-        int there = is_there(repository->common_dir, error);
-        return there < 0 ? there : r;
-    }
-    if (folder < 0)
-        return folder;
+    if (folder <= 0)
+        return folder < 0 ? folder : repository_is_there(repository, error) ? r : -EIO;
     *ret_ref = (struct ref){.is_folder = true};
     return 0;
 }
@@ -468,10 +456,10 @@ int refs_head(struct source *source, struct ref *ret_ref, struct error *error)
     if (r < 0)
         return r;
     r = git_repository_head(&head, repository->handle);
-    if (r == GIT_EUNBORNBRANCH || r == GIT_ENOTFOUND) {
-        int there = is_there(repository->git_dir, error);
-        return there < 0 ? there : error_set(error, -ENOENT, "HEAD: there is no commit yet");
-    }
+    if (r == GIT_EUNBORNBRANCH || r == GIT_ENOTFOUND)
+        return repository_is_there(repository, error)
+                   ? error_set(error, -ENOENT, "HEAD: there is no commit yet")
+                   : -EIO;
     return r < 0 ? repository_refs_failure(repository, r, "HEAD", error)
                  : take_reference(repository, head, ret_ref, error);
 }

@@ -302,6 +302,14 @@ int repository_refs_begin(struct repository *repository, struct error *error)
     return 0;
 }
 
+bool repository_is_there(const struct repository *repository, struct error *error)
+{
+    if (access(repository->git_dir, F_OK) == 0)
+        return true;
+    error_set(error, -EIO, "%s: there is no repository", repository->git_dir);
+    return false;
+}
+
 int repository_refs_failure(struct repository *repository, int code, const char *name,
                             struct error *error)
 {

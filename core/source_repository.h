@@ -83,6 +83,12 @@ int repository_refs_failure(struct repository *repository, int code, const char 
                             struct error *error);
 
 /*
+ * If not, it was deleted or moved away, and that a ref was not found means nothing: the caller's
+ * -EIO, which is described.
+ */
+bool repository_is_there(const struct repository *repository, struct error *error);
+
+/*
  * The commit that `revision` names now (gitrevisions(7)). -ENOENT: no such name; -EINVAL: it is
  * ambiguous, or no commit; -EIO: an object is missing or damaged; and failures of the moment.
  */

@@ -173,7 +173,7 @@ def test_a_list_that_changes_under_the_mount_is_seen_at_the_next_look(repo, fold
     info = repo.path / ".git/objects/info"
     if options:
         # From then on another look is taken only where something has changed (source_stores.h).
-        settle(repo.path / ".git")
+        settle(repo.path)
     with mounted(repo.path, folder / "mnt", options) as mnt:
         tree = mnt if options else mnt / "HEAD"
 
