@@ -391,6 +391,8 @@ int refs_list(struct source *source, enum refs_kind kind, const char *folder,
         r = list_all(&listing);
     if (r == 0 && kind == REFS_TAGS)
         r = drop_others(&listing);
+    if (r == 0 && listing.names.count == 0 && !repository_is_there(source->repository, error))
+        r = -EIO;
     if (r < 0)
         ref_names_clear(&listing.names);
     else
@@ -433,7 +435,7 @@ int refs_find(struct source *source, enum refs_kind kind, const char *path, stru
         return r;
     int folder = is_folder(repository, name, error);
     if (folder <= 0)
-        return folder < 0 ? folder : r;
+        return folder < 0 ? folder : repository_is_there(repository, error) ? r : -EIO;
     *ret_ref = (struct ref){.is_folder = true};
     return 0;
 }
@@ -447,7 +449,11 @@ int refs_head(struct source *source, struct ref *ret_ref, struct error *error)
     int r = find_reference(repository, "HEAD", &head, error);
     if (r == 0)
         r = take_reference(repository, &head, ret_ref, error);
-    return r == -ENOENT ? error_set(error, r, "HEAD: there is no commit yet") : r;
+    if (r != -ENOENT)
+        return r;
+    return repository_is_there(repository, error)
+               ? error_set(error, -ENOENT, "HEAD: there is no commit yet")
+               : -EIO;
 }
 
 int refs_commit(struct source *source, const char *id, struct ref *ret_ref, struct error *error)

@@ -1,5 +1,6 @@
 #include "source_checkout.h"
 
+#include "source_conversion.h"
 #include "source_libgit2.h"
 
 #include <addonfs/cleanup.h>
@@ -12,7 +13,7 @@
 
 /* Goes up whenever the code below makes other bytes of the same blob: what is in caches is known by
  * it. */
-enum { CONVERSION = 1 };
+enum { CONVERSION = 2 };
 
 CLEANUP(config, git_config *, git_config_free)
 CLEANUP(index, git_index *, git_index_free)
@@ -127,18 +128,15 @@ static void close_conversion(iconv_t *conversion)
         iconv_close(*conversion);
 }
 
-/* What goes into the content: `bytes`, the caller's or our own. */
-struct text {
-    const char *bytes;
-    size_t size;
-    char *own;
-};
-
-/* Re-encode `text` from UTF-8, with `mark` (a byte order mark, or "") before it. */
-static int reencode(struct text *text, const char *encoding, const char *mark, const char *path,
-                    struct error *error)
+/*
+ * Re-encode `text` from UTF-8 to what the attribute calls `encoding` and iconv `name`, with `mark`
+ * (a byte order mark, or "") before it.
+ */
+static int reencode(struct text *text, const char *encoding, const char *name, const char *mark,
+                    const char *path, struct error *error)
 {
-    __attribute__((cleanup(close_conversion))) iconv_t conversion = iconv_open(encoding, "UTF-8");
+    __attribute__((cleanup(close_conversion))) iconv_t conversion = iconv_open(name, "UTF-8");
+    cleanup_free char *bytes = NULL;
     char *in = (char *)(uintptr_t)text->bytes; /* iconv does not write to it */
     size_t in_size = text->size;
     size_t capacity = 4 * in_size + 16; /* UTF-32 and its mark are the longest */
@@ -147,47 +145,128 @@ static int reencode(struct text *text, const char *encoding, const char *mark, c
     if (conversion == (iconv_t)-1)
         return error_set(error, -EIO, "%s: working-tree-encoding=%s is not known here", path,
                          encoding);
-    text->own = malloc(capacity);
-    if (!text->own)
+    bytes = malloc(capacity);
+    if (!bytes)
         return error_errno(error, -ENOMEM, "%s", path);
-    memcpy(text->own, mark, strlen(mark));
-    char *end = text->own + strlen(mark);
-    if (iconv(conversion, &in, &in_size, &end, &rest) == (size_t)-1 || in_size > 0 ||
-        iconv(conversion, NULL, NULL, &end, &rest) == (size_t)-1)
+    memcpy(bytes, mark, strlen(mark));
+    char *end = bytes + strlen(mark);
+    /* Git does not end a text that ends in a shift state (ISO-2022-JP), and so neither do we. */
+    if (iconv(conversion, &in, &in_size, &end, &rest) == (size_t)-1 || in_size > 0)
         return error_set(error, -EIO, "%s: cannot be converted to working-tree-encoding=%s", path,
                          encoding);
-    text->bytes = text->own;
-    text->size = (size_t)(end - text->own);
+    free(text->own);
+    text->size = (size_t)(end - bytes);
+    text->bytes = text->own = steal_pointer(&bytes);
     return 0;
 }
 
-static int apply_encoding(struct reader *reader, const git_oid *commit, const char *path,
-                          struct text *text, struct error *error)
+/* Is `name` so called, in any case, with or without its hyphen: UTF-8, utf8? */
+static bool is_utf(const char *name, const char *end)
 {
+    if (strncasecmp(name, "UTF", 3) != 0)
+        return false;
+    return strcasecmp(name + 3 + (name[3] == '-'), end) == 0;
+}
+
+static int apply_encoding(const char *encoding, const char *path, struct text *text,
+                          struct error *error)
+{
+    if (text->size == 0)
+        return 0;
+    /* Names of Git's own (gitattributes(5)), and one that not every iconv knows. */
+    if (is_utf(encoding, "16LE-BOM"))
+        return reencode(text, encoding, "UTF-16LE", "\xff\xfe", path, error);
+    if (is_utf(encoding, "16BE-BOM"))
+        return reencode(text, encoding, "UTF-16BE", "\xfe\xff", path, error);
+    if (strcasecmp(encoding, "latin-1") == 0)
+        return reencode(text, encoding, "ISO-8859-1", "", path, error);
+    return reencode(text, encoding, encoding, "", path, error);
+}
+
+/* --- Attributes ---------------------------------------------------------------------------------
+ */
+
+enum attribute { TEXT, OLD_TEXT, EOL, IDENT, ENCODING, ATTRIBUTES };
+
+static bool is_set_to(const char *value, const char *wanted)
+{
+    return git_attr_value(value) == GIT_ATTR_VALUE_STRING && strcmp(value, wanted) == 0;
+}
+
+/* Does `value` of `text`, or of `crlf` as it was called once, say anything? */
+static bool says_text(const char *value)
+{
+    return git_attr_value(value) == GIT_ATTR_VALUE_TRUE ||
+           git_attr_value(value) == GIT_ATTR_VALUE_FALSE || is_set_to(value, "auto") ||
+           is_set_to(value, "input");
+}
+
+/* What `values` ask for where no configuration does (core.autocrlf, core.eol). */
+static struct conversion conversion_of(const char *const values[static ATTRIBUTES],
+                                       const char *encoding)
+{
+    const char *text = says_text(values[TEXT]) ? values[TEXT] : values[OLD_TEXT];
+    bool is_auto = is_set_to(text, "auto");
+
+    return (struct conversion){
+        .ident = git_attr_value(values[IDENT]) == GIT_ATTR_VALUE_TRUE,
+        .is_whole = encoding || (is_auto && !is_set_to(values[EOL], "lf")),
+        .crlf = git_attr_value(text) != GIT_ATTR_VALUE_FALSE && is_set_to(values[EOL], "crlf"),
+        .only_text = is_auto,
+    };
+}
+
+/* `*ret_encoding` is NULL where the text stays in UTF-8. */
+static int encoding_of(const char *value, const char *path, const char **ret_encoding,
+                       struct error *error)
+{
+    *ret_encoding = NULL;
+    switch (git_attr_value(value)) {
+    case GIT_ATTR_VALUE_TRUE:
+        /* Git makes no checkout of it. */
+        return error_set(error, -EIO, "%s: working-tree-encoding has no value", path);
+    case GIT_ATTR_VALUE_STRING:
+        if (*value && !is_utf(value, "8"))
+            *ret_encoding = value;
+        return 0;
+    default:
+        return 0;
+    }
+}
+
+/* Convert as the attributes say. */
+static int convert(struct reader *reader, const git_oid *object, const git_oid *commit,
+                   const char *path, struct text *text, struct error *error)
+{
+    static const char *names[ATTRIBUTES] = {
+        [TEXT] = "text",
+        [OLD_TEXT] = "crlf",
+        [EOL] = "eol",
+        [IDENT] = "ident",
+        [ENCODING] = "working-tree-encoding",
+    };
     git_attr_options options = {
         .version = GIT_ATTR_OPTIONS_VERSION,
         .flags =
             GIT_ATTR_CHECK_INDEX_ONLY | GIT_ATTR_CHECK_NO_SYSTEM | GIT_ATTR_CHECK_INCLUDE_COMMIT,
         .attr_commit_id = *commit,
     };
-    const char *encoding = NULL;
+    const char *values[ATTRIBUTES] = {0};
+    const char *encoding;
+    char id[GIT_OID_HEXSZ + 1];
 
-    int r = git_attr_get_ext(&encoding, reader->git, &options, path, "working-tree-encoding");
+    int r = git_attr_get_many_ext(values, reader->git, &options, path, ATTRIBUTES, names);
+    /* Attributes that cannot be read are none to libgit2. */
     if (r < 0 || reader->fault.code != 0)
         return reader_failure(reader, r, path, error);
-    if (git_attr_value(encoding) == GIT_ATTR_VALUE_UNSPECIFIED ||
-        git_attr_value(encoding) == GIT_ATTR_VALUE_FALSE)
-        return 0;
-    if (git_attr_value(encoding) == GIT_ATTR_VALUE_TRUE)
-        return error_set(error, -EIO, "%s: working-tree-encoding has no value", path);
-    if (text->size == 0 || strcasecmp(encoding, "UTF-8") == 0 || strcasecmp(encoding, "UTF8") == 0)
-        return 0;
-    /* Names of Git's own (gitattributes(5)). */
-    if (strcasecmp(encoding, "UTF-16LE-BOM") == 0)
-        return reencode(text, "UTF-16LE", "\xff\xfe", path, error);
-    if (strcasecmp(encoding, "UTF-16BE-BOM") == 0)
-        return reencode(text, "UTF-16BE", "\xfe\xff", path, error);
-    return reencode(text, encoding, "", path, error);
+    r = encoding_of(values[ENCODING], path, &encoding, error);
+    if (r < 0)
+        return r;
+    struct conversion conversion = conversion_of(values, encoding);
+    git_oid_tostr(id, sizeof(id), object);
+    if (conversion_apply(&conversion, id, text) < 0)
+        return error_errno(error, -ENOMEM, "%s", path);
+    return encoding ? apply_encoding(encoding, path, text, error) : 0;
 }
 
 static int take(const struct text *text, const char *path, struct spool *spool, size_t memory_limit,
@@ -202,40 +281,20 @@ static int take(const struct text *text, const char *path, struct spool *spool, 
     return r < 0 ? r : content_finish(&writer, ret_content, error);
 }
 
-/* Convert as the attributes say. */
-static int convert(struct reader *reader, git_blob *blob, const git_oid *commit, const char *path,
-                   git_buf *converted, struct error *error)
-{
-    /* Without CHECK_FOR_BINARY: `text` converts binary files too, as Git does. */
-    git_blob_filter_options options = {
-        .version = GIT_BLOB_FILTER_OPTIONS_VERSION,
-        .flags = GIT_BLOB_FILTER_NO_SYSTEM_ATTRIBUTES | GIT_BLOB_FILTER_ATTRIBUTES_FROM_COMMIT,
-        .attr_commit_id = *commit,
-    };
-
-    int r = git_blob_filter(converted, blob, path, &options);
-    /* Attributes that cannot be read are none to libgit2. */
-    return r < 0 || reader->fault.code != 0 ? reader_failure(reader, r, path, error) : 0;
-}
-
 int checkout_blob(struct reader *reader, const git_oid *object, const git_oid *commit,
                   const char *path, struct spool *spool, size_t memory_limit,
                   struct content **ret_content, struct error *error)
 {
     cleanup_blob git_blob *blob = NULL;
-    __attribute__((cleanup(git_buf_dispose))) git_buf converted = {0};
     struct text text = {0};
 
     reader_begin(reader);
     int r = git_blob_lookup(&blob, reader->git, object);
     if (r < 0)
         return reader_failure(reader, r, path, error);
-    r = convert(reader, blob, commit, path, &converted, error);
-    if (r == 0) {
-        text.bytes = converted.ptr;
-        text.size = converted.size;
-        r = apply_encoding(reader, commit, path, &text, error);
-    }
+    text.bytes = git_blob_rawcontent(blob);
+    text.size = git_blob_rawsize(blob);
+    r = convert(reader, object, commit, path, &text, error);
     if (r == 0)
         r = take(&text, path, spool, memory_limit, ret_content, error);
     free(text.own);

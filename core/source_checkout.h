@@ -1,11 +1,15 @@
 /*
  * source_checkout: a blob as a clean checkout with default settings would write it.
  *
- * Text conversion (text, eol, ident) is libgit2's, with the attributes of one commit alone. It asks
- * a repository for configuration, index and attribute files; the one it gets here has none of them,
- * so the user's core.autocrlf and ~/.config/git/attributes, the host's /etc/gitattributes
- * (repository_open sees to that), info/attributes and the worktree's .gitattributes cannot matter.
- * working-tree-encoding (gitattributes(5)), which libgit2 does not know, goes through iconv.
+ * What the attributes of the commit alone say of a path, libgit2 is asked. It looks in a repository
+ * for configuration, index and attribute files; the one it gets here has none of them, so the
+ * user's
+ * ~/.config/git/attributes, the host's /etc/gitattributes (repository_open sees to that),
+ * info/attributes and the worktree's .gitattributes cannot matter. What they ask for is done by
+ * source_conversion.h (text, eol, ident) and iconv (working-tree-encoding).
+ *
+ * What Git cannot encode, it writes in UTF-8 and tells of; its status is 0. Here such a file cannot
+ * be read: nobody looks at what a mount says.
  */
 #ifndef ADDONFS_SOURCE_CHECKOUT_H
 #define ADDONFS_SOURCE_CHECKOUT_H

@@ -83,6 +83,12 @@ int repository_refs_failure(struct repository *repository, int code, const char 
                             struct error *error);
 
 /*
+ * If not, it was deleted or moved away, and that a ref was not found means nothing: the caller's
+ * -EIO, which is described.
+ */
+bool repository_is_there(const struct repository *repository, struct error *error);
+
+/*
  * What a ref's whole name is, and what object it leads to in the end; the lock being held, after
  * repository_refs_begin. `*reference`, the caller's, becomes the last on the way. -ENOENT: there is
  * none, or it leads nowhere; -EIO: a file on the way is none (source_regular.h); others as of

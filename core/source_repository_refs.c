@@ -1,5 +1,6 @@
 #include "source_repository.h"
 
+#include "source_libgit2.h"
 #include "source_regular.h"
 
 #include <addonfs/path.h>
@@ -44,6 +45,14 @@ int repository_refs_begin(struct repository *repository, struct error *error)
     repository->refs_failed = false;
     repository->packed = packed;
     return 0;
+}
+
+bool repository_is_there(const struct repository *repository, struct error *error)
+{
+    if (access(repository->git_dir, F_OK) == 0)
+        return true;
+    error_set(error, -EIO, "%s: there is no repository", repository->git_dir);
+    return false;
 }
 
 int repository_refs_failure(struct repository *repository, int code, const char *name,

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 
 /* Folders that a link's way may be deep: each costs a descriptor. */
 enum { DEPTH_LIMIT = 256 };
@@ -49,6 +50,88 @@ static int open_beneath(int fd, const char *path, int flags, uint64_t resolve)
     return is_leased(fd, path, flags, how) ? -EBUSY : -EAGAIN;
 }
 
+/* --- The root -----------------------------------------------------------------------------------
+ */
+
+static int note_root(struct resolve_root *root)
+{
+    struct stat status;
+
+    if (fstat(root->fd, &status) < 0)
+        return -errno;
+    root->device = status.st_dev;
+    root->inode = status.st_ino;
+    root->owner = status.st_uid;
+    return 0;
+}
+
+int resolve_begin(struct resolve_root *root, const char *path)
+{
+    root->fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    return root->fd < 0 ? -errno : note_root(root);
+}
+
+/* Does `path` lead to the root? */
+static bool leads_to_root(const struct resolve_root *root, const char *path)
+{
+    struct statx status;
+
+    /* Without asking the file system: were our own mount there, it would be us. */
+    if (statx(AT_FDCWD, path, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_STATX_DONT_SYNC, STATX_INO,
+              &status) < 0)
+        return false;
+    return makedev(status.stx_dev_major, status.stx_dev_minor) == root->device &&
+           status.stx_ino == root->inode;
+}
+
+/* Open the folder at `path`, which no mount may hide. */
+static int open_in_place(const char *path)
+{
+    const char *name = strrchr(path, '/') + 1;
+    cleanup_free char *parent = strndup(path, (size_t)(name - path));
+    cleanup_fd int above = parent ? open(parent, O_PATH | O_DIRECTORY | O_CLOEXEC) : -1;
+
+    if (above < 0)
+        return parent ? -errno : -ENOMEM;
+    return open_beneath(above, *name ? name : ".", O_PATH | O_DIRECTORY | O_NOFOLLOW,
+                        RESOLVE_NO_SYMLINKS);
+}
+
+int resolve_renew(struct resolve_root *root, const char *path)
+{
+    struct stat status;
+
+    root->is_away = !leads_to_root(root, path);
+    if (!root->is_away)
+        return 0;
+    cleanup_fd int fd = open_in_place(path);
+    if (fd >= 0 && fstat(fd, &status) == 0 && status.st_uid == root->owner) {
+        /* In one step: whoever resolves at this moment has one of the two. */
+        if (dup3(fd, root->fd, O_CLOEXEC) < 0)
+            return -errno;
+        root->is_away = false;
+        int r = note_root(root);
+        return r < 0 ? r : 1;
+    }
+    if (fstat(root->fd, &status) < 0)
+        return -errno;
+    return status.st_nlink == 0 ? -ENOENT : 0;
+}
+
+int resolve_hide(struct resolve_root *root, const char *git_dir, const char *common_dir)
+{
+    const char *folders[] = {git_dir, common_dir};
+    struct stat status;
+
+    for (size_t i = 0; i < 2; i++) {
+        if (stat(folders[i], &status) < 0)
+            return -errno;
+        root->git[i].device = status.st_dev;
+        root->git[i].inode = status.st_ino;
+    }
+    return 0;
+}
+
 int resolve_open(const struct resolve_root *root, const char *real, int flags)
 {
     return open_beneath(root->fd, *real ? real : ".", flags, RESOLVE_NO_SYMLINKS);
@@ -56,7 +139,7 @@ int resolve_open(const struct resolve_root *root, const char *real, int flags)
 
 bool resolve_is_git(const struct resolve_root *root, const struct stat *status)
 {
-    for (size_t i = 0; i < root->git_count; i++) {
+    for (size_t i = 0; i < 2; i++) {
         if (root->git[i].device == status->st_dev && root->git[i].inode == status->st_ino)
             return true;
     }

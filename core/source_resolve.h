@@ -16,19 +16,37 @@
 #ifndef ADDONFS_SOURCE_RESOLVE_H
 #define ADDONFS_SOURCE_RESOLVE_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <sys/stat.h>
 
 struct resolve_root {
-    int fd; /* of the source's root */
-    /* The git dir and the common dir, wherever they are. */
-    size_t git_count;
+    int fd; /* of the source's root; its number stays the same when another folder becomes the root
+             */
+    dev_t device;
+    ino_t inode;
+    uid_t owner;
+    bool is_away; /* was not where it was opened, when it was looked for last */
     struct {
-        dev_t device;
-        ino_t inode;
-    } git[2];
+        _Atomic dev_t device;
+        _Atomic ino_t inode;
+    } git[2]; /* the git dir and the common dir, wherever they are */
 };
+
+/* Make the folder at `path` (absolute, without links) the root. 0 or a negative errno. */
+int resolve_begin(struct resolve_root *root, const char *path);
+
+/* From now on these are Git's own folders. 0, or why one of them cannot be looked at. */
+int resolve_hide(struct resolve_root *root, const char *git_dir, const char *common_dir);
+
+/*
+ * If another folder lies at `path` by now, make that one the root: 1. It must belong to the same
+ * user, for it was decided whose rights are enough when the first was opened, and no mount may hide
+ * it. Otherwise the root stays what it is, wherever it has been moved to: 0; but -ENOENT if it was
+ * deleted. For the thread that looks; others may go on resolving.
+ */
+int resolve_renew(struct resolve_root *root, const char *path);
 
 /* Open `real` ("" is the root) by rule 1. Returns a descriptor or a negative errno. */
 int resolve_open(const struct resolve_root *root, const char *real, int flags);

@@ -88,7 +88,7 @@ static int add_folder(struct stores *stores, char *named, int depth, struct erro
 static int add_alternate(struct stores *stores, const char *folder, char *line, int depth,
                          struct error *why)
 {
-    line[strcspn(line, "\r\n")] = '\0';
+    line[strcspn(line, "\n")] = '\0'; /* a CR belongs to the name (Git, object-file.c) */
     if (*line == '\0' || *line == '#')
         return 0;
     (void)unquote(line);

@@ -35,6 +35,7 @@ struct worktree {
     struct watch *watch; /* or NULL */
     struct map links;    /* those that were followed in this look: see source_link.h */
     bool other_names;    /* a file that is known may have got another name */
+    bool is_new;         /* another folder is the root, and was not looked at yet */
 };
 
 static struct worktree *worktree_of(const struct source *source)
@@ -376,15 +377,38 @@ static int load_unsure(struct source *source, struct source_folder *folder, bool
     return r;
 }
 
+/*
+ * The source may be deleted and made again, as `git clone` into the same place does. Nothing is
+ * shown before its repository is there, for whose folders are not to be shown must be known first.
+ */
+static int renew(struct source *source, struct error *error)
+{
+    struct worktree *worktree = worktree_of(source);
+    int r = resolve_renew(&worktree->root, source_path(source));
+
+    if (r == -ENOENT)
+        return error_set(error, -EIO, "%s: the folder was deleted", source_path(source));
+    if (r < 0)
+        return error_errno(error, r, "%s", source_path(source));
+    worktree->is_new = worktree->is_new || r == 1;
+    if (!worktree->is_new)
+        return 0;
+    r = resolve_hide(&worktree->root, source->repository->git_dir, source->repository->common_dir);
+    if (r < 0)
+        return error_errno(error, r, "%s", source->repository->git_dir);
+    worktree->is_new = false;
+    source_mark(source, "", "");
+    return 0;
+}
+
 static int begin(struct source *source, struct error *error)
 {
     struct worktree *worktree = worktree_of(source);
     struct watch_report report = {.look = source->look};
 
-    (void)error;
     link_forget_all(&worktree->links);
     if (!worktree->watch)
-        return 0;
+        return renew(source, error);
     int r = watch_drain(worktree->watch, &report);
     /* What was read until it failed is nowhere else. */
     if (report.all || worktree->other_names)
@@ -396,7 +420,7 @@ static int begin(struct source *source, struct error *error)
     source->pending = source->pending || report.any;
     if (r < 0)
         watch_no_more(source, "inotify does not work here" WATCH_COMPARES);
-    return 0;
+    return renew(source, error);
 }
 
 static int await(struct source *source, struct source_wait *ret_wait)
@@ -405,7 +429,8 @@ static int await(struct source *source, struct source_wait *ret_wait)
 
     if (!worktree->watch)
         return 0;
-    ret_wait->timer = source->unsure > 0;
+    /* Nothing tells that a folder comes to where there is none. */
+    ret_wait->timer = source->unsure > 0 || worktree->root.is_away || worktree->is_new;
     ret_wait->fd = watch_descriptor(worktree->watch, &ret_wait->inner);
     return ret_wait->fd < 0 ? ret_wait->fd : 0;
 }
@@ -428,18 +453,6 @@ static void close_worktree(struct source *source)
     free(worktree);
 }
 
-static int remember_git(struct resolve_root *root, const char *folder, struct error *error)
-{
-    struct stat status;
-
-    if (stat(folder, &status) < 0)
-        return error_errno(error, -errno, "%s", folder);
-    root->git[root->git_count].device = status.st_dev;
-    root->git[root->git_count].inode = status.st_ino;
-    root->git_count++;
-    return 0;
-}
-
 int source_worktree_open(struct source *source, struct error *error)
 {
     struct worktree *worktree = calloc(1, sizeof(*worktree));
@@ -447,14 +460,12 @@ int source_worktree_open(struct source *source, struct error *error)
     if (!worktree)
         return error_errno(error, -ENOMEM, "%s", source_path(source));
     source->state = worktree;
-    worktree->root.fd = open(source_path(source), O_PATH | O_DIRECTORY | O_CLOEXEC);
-    if (worktree->root.fd < 0)
-        return error_errno(error, -errno, "%s", source_path(source));
-    int r = remember_git(&worktree->root, source->repository->git_dir, error);
-    if (r == 0)
-        r = remember_git(&worktree->root, source->repository->common_dir, error);
+    int r = resolve_begin(&worktree->root, source_path(source));
     if (r < 0)
-        return r;
+        return error_errno(error, r, "%s", source_path(source));
+    r = resolve_hide(&worktree->root, source->repository->git_dir, source->repository->common_dir);
+    if (r < 0)
+        return error_errno(error, r, "%s", source->repository->git_dir);
     cleanup_fd int test = resolve_open(&worktree->root, "", O_PATH | O_DIRECTORY);
     if (test == -ENOSYS || test == -EPERM)
         return error_errno(error, test, "%s: openat2 is not allowed here (Linux 5.6 or later)",

@@ -288,12 +288,13 @@ static int list_refs(struct view *view, enum refs_kind kind, const char *folder,
     return r;
 }
 
-/* HEAD, and those that are in use or have been lately. */
-static int list_commits(struct view *view, struct view_names *names)
+/* HEAD, and those that are in use or have been lately. Not none because HEAD cannot be read. */
+static int list_commits(struct view *view, struct view_names *names, struct error *error)
 {
     cleanup_view_names struct view_names known = {0};
     struct ref head;
-    bool has_head = refs_head(view->source, &head, NULL) == 0;
+    int found = refs_head(view->source, &head, error);
+    bool has_head = found == 0;
     int r = frozen_list(&view->commits, &known);
 
     for (size_t i = 0; r == 0 && i < known.count; i++) {
@@ -309,7 +310,9 @@ static int list_commits(struct view *view, struct view_names *names)
         else
             frozen_take_out(&view->commits, commit->name);
     }
-    return r == 0 && has_head ? view_names_add(names, head.commit, VIEW_FROZEN, 0) : r;
+    if (r == 0 && has_head)
+        r = view_names_add(names, head.commit, VIEW_FROZEN, 0);
+    return r == 0 && names->count == 0 && found != -ENOENT ? found : r;
 }
 
 static int list_snapshots(struct view *view, struct view_names *names)
@@ -333,7 +336,7 @@ int view_list(struct view *view, const char *folder, struct view_names *ret_name
     else if ((rest = below(folder, "tags")))
         r = list_refs(view, REFS_TAGS, folder, rest, &names, error);
     else if (strcmp(folder, "commits") == 0)
-        r = list_commits(view, &names);
+        r = list_commits(view, &names, error);
     else if (strcmp(folder, "snapshots") == 0)
         r = list_snapshots(view, &names);
     else

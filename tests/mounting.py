@@ -8,6 +8,7 @@ import pty
 import re
 import select
 import subprocess
+import tempfile
 import time
 from pathlib import Path
 
@@ -25,11 +26,21 @@ def until(condition):
         time.sleep(0.001)  # out of politeness: others need the processor too
 
 
-def settle(root):
-    """Wait until all time stamps below are so old that they are trusted (core/source_file.c)."""
-    newest = max(os.lstat(os.path.join(base, name)).st_ctime
-                 for base, folders, files in os.walk(root) for name in folders + files)
-    until(lambda: time.time() > newest + 2.1)
+def settle(root, *paths):
+    """
+    Wait until the stamps of `paths`, or of all below `root`, are so old that they are trusted: two seconds (core/stamp.c).
+
+    What tells the time is their own file system: a file beside the root is written until its stamp is that much later.
+    """
+    paths = paths or [os.path.join(base, name) for base, folders, files in os.walk(root) for name in folders + files]
+    newest = max(os.lstat(path).st_ctime_ns for path in paths)
+
+    def is_later():
+        probe.write(b".")
+        return os.fstat(probe.fileno()).st_ctime_ns > newest + 2_000_000_000
+
+    with tempfile.TemporaryFile(dir=Path(root).parent, buffering=0) as probe:
+        until(is_later)
 
 
 def run(*arguments, timeout=TIMEOUT, **options):

@@ -6,13 +6,12 @@ import os
 import shutil
 import subprocess
 import tempfile
-import time
 from pathlib import Path
 
 import pytest
 
 import oracle
-from mounting import client_zip, mounted, package, status
+from mounting import client_zip, mounted, package, settle, status
 from repository import Link, Repository
 
 
@@ -258,12 +257,6 @@ class Writer:
         self.file.close()
 
 
-def await_trust(*paths):
-    """Until their stamps are so old that they are trusted (source_file.c: two seconds)."""
-    while time.time() <= max(os.stat(path).st_ctime for path in paths) + 2.1:
-        time.sleep(0.05)
-
-
 @pytest.fixture(params=["disk", "memory"])
 def elsewhere(request, folder):
     """A place for a repository: what a store does to a stamp is the file system's business."""
@@ -294,7 +287,7 @@ def test_a_store_through_mmap_is_seen_when_the_file_is_unmapped_and_closed(elsew
 
     writers = [Writer(path, b"one") for path in (plain, member, linked)]
     stamps = [os.stat(path).st_ctime_ns for path in (plain, member, linked)]
-    await_trust(plain, member, linked)
+    settle(repo.path, plain, member, linked)
     with mounted(repo.path, folder / "mnt") as mnt:
         expect(mnt, b"one")
         before = [os.stat(package(mnt) / "__init__.py"), os.stat(client_zip(mnt))]
@@ -318,7 +311,7 @@ def test_a_store_through_mmap_is_seen_when_the_file_is_unmapped_and_closed(elsew
 def test_a_file_that_was_open_for_writing_and_is_the_same_stays_the_same(mount, repo):
     plain = repo.path / "server_addon/server/__init__.py"
     member = repo.path / "openpype/lib/tools.py"
-    await_trust(plain, member)
+    settle(repo.path, plain, member)
     for path in (package(mount) / "__init__.py", client_zip(mount)):
         path.read_bytes()
     before = [os.stat(package(mount) / "__init__.py"), os.stat(client_zip(mount))]

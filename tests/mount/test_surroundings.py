@@ -57,7 +57,7 @@ def test_where_objects_are_borrowed_from(repo, folder, options):
     info = folder / "last/.git/objects/info"
     (info / "alternates").write_text("# a comment\n\n../../../middle/.git/objects\n")
     (folder / "link").symlink_to(repo.path)
-    (folder / "middle/.git/objects/info/alternates").write_text(f"{folder}/link/.git/objects\r\n")
+    (folder / "middle/.git/objects/info/alternates").write_text(f"{folder}/link/.git/objects\n")
     for place in (repo.path, folder / "middle"):
         refuse(folder / "last", place, place.name, "Git's data", options=options)
     (folder / "mnt").mkdir()

@@ -3,17 +3,20 @@ wrong, a disk that is full."""
 
 import errno
 import os
+import pwd
 import random
 import secrets
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
 
 import oracle
-from mounting import (await_end, clean, client_zip, daemon_pid, is_mounted, mounted, package, run, status, until)
-from repository import Exec
-from users import in_namespace
+from mounting import (ADDONFS, TIMEOUT, await_end, clean, client_zip, daemon_pid, errors, is_mounted, mounted, package, run,
+                      status, until)
+from repository import Exec, Repository
+from users import in_namespace, own
 
 SEED = int(os.environ.get("ADDONFS_SEED", secrets.randbelow(1 << 32)))
 
@@ -59,28 +62,82 @@ def refuses(act):
 @pytest.mark.parametrize("options", ["", "watch=poll", "rev=main"])
 def test_a_source_that_goes_is_an_error_and_never_an_empty_listing(repo, folder, fuse, options, how):
     right = oracle.package_a(repo.checkout(folder / "checkout") if options == "rev=main" else repo.path)
-    copy = folder / "copy"
+    copy, mnt = folder / "copy", folder / "mnt"
+    # The package, and what asks the repository by its path.
+    live = (lambda: os.listdir(mnt / "package"), lambda: os.listdir(mnt / "package/openpype"),
+            lambda: os.listdir(package(mnt)), lambda: client_zip(mnt).read_bytes())
+    names = (*(lambda name=name: os.listdir(mnt / name) for name in ("branches", "tags", "commits")), lambda: os.readlink(mnt / "HEAD"),
+             lambda: os.readlink(mnt / "branches/main"))
     shutil.copytree(repo.path, copy, symlinks=True)
-    with mounted(repo.path, folder / "mnt", options) as mnt:
+    with mounted(repo.path, mnt, options):
         kept = os.open(client_zip(mnt), os.O_RDONLY)
         if how == "deleted":
             shutil.rmtree(repo.path)
         else:
             repo.path.rename(folder / "elsewhere")
-        for act in (lambda: os.listdir(mnt / "package"), lambda: os.listdir(mnt / "package/openpype"),
-                    lambda: os.listdir(package(mnt)), lambda: client_zip(mnt).read_bytes()):
-            # Of a folder that is held, and moved with all that is in it, everything can still be read.
-            assert refuses(act) != 0 or how == "moved away", act
+        # A worktree is held, and shown wherever it is moved to. A revision is read where it was.
+        is_held = how == "moved away" and options != "rev=main"
+        assert {refuses(act) for act in live} == {0 if is_held else errno.EIO}
+        assert {refuses(act) for act in names} == {errno.EIO}
+        assert is_held or str(repo.path) in str(errors(mnt))
         with open(kept, "rb") as file:
             assert oracle.read_zip(file.read()) == right.members
         if how == "deleted":
             copy.rename(repo.path)
         else:
             (folder / "elsewhere").rename(repo.path)
-        found = refuses(lambda: client_zip(mnt).read_bytes())
-        assert found in (0, errno.EIO, errno.ESTALE, errno.EAGAIN)
-        if how == "moved away":
-            assert found == 0 and list(oracle.compare(right, package(mnt))) == []
+        assert {refuses(act) for act in (*live, *names)} == {0}
+        assert list(oracle.compare(right, package(mnt))) == [] and errors(mnt) == []
+
+
+@pytest.mark.parametrize("how", ["moved away", "deleted"])
+@pytest.mark.parametrize("options", ["", "watch=poll", "rev=main"])
+def test_another_clone_at_the_sources_place_is_shown_from_then_on(repo, folder, fuse, options, how):
+    """As `rm -r` or `mv` and then `git clone` leave it, with a wait for it in between."""
+    other, mnt = Repository(folder / "other"), folder / "mnt"
+    other.write({"openpype/lib/tools.py": "other\n", "server_addon/server/other.py": "other\n"})
+    commit = other.commit()
+    clean = oracle.package_a(other.checkout(folder / "clean"))
+    with mounted(repo.path, mnt, options):
+        assert client_zip(mnt).read_bytes()
+        before = (mnt / ".addonfs/generation").read_text().strip()
+        if how == "deleted":
+            shutil.rmtree(repo.path)
+        else:
+            repo.path.rename(folder / "elsewhere")
+        if how == "deleted" or options == "rev=main":
+            # That it is gone is a generation of its own.
+            result = run("wait", mnt, "--since", before)
+            assert result.returncode == 0, result.stderr
+            before = result.stdout.decode().strip()
+        waiting = subprocess.Popen([ADDONFS, "wait", mnt, "--since", before], stdout=subprocess.PIPE)
+        other.path.rename(repo.path)
+        try:
+            assert waiting.wait(TIMEOUT) == 0
+        finally:
+            waiting.kill()
+            waiting.communicate()
+        right = clean if options == "rev=main" else oracle.package_a(repo.path)
+        assert list(oracle.compare(right, package(mnt))) == [] and errors(mnt) == []
+        assert os.readlink(mnt / "HEAD") == f"commits/{commit}"
+        # It is watched as the first one was.
+        repo.write({"server_addon/server/other.py": "edited\n", "openpype/new/file.py": "new\n"})
+        repo.commit()
+        right = oracle.package_a(repo.checkout(folder / "later") if options == "rev=main" else repo.path)
+        assert list(oracle.compare(right, package(mnt))) == []
+
+
+def test_a_worktree_that_becomes_another_users_is_not_taken_for_the_first(repo, folder, fuse, root_user):
+    other = Repository(folder / "other")
+    with mounted(repo.path, folder / "mnt") as mnt:
+        shutil.rmtree(repo.path)
+        own(other.path)
+        other.path.rename(repo.path)
+        assert refuses(lambda: os.listdir(mnt / "package")) == errno.EIO
+        assert [problem["reason"] for problem in errors(mnt)] == ["the folder was deleted"]
+        own(repo.path, pwd.getpwuid(0))
+        assert refuses(lambda: client_zip(mnt).read_bytes()) == 0
+        assert errors(mnt) == []
 
 
 def test_a_mount_point_that_is_removed_from_elsewhere_ends_its_daemon(repo, folder, fuse, root_user):

@@ -62,12 +62,14 @@ static void alternates_are_followed_from_objects_to_objects(void **state)
     const struct fixture *fixture = *state;
     struct taken taken;
 
-    fixture_write(fixture, ".git/objects/info/alternates",
-                  "# not this: /comment\n\n../../one/objects\n/absolute\r\n\"/quo\\164ed\\\"\"\n");
+    fixture_write(
+        fixture, ".git/objects/info/alternates",
+        "# not this: /comment\n\n../../one/objects\n/absolute\n/dos\r\n\"/quo\\164ed\\\"\"\n");
     fixture_write(fixture, "one/objects/info/alternates", "../../two");
     fixture_write(fixture, "two/info/alternates", "three\n../.git/objects\n");
     collect(fixture, &taken);
     assert_true(has(&taken, "", "/absolute"));
+    assert_true(has(&taken, "", "/dos\r"));
     assert_true(has(&taken, "", "/quoted\""));
     assert_true(has(&taken, fixture->root, "/.git/objects/../../one/objects"));
     assert_true(has(&taken, fixture->root, "/one/objects/../../two"));

@@ -1,12 +1,13 @@
 /*
  * Trees of commits when something stands in the way for a moment, or whoever has asked goes away.
- * fopen(3) is replaced by one that can be told to fail.
+ * open(2) is replaced by one that can be told to fail.
  */
 #include "fixture.h"
 #include "view_parts.h"
 
 #include <dlfcn.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -31,19 +32,23 @@ int clock_gettime(clockid_t clock, struct timespec *ret_time)
     return r;
 }
 
-static int refused; /* errno of an fopen of Git's file `shallow`, or 0 */
+static int refused; /* errno of an open of Git's file `shallow`, or 0 */
 
-FILE *fopen(const char *path, const char *mode)
+int open(const char *path, int flags, ...)
 {
-    FILE *(*original)(const char *, const char *) =
-        (FILE * (*)(const char *, const char *)) dlsym(RTLD_NEXT, "fopen64");
+    int (*original)(const char *, int, ...) =
+        (int (*)(const char *, int, ...))dlsym(RTLD_NEXT, "open64");
     size_t length = strlen(path);
+    va_list arguments;
 
     if (refused && length > 8 && strcmp(path + length - 8, "/shallow") == 0) {
         errno = refused;
-        return NULL;
+        return -1;
     }
-    return original(path, mode);
+    va_start(arguments, flags);
+    mode_t mode = flags & (O_CREAT | O_TMPFILE) ? va_arg(arguments, mode_t) : 0;
+    va_end(arguments);
+    return original(path, flags, mode);
 }
 
 static const char *const tools = "openpype/lib/tools.py";
