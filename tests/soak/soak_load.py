@@ -301,8 +301,9 @@ def load(mnt, frozen, right, edits, edit, seconds, least):
 
     def enough():
         found = done()
-        # Each of them has come to read.
-        return all(found[name] >= least[name] for name in least) and shared.least("opens") > 0
+        # Each of them has come to read, and whole archives were read.
+        return (all(found[name] >= least[name] for name in least) and shared.least("opens") > 0
+                and found["archives"] > 0)
 
     while not failed.is_set() and (time.monotonic() < begin + seconds or not enough()):
         edit()
