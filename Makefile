@@ -38,6 +38,9 @@ SHARED := $(filter-out $(TESTS) $(CLIS),$(sort $(wildcard tests/unit/*.c)))
 FIXTURES := $(sort $(wildcard tests/fixtures/*.c))
 # A disk that fails, preloaded into the daemon.
 FAULTS := $(BUILD)/tests/faults.so
+# MEMCHECK=1: tests in Python run the program under valgrind, with the system calls that it lacks.
+MEMCHECK ?=
+CALLS := $(if $(MEMCHECK),$(BUILD)/tests/memcheck.so)
 # What is known of libraries' own faults, told to the sanitizers; or what coverage needs.
 KNOWN := $(if $(SANITIZE),tests/fixtures/$(if $(filter coverage,$(SANITIZE)),coverage,sanitizers).c)
 C_FILES := $(sort $(wildcard $(foreach folder,core fs include/addonfs tests/*,$(folder)/*.[ch])))
@@ -117,7 +120,7 @@ link = $(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $(filter %.o %.a,$^) $(1) $(CORE
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: all deps run test install uninstall deb test-install test-thread bench soak check check-unit check-python lint format clean help \
+.PHONY: all deps run test install uninstall deb test-install test-thread bench soak soak-memory check check-unit check-python lint format clean help \
     compile_commands FORCE
 
 all: $(PROGRAM) ## build build/addonfs (SANITIZE=address: build/address/addonfs)
@@ -165,8 +168,8 @@ $(TEST_PROGRAMS) $(CLI_PROGRAMS): $(BUILD)/tests/%: $(BUILD)/obj/tests/unit/%.o 
 	@mkdir -p $(@D)
 	$(call quiet,LINK,$@) $(call link,$(TEST_LIBS))
 
-# Not with what is ours in it: it stands between the program and the C library.
-$(FAULTS): tests/fixtures/faults.c $(BUILD)/flags
+# Not with what is ours in it: they stand between the program and the C library.
+$(FAULTS) $(CALLS): $(BUILD)/tests/%.so: tests/fixtures/%.c $(BUILD)/flags
 	@mkdir -p $(@D)
 	$(call quiet,CC  ,$@) $(filter-out -fPIE $(SANITIZER),$(call compile,tests)) -fPIC -shared -o $@ $<
 
@@ -200,7 +203,7 @@ UNITS ?= $(PREFIX)/lib/systemd/system
 
 # --- Use -----------------------------------------------------------------------------------------
 
-deps: ## install what is missing (SCOPE=build, test, lint, bench, coverage, deb or install; each includes those it needs)
+deps: ## install what is missing (SCOPE=build, test, lint, bench, coverage, soak, deb or install; each includes those it needs)
 	@fs/dist/deps.sh $(SCOPE)
 
 # Packages first, then a make of its own: what it asks pkg-config may be there only now.
@@ -273,7 +276,7 @@ check-unit: $(TEST_PROGRAMS) $(FUZZ_PROGRAMS) ## the unit tests alone, and the k
 WORKERS ?= $(JOBS)
 
 # A daemon has no terminal: what its sanitizer finds goes to files, and any such file is a failure.
-check-python: all $(CLI_PROGRAMS) $(FAULTS) ## the tests in Python alone
+check-python: all $(CLI_PROGRAMS) $(FAULTS) $(CALLS) ## the tests in Python alone
 	@build=$$(mkdir -p $(BUILD) && cd $(BUILD) && pwd) || exit; \
 	rm -rf $(REPORTS); mkdir -m 1777 $(REPORTS); \
 	for program in $(notdir $(CLI_PROGRAMS)); do \
@@ -281,7 +284,8 @@ check-python: all $(CLI_PROGRAMS) $(FAULTS) ## the tests in Python alone
 	done; \
 	failed=0; \
 	$(call sanitizers,:log_path='$$build/reports/report') \
-	ADDONFS="$$build/addonfs" ADDONFS_BUILD="$$build" SANITIZE='$(SANITIZE)' \
+	ADDONFS="$(if $(MEMCHECK),$$PWD/tests/fixtures/memcheck.sh,$$build/addonfs)" \
+	ADDONFS_BUILD="$$build" SANITIZE='$(SANITIZE)' MEMCHECK='$(MEMCHECK)' \
 	PYTHONDONTWRITEBYTECODE=1 HYPOTHESIS_STORAGE_DIRECTORY="$$build/hypothesis" \
 	    $(PYTHON) -m pytest -p no:cacheprovider -ra -n $(WORKERS) $(ONLY) $(PYTEST_ARGS) || failed=$$?; \
 	for report in $(REPORTS)/*; do \
@@ -327,6 +331,22 @@ soak: ## a hundred thousand operations, each seen at once; readers against write
 	@ADDONFS_OPERATIONS=$${ADDONFS_OPERATIONS:-100000} $(MAKE) --no-print-directory check-python \
 	    ONLY='tests/mount/test_strict.py tests/soak/soak_readers.py tests/soak/soak_load.py' WORKERS=0 \
 	    PYTEST_ARGS='-s $(PYTEST_ARGS)'
+
+# As much as takes some minutes where every access to memory is checked.
+soak-memory: export ADDONFS_LOAD_SECONDS ?= 60
+soak-memory: export ADDONFS_LOAD_READERS ?= 16
+soak-memory: export ADDONFS_LOAD_LOOKUPS ?= 5000
+soak-memory: export ADDONFS_LOAD_OPENS ?= 1000
+soak-memory: export ADDONFS_MOUNTS ?= 20
+soak-memory: export ADDONFS_LARGE_FILES ?= 2000
+soak-memory: export ADDONFS_LARGE_COMMITS ?= 500
+soak-memory: export ADDONFS_LARGE_BYTES ?= 67108864
+soak-memory: ## the load of `make soak`, but less, under valgrind and under AddressSanitizer: no error, no leak
+	@fs/dist/deps.sh soak
+	@for checked in MEMCHECK=1 SANITIZE=address; do \
+	    $(MAKE) --no-print-directory check-python $$checked WORKERS=0 ONLY=tests/soak/soak_load.py \
+	        PYTEST_ARGS='-s $(PYTEST_ARGS)' || exit; \
+	done
 
 # TARGET is one of tests/fuzz/fuzz_*.c; without it each gets TIME seconds. What libFuzzer finds goes to
 # build/fuzzer/found/; once mended, it is kept in tests/fuzz/corpus/.

@@ -1,8 +1,9 @@
 #!/bin/sh
-# deps.sh [build|test|lint|bench|coverage|deb|install]: install what addonfs needs and this machine lacks.
+# deps.sh [build|test|lint|bench|coverage|soak|deb|install]: install what addonfs needs and this machine lacks.
 #
 # build: to build and run it; test: also what the tests use; lint: also what `make lint` uses;
-# bench and coverage: what tests use, and what `make bench` draws and `make coverage` counts with;
+# bench, coverage and soak: what tests use, and what `make bench` draws, `make coverage` counts and
+# `make soak-memory` checks with;
 # deb: to make a package for Debian; install: and to try it in a new system.
 # What is missing is found by looking for the thing itself, not by asking a package database. When
 # nothing is missing this needs neither network nor root, changes nothing and says nothing.
@@ -50,6 +51,8 @@ install command lintian       lintian             lintian               lintian
 install command debootstrap   debootstrap         debootstrap           debootstrap
 bench command   gnuplot       gnuplot-nox         gnuplot               gnuplot
 coverage command gcovr        gcovr               gcovr                 gcovr
+soak  command   valgrind      valgrind            valgrind              valgrind
+soak  header    valgrind/valgrind.h valgrind      valgrind-devel        valgrind
 '
 
 fail() {
@@ -110,9 +113,10 @@ test) scopes='build test' ;;
 lint) scopes='build test lint' ;;
 bench) scopes='build test bench' ;;
 coverage) scopes='build test coverage' ;;
+soak) scopes='build test soak' ;;
 deb) scopes='build deb' ;;
 install) scopes='build deb install' ;;
-*) fail "unknown scope '$1': it is build, test, lint, bench, coverage, deb or install" ;;
+*) fail "unknown scope '$1': it is build, test, lint, bench, coverage, soak, deb or install" ;;
 esac
 
 names=$(missing name)

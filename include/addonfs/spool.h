@@ -48,7 +48,8 @@ void spool_free(struct spool *spool);
 
 /*
  * Once `*stop` is true, what fills the spool for long (content_append, members_compress) ends early
- * with -ECANCELED. Reading goes on. `stop` is borrowed; set it before the spool is used.
+ * with -ECANCELED, and what is released keeps its disk until the spool is freed. Reading goes on.
+ * `stop` is borrowed; set it before the spool is used.
  */
 void spool_set_stop(struct spool *spool, const _Atomic bool *stop);
 

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -51,6 +52,40 @@ static void reading_behind_the_end_is_an_error(void **state)
     /* Nor does anything reach into the extent behind. */
     assert_int_equal(spool_write(spool, extent, 4095, "xy", 2, NULL), -EFBIG);
     assert_int_equal(spool_read(spool, extent, UINT64_MAX, &byte, 1), -EIO);
+}
+
+/* The newest descriptor is that of the spool's file: what it uses of the disk. */
+static blkcnt_t blocks(int newest)
+{
+    struct stat status;
+
+    assert_int_equal(fstat(newest, &status), 0);
+    assert_int_equal(status.st_nlink, 0);
+    return status.st_blocks;
+}
+
+static void what_is_released_uses_no_disk_but_at_the_end_nobody_waits_for_that(void **state)
+{
+    cleanup_spool struct spool *spool = spool_new(NULL);
+    static const unsigned char bytes[1 << 16] = {1};
+    _Atomic bool stop = false;
+    int fd = dup(STDERR_FILENO);
+    uint64_t extents[3];
+
+    (void)state;
+    close(fd); /* and is given to the next file */
+    spool_set_stop(spool, &stop);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(spool_reserve(spool, sizeof(bytes), &extents[i]), 0);
+        assert_int_equal(spool_write(spool, extents[i], 0, bytes, sizeof(bytes), NULL), 0);
+    }
+    assert_int_equal(fsync(fd), 0);
+    blkcnt_t all = blocks(fd);
+    spool_release(spool, extents[0]);
+    assert_int_equal(blocks(fd), all / 3 * 2);
+    stop = true;
+    spool_release(spool, extents[1]);
+    assert_int_equal(blocks(fd), all / 3 * 2);
 }
 
 static void sizes_that_no_file_can_have_are_refused(void **state)
@@ -175,6 +210,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(extents_do_not_overlap_and_keep_what_was_written),
         cmocka_unit_test(reading_behind_the_end_is_an_error),
+        cmocka_unit_test(what_is_released_uses_no_disk_but_at_the_end_nobody_waits_for_that),
         cmocka_unit_test(sizes_that_no_file_can_have_are_refused),
         cmocka_unit_test(what_is_released_is_used_again),
         cmocka_unit_test(a_folder_that_cannot_hold_it_is_named),
