@@ -61,15 +61,35 @@ static char *escaped(const char *value)
     return text;
 }
 
+/* For struct signals: nothing is mounted yet, and what is opened may hang. */
+static bool die(void *context, int number)
+{
+    (void)context;
+    signals_die(number);
+}
+
+static int open_view(const struct daemon *daemon, struct view **ret_view, struct error *error)
+{
+    struct view_options options = daemon->options->view;
+    struct signals signals = {.come = die};
+    int r = signals_begin(&signals);
+
+    if (r < 0)
+        return error_errno(error, r, "%s", daemon->source);
+    options.source.path = daemon->source;
+    options.prepares = true;
+    r = view_open(&options, ret_view, error);
+    /* One that comes now waits until it can be seen to. */
+    signals_end(&signals);
+    return r;
+}
+
 static int open_filesystem(const struct daemon *daemon, struct filesystem **ret_filesystem,
                            struct error *error)
 {
-    struct view_options options = daemon->options->view;
     struct view *view = NULL;
 
-    options.source.path = daemon->source;
-    options.prepares = true;
-    int r = view_open(&options, &view, error);
+    int r = open_view(daemon, &view, error);
     if (r < 0)
         return r;
     r = surroundings_check_view(daemon->place, view, daemon->options, error);
@@ -160,8 +180,10 @@ static bool leave_as_root(const struct daemon *daemon)
 /* A service manager knows the process that it started; one in the background tells its parent. */
 static int tell_ready(const struct daemon *daemon)
 {
-    if (daemon->report >= 0)
+    if (daemon->report >= 0) {
+        (void)prctl(PR_SET_PDEATHSIG, 0); /* the command ends when it has heard of this */
         return report_send(daemon->report, REPORT_SERVING, NULL, -1);
+    }
     if (daemon->foreground) {
         notify("READY=1");
         log_line(LOG_NOTICE, "%s is mounted at %s", daemon->source, daemon->place->path);
@@ -247,6 +269,11 @@ static int run_alone(const struct daemon *daemon, struct error *error)
 /* --- Two processes: the server -----------------------------------------------------------------
  */
 
+static int tell_keeper(const struct daemon *daemon)
+{
+    return report_send(daemon->report, REPORT_SERVING, NULL, -1);
+}
+
 /* Only the keeper can. Without one nobody will: false. For struct serving. */
 static bool ask_to_leave(const struct daemon *daemon)
 {
@@ -297,6 +324,7 @@ static int serve_as_owner(const struct daemon *daemon, pid_t keeper, struct erro
     if (r < 0)
         return r;
     struct serving serving = serving_of(daemon, filesystem, session);
+    serving.ready = tell_keeper;
     serving.leave = ask_to_leave;
     return serving_run(&serving, error);
 }
@@ -309,6 +337,7 @@ struct keeper {
     int server_end; /* messages of the server */
     int signals;    /* signalfd(2) */
     pid_t server;
+    int told; /* the last signal, or 0 */
 };
 
 static void do_leave(const struct keeper *keeper)
@@ -322,7 +351,7 @@ static void do_leave(const struct keeper *keeper)
  * The server's next message about how far it is. Meanwhile signals are passed on to it, and the
  * mount is taken away when it says so.
  */
-static int next_message(const struct keeper *keeper, struct error *error)
+static int next_message(struct keeper *keeper, struct error *error)
 {
     struct pollfd events[2] = {{.fd = keeper->server_end, .events = POLLIN},
                                {.fd = keeper->signals, .events = POLLIN}};
@@ -333,8 +362,10 @@ static int next_message(const struct keeper *keeper, struct error *error)
     for (;;) {
         if (poll(events, 2, -1) < 0 && errno != EINTR)
             return -errno;
-        if (events[1].revents && read(keeper->signals, &signal, sizeof(signal)) > 0)
-            kill(keeper->server, signal.ssi_signo == SIGQUIT ? SIGQUIT : SIGNALS_PASSED_ON);
+        if (events[1].revents && read(keeper->signals, &signal, sizeof(signal)) > 0) {
+            keeper->told = (int)signal.ssi_signo;
+            kill(keeper->server, keeper->told == SIGQUIT ? SIGQUIT : SIGNALS_PASSED_ON);
+        }
         if (!events[0].revents)
             continue;
         r = report_receive(keeper->server_end, error, &nothing);
@@ -345,7 +376,7 @@ static int next_message(const struct keeper *keeper, struct error *error)
 }
 
 /* Mount when the server is ready, tell when it serves, and wait for its end. */
-static int keep(const struct keeper *keeper, bool *ret_serving, struct error *error)
+static int keep(struct keeper *keeper, bool *ret_serving, struct error *error)
 {
     const struct daemon *daemon = keeper->daemon;
     cleanup_fd int device = -1;
@@ -410,6 +441,8 @@ static int run_in_halves(const struct daemon *daemon, struct error *error)
     /* A crash leaves the mount dead, for all to see; an end or a failed start takes it away. */
     if (!WIFSIGNALED(status) || !serving)
         (void)place_unmount(daemon->place);
+    if (keeper.told && !serving)
+        signals_die(keeper.told);
     return r;
 }
 

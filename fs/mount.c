@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
@@ -20,6 +21,8 @@ static void be_daemon(const struct daemon *daemon)
     int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 
     setsid();
+    /* A command that was interrupted leaves nothing behind, not even what hangs (daemon.c). */
+    (void)prctl(PR_SET_PDEATHSIG, SIGTERM);
     (void)!chdir("/");
     if (null >= 0) {
         dup2(null, STDIN_FILENO);

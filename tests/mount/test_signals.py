@@ -274,3 +274,56 @@ def own_folder(folder):
     (folder / "own").mkdir()
     os.chown(folder / "own", USER.pw_uid, USER.pw_gid)
     return folder / "own"
+
+
+def hangs_in_open(repo, folder):
+    """A source whose opening hangs: libgit2 reads what the configuration includes."""
+    os.mkfifo(folder / "fifo", 0o666)
+    repo.git("config", "include.path", str(folder / "fifo"))
+
+
+def await_opener(pid):
+    """The first process below `pid`, or it, that waits in the open of a FIFO."""
+    found = []
+
+    def look():
+        processes = [pid]
+        for process in processes:
+            with open(f"/proc/{process}/task/{process}/children") as children:
+                processes += [int(child) for child in children.read().split()]
+            with open(f"/proc/{process}/wchan") as where:
+                if where.read() == "wait_for_partner":
+                    found.append(process)
+        return bool(found)
+
+    until(look)
+    return found[0]
+
+
+@pytest.mark.parametrize("other", [False, True])
+@pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGINT])
+def test_a_source_that_hangs_when_it_is_opened_keeps_nobody(repo, folder, place, other, end, root_user):
+    hangs_in_open(repo, folder)
+    if other:
+        own(repo.path)
+    command = subprocess.Popen([ADDONFS, "mount", repo.path, place, "-f"], stderr=subprocess.PIPE, text=True)
+    opener = os.pidfd_open(await_opener(command.pid))
+    command.send_signal(end)
+    assert command.wait(TIMEOUT) == -end and command.stderr.read() == ""
+    await_end(opener)
+    os.close(opener)
+    assert not is_mounted(place)
+
+
+@pytest.mark.parametrize("other", [False, True])
+def test_nor_does_the_daemon_of_a_command_that_was_killed(repo, folder, place, other, root_user):
+    hangs_in_open(repo, folder)
+    if other:
+        own(repo.path)
+    command = subprocess.Popen([ADDONFS, "mount", repo.path, place])
+    opener = os.pidfd_open(await_opener(command.pid))
+    command.kill()
+    command.wait()
+    await_end(opener)
+    os.close(opener)
+    assert not is_mounted(place)
