@@ -56,8 +56,10 @@ static int config_get(git_config_backend *backend, const char *key, git_config_e
     if (strcmp(key, "core.attributesfile") != 0)
         return GIT_ENOTFOUND;
     git_config_entry *entry = calloc(1, sizeof(*entry));
-    if (!entry)
+    if (!entry) {
+        git_error_set_oom();
         return GIT_ERROR;
+    }
     *entry = (git_config_entry){
         .name = "core.attributesfile",
         .level = GIT_CONFIG_LEVEL_APP,
@@ -84,8 +86,10 @@ static int config_new(git_config_backend **ret_backend)
 {
     git_config_backend *backend = calloc(1, sizeof(*backend));
 
-    if (!backend)
+    if (!backend) {
+        git_error_set_oom();
         return GIT_ERROR;
+    }
     *backend = (git_config_backend){
         .version = GIT_CONFIG_BACKEND_VERSION,
         .readonly = 1,
