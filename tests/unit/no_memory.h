@@ -2,12 +2,13 @@
  * no_memory: memory that ends, at every allocation in turn. For a test program of its own, which
  * includes it once:
  *
- *     run_out(act, context);
+ *     run_out(act, forget, context, 1);
  *
  * malloc(3) and its like are defined here, and functions of the C library that allocate for their
- * caller. They fail once, when so many calls from our own code have been made; so each allocation
- * of an act fails in one of its runs. Whatever fails must say so; what does not fail must have done
- * everything all the same; and the same act must do everything right afterwards.
+ * caller. They fail once, when so many calls from our own code, and from libraries that it uses,
+ * have been made; so each allocation of an act fails in one of its runs. Whatever fails must say
+ * so; what does not fail must have done everything all the same; and the same act must do
+ * everything right afterwards.
  *
  * Under the sanitizers memory is theirs. ADDONFS_STRIDE: how many allocations lie between two that
  * fail (1: every one); with more than one, ADDONFS_TEST_SEED says which.
@@ -20,6 +21,7 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <execinfo.h>
+#include <link.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -51,10 +53,53 @@ void *__libc_realloc(void *old, size_t size);
 typedef int compare_function(const void *a, const void *b);
 void *tsearch(const void *key, void **root, compare_function *compare);
 
-/* Is it called by our code, and is it its turn? */
+/*
+ * Libraries that keep in memory what we have asked them to. Of others it is known that they do not
+ * get through it: libarchive ends the process, or reads through NULL.
+ */
+static struct library {
+    const char *name;
+    const char *begin;
+    const char *end;
+} libraries[] = {{.name = "/libcjson.so"}, {.name = "/libdeflate.so"}};
+enum { LIBRARIES = sizeof(libraries) / sizeof(libraries[0]) };
+
+static int find_library(struct dl_phdr_info *info, size_t size, void *context)
+{
+    (void)size;
+    (void)context;
+    for (int i = 0; i < LIBRARIES; i++) {
+        for (int k = 0; strstr(info->dlpi_name, libraries[i].name) && k < info->dlpi_phnum; k++) {
+            const ElfW(Phdr) *part = &info->dlpi_phdr[k];
+            if (part->p_type != PT_LOAD || !(part->p_flags & PF_X))
+                continue;
+            libraries[i].begin = (const char *)info->dlpi_addr + part->p_vaddr;
+            libraries[i].end = libraries[i].begin + part->p_memsz;
+        }
+    }
+    return 0;
+}
+
+__attribute__((constructor)) static void find_libraries(void)
+{
+    dl_iterate_phdr(find_library, NULL);
+}
+
+static bool is_ours(const char *caller)
+{
+    if (caller >= &__executable_start && caller < &etext)
+        return true;
+    for (int i = 0; i < LIBRARIES; i++) {
+        if (caller >= libraries[i].begin && caller < libraries[i].end)
+            return true;
+    }
+    return false;
+}
+
+/* Is it called by our code, or for it, and is it its turn? */
 static bool fails(const char *caller)
 {
-    if (atomic_load(&left) < 0 || caller < &__executable_start || caller >= &etext)
+    if (atomic_load(&left) < 0 || !is_ours(caller))
         return false;
     if (atomic_fetch_sub(&left, 1) != 0)
         return false;
@@ -271,6 +316,7 @@ __attribute__((format(printf, 2, 3))) static void complain(long turn, const char
     for (int i = 1; IS_OURS && i < failed_depth; i++)
         print_error("%s%#zx", i == 1 ? "addr2line -fpe build/tests/… " : " ",
                     (size_t)((char *)failed_at[i] - &__executable_start));
+
     fail_msg("\nallocation %ld: %s", turn, text);
 }
 

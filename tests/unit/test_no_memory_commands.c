@@ -8,6 +8,7 @@
 #include <addonfs/export.h>
 #include <addonfs/inventory.h>
 #include <addonfs/listing.h>
+#include <addonfs/recipe.h>
 #include <addonfs/verify.h>
 #include <dirent.h>
 #include <limits.h>
@@ -17,6 +18,7 @@ struct command {
     const struct fixture *fixture;
     struct view *view;
     const char *format;
+    const char *root;
     char path[PATH_MAX]; /* of a package, or of a cache's folder */
 };
 
@@ -35,7 +37,7 @@ static struct command command_of(const struct fixture *fixture, const char *revi
 static int export_it(const struct command *command, struct error *error)
 {
     const struct export_options options = {
-        .destination = command->path, .format = command->format, .fd = -1};
+        .destination = command->path, .root = command->root, .format = command->format, .fd = -1};
 
     return export_write(command->view, &options, error);
 }
@@ -114,12 +116,14 @@ static int verify_it(void *context, uint64_t *ret_sum, struct error *error)
 }
 
 /* The commit is not the newest of the version; what is wrong are findings. */
-static void verify_a_package(const struct fixture *fixture, const char *name, const char *damage)
+static void verify_a_package(const struct fixture *fixture, const char *root, const char *name,
+                             const char *damage)
 {
     struct command command = command_of(fixture, "HEAD", name);
     cleanup_verification struct verification verification = {.count = 0};
     struct error error = {0};
 
+    command.root = root;
     assert_int_equal(export_it(&command, &error), 0);
     fixture_write(fixture, "openpype/lib/tools.py", "later\n");
     fixture_commit(fixture, NULL);
@@ -135,12 +139,38 @@ static void verify_a_package(const struct fixture *fixture, const char *name, co
 
 static void a_folder_that_is_verified(void **state)
 {
-    verify_a_package(*state, "folder", "out/folder/openpype/3.15.12/.git/config");
+    verify_a_package(*state, "package", "folder", "out/folder/openpype/3.15.12/.git/config");
 }
 
 static void an_archive_that_is_verified(void **state)
 {
-    verify_a_package(*state, "it.zip", NULL);
+    verify_a_package(*state, "package", "it.zip", NULL);
+}
+
+/* Each has a manifest.json, in JSON. */
+static void zips_to_upload_that_are_verified(void **state)
+{
+    verify_a_package(*state, "upload", "folder", NULL);
+}
+
+static int read_recipe(void *context, uint64_t *ret_sum, struct error *error)
+{
+    struct recipe *recipe = NULL;
+    int r = recipe_read(context, &recipe, error);
+
+    *ret_sum = 0;
+    recipe_unref(recipe);
+    return r;
+}
+
+static void a_recipe(void **state)
+{
+    static char path[] = "core/layouts/a.json";
+
+    (void)state;
+    if (!IS_OURS)
+        skip();
+    run_out(read_recipe, NULL, path, 1);
 }
 
 /* How many names, hidden ones too, there are beside what is exported. */
@@ -304,6 +334,8 @@ int main(void)
         TEST(differences_of_an_archive),
         TEST(a_folder_that_is_verified),
         TEST(an_archive_that_is_verified),
+        TEST(zips_to_upload_that_are_verified),
+        TEST(a_recipe),
         TEST(an_export_into_a_folder),
         TEST(an_export_into_a_zip),
         TEST(an_export_into_a_tar),
