@@ -36,11 +36,10 @@ REPLAY := $(if $(filter fuzzer,$(SANITIZE)),,tests/fuzz/replay.c)
 # What several unit tests share is linked with each of them.
 SHARED := $(filter-out $(TESTS) $(CLIS),$(sort $(wildcard tests/unit/*.c)))
 FIXTURES := $(sort $(wildcard tests/fixtures/*.c))
-# A disk that fails, preloaded into the daemon.
-FAULTS := $(BUILD)/tests/faults.so
 # MEMCHECK=1: tests in Python run the program under valgrind, with the system calls that it lacks.
 MEMCHECK ?=
-CALLS := $(if $(MEMCHECK),$(BUILD)/tests/memcheck.so)
+# A disk that fails and a clock that is set, preloaded into the daemon.
+PRELOADED := $(patsubst %,$(BUILD)/tests/%.so,faults clock $(if $(MEMCHECK),memcheck))
 # What is known of libraries' own faults, told to the sanitizers; or what coverage needs.
 KNOWN := $(if $(SANITIZE),tests/fixtures/$(if $(filter coverage,$(SANITIZE)),coverage,sanitizers).c)
 C_FILES := $(sort $(wildcard $(foreach folder,core fs include/addonfs tests/*,$(folder)/*.[ch])))
@@ -169,7 +168,7 @@ $(TEST_PROGRAMS) $(CLI_PROGRAMS): $(BUILD)/tests/%: $(BUILD)/obj/tests/unit/%.o 
 	$(call quiet,LINK,$@) $(call link,$(TEST_LIBS))
 
 # Not with what is ours in it: they stand between the program and the C library.
-$(FAULTS) $(CALLS): $(BUILD)/tests/%.so: tests/fixtures/%.c $(BUILD)/flags
+$(PRELOADED): $(BUILD)/tests/%.so: tests/fixtures/%.c $(BUILD)/flags
 	@mkdir -p $(@D)
 	$(call quiet,CC  ,$@) $(filter-out -fPIE $(SANITIZER),$(call compile,tests)) -fPIC -shared -o $@ $<
 
@@ -254,7 +253,7 @@ sanitizers = ASAN_OPTIONS="detect_leaks=1:abort_on_error=0:strict_string_checks=
     UBSAN_OPTIONS="print_stacktrace=1:halt_on_error=1:exitcode=99$(1)" \
     TSAN_OPTIONS="second_deadlock_stack=1:die_after_fork=0:exitcode=99$(1)"
 
-check: all $(TEST_PROGRAMS) $(CLI_PROGRAMS) $(FAULTS) $(BENCH_PROGRAMS) $(FUZZ_PROGRAMS) ## what `make test` does, without installing anything
+check: all $(TEST_PROGRAMS) $(CLI_PROGRAMS) $(PRELOADED) $(BENCH_PROGRAMS) $(FUZZ_PROGRAMS) ## what `make test` does, without installing anything
 	@$(MAKE) --no-print-directory check-unit
 	@$(MAKE) --no-print-directory check-python
 
@@ -276,7 +275,7 @@ check-unit: $(TEST_PROGRAMS) $(FUZZ_PROGRAMS) ## the unit tests alone, and the k
 WORKERS ?= $(JOBS)
 
 # A daemon has no terminal: what its sanitizer finds goes to files, and any such file is a failure.
-check-python: all $(CLI_PROGRAMS) $(FAULTS) $(CALLS) ## the tests in Python alone
+check-python: all $(CLI_PROGRAMS) $(PRELOADED) ## the tests in Python alone
 	@build=$$(mkdir -p $(BUILD) && cd $(BUILD) && pwd) || exit; \
 	rm -rf $(REPORTS); mkdir -m 1777 $(REPORTS); \
 	for program in $(notdir $(CLI_PROGRAMS)); do \

@@ -16,12 +16,16 @@ static int copy(const cJSON *object, const char *name, char **ret_text)
 
 int deployment_manifest(const struct inventory_item *item, char **ret_addon, char **ret_version)
 {
-    cleanup_json cJSON *object = item->text ? cJSON_Parse(item->text) : NULL;
+    cleanup_json cJSON *object = NULL;
+    const char *end;
 
     *ret_addon = NULL;
     *ret_version = NULL;
-    if (!cJSON_IsObject(object))
-        return -EINVAL;
-    int r = copy(object, "addon_name", ret_addon);
+    int r = item->text ? json_parse(item->text, strlen(item->text), &end, &object) : -EINVAL;
+    if (r == 0 && !cJSON_IsObject(object))
+        r = -EINVAL;
+    if (r < 0)
+        return r;
+    r = copy(object, "addon_name", ret_addon);
     return r < 0 ? r : copy(object, "addon_version", ret_version);
 }

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -105,12 +106,18 @@ int inventory_put(struct inventory_item *root, const char *path, struct inventor
 
 struct inventory_item *inventory_find(struct inventory_item *root, const char *path)
 {
-    cleanup_free char *copy = strdup(path);
-    char *rest = copy;
-    const char *name;
+    /* Without memory of its own: that there is none is never an answer. */
+    char name[PATH_MAX];
+    size_t length;
 
-    while (root && *path && (name = strsep(&rest, "/")))
+    for (; root && *path; path += path[length] == '/' ? length + 1 : length) {
+        length = strcspn(path, "/");
+        if (length >= sizeof(name))
+            return NULL;
+        memcpy(name, path, length);
+        name[length] = '\0';
         root = map_find(&root->children, name);
+    }
     return root;
 }
 

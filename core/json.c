@@ -1,8 +1,36 @@
 #include "json.h"
 
 #include <addonfs/error.h>
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
+
+/*
+ * The most that cJSON takes for a byte of text: "[" is an item; and what malloc(3) adds to the item
+ * and to its string.
+ */
+enum { MEMORY_FOR_A_BYTE = sizeof(cJSON) + 32 };
+
+/* Is there memory for whatever the text may say? */
+static bool has_memory(size_t size)
+{
+    cleanup_free volatile char *all = calloc(size + 1, MEMORY_FOR_A_BYTE);
+
+    /* What is never looked at a compiler may leave out. */
+    return all && *all == 0;
+}
+
+int json_parse(const char *text, size_t size, const char **ret_end, cJSON **ret_object)
+{
+    *ret_object = cJSON_ParseWithLengthOpts(text, size, ret_end, false);
+    if (*ret_object)
+        return 0;
+    /* cJSON says the same when it has no memory, so it is asked again when there is some. */
+    if (!has_memory(size))
+        return -ENOMEM;
+    *ret_object = cJSON_ParseWithLengthOpts(text, size, ret_end, false);
+    return *ret_object ? 0 : -EINVAL;
+}
 
 /* A string that may hold any bytes, as JSON needs it. NULL is null. */
 static cJSON *text(const char *bytes)

@@ -1,5 +1,5 @@
 /*
- * json: what the writers of JSON have in common.
+ * json: what readers and writers of JSON have in common.
  */
 #ifndef ADDONFS_JSON_H
 #define ADDONFS_JSON_H
@@ -8,10 +8,17 @@
 #include <addonfs/problem.h>
 #include <cjson/cJSON.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 CLEANUP(json, cJSON *, cJSON_Delete)
 #define cleanup_json __attribute__((cleanup(cleanup_json_scope)))
+
+/*
+ * Read a text; the caller deletes `*ret_object`. -EINVAL: it is not JSON, and `*ret_end` is where
+ * that is seen; -ENOMEM. What may follow behind the object, from `*ret_end` on, is not looked at.
+ */
+int json_parse(const char *text, size_t size, const char **ret_end, cJSON **ret_object);
 
 /*
  * Each adds something to an object; false: no memory. cJSON refuses NULL items, so one check at

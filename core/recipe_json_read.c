@@ -1,4 +1,5 @@
 /* Reads a recipe from JSON. The README says what may stand in it. */
+#include "json.h"
 #include "recipe_json.h"
 
 #include <addonfs/path.h>
@@ -441,7 +442,10 @@ int recipe_parse(const char *text, size_t size, const char *path, struct recipe 
     if (wrong)
         return error_set(error, -EINVAL, "%s:%zu: %s", path, line_of(text, (size_t)(end - text)),
                          wrong);
-    recipe->json = cJSON_ParseWithLengthOpts(text, size, &end, false);
+    cJSON *json = NULL;
+    if (json_parse(text, size, &end, &json) == -ENOMEM)
+        return error_errno(error, -ENOMEM, "%s", path);
+    recipe->json = json;
     size_t at = end ? (size_t)(end - text) : 0;
     while (recipe->json && at < size && text[at] && strchr(" \t\r\n", text[at]))
         at++;

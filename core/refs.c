@@ -85,8 +85,7 @@ struct listing {
 
 static int fail(const struct listing *listing, int code)
 {
-    return error_errno(listing->error, error_is_transient(code) ? code : -EAGAIN, "%s",
-                       listing->prefix);
+    return error_of_the_moment(listing->error, code, "%s", listing->prefix);
 }
 
 /* Add the name, unless it is the one that was added last. */

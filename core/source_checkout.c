@@ -59,8 +59,10 @@ static int config_get(git_config_backend *backend, const char *key,
     if (strcmp(key, "core.attributesfile") != 0)
         return GIT_ENOTFOUND;
     source_config_answer *answer = calloc(1, sizeof(*answer));
-    if (!answer)
+    if (!answer) {
+        git_error_set_oom();
         return GIT_ERROR;
+    }
     answer->free = config_answer_free;
     git_config_entry *entry = source_config_entry(answer);
     entry->name = "core.attributesfile";
@@ -86,8 +88,10 @@ static int config_new(git_config_backend **ret_backend)
 {
     git_config_backend *backend = calloc(1, sizeof(*backend));
 
-    if (!backend)
+    if (!backend) {
+        git_error_set_oom();
         return GIT_ERROR;
+    }
     *backend = (git_config_backend){
         .version = GIT_CONFIG_BACKEND_VERSION,
         .readonly = 1,

@@ -256,6 +256,18 @@ static int examine(struct view *view, struct entry *entry, const char *path,
     return r == -ENOMEM ? error_errno(error, r, "%s", path) : r;
 }
 
+/* What is known without reading content. */
+static int add_known(struct view *view, const struct generation *generation,
+                     struct problems *problems, struct error *error)
+{
+    int r = problems_add_all(problems, &generation->problems);
+    const char *warning;
+
+    for (size_t i = 0; r == 0 && (warning = view_warning(view, i)); i++)
+        r = problems_add(problems, "", warning, true, NULL);
+    return r < 0 ? error_errno(error, r, "%s", source_path(view->source)) : 0;
+}
+
 int view_problems(struct view *view, const _Atomic bool *interrupted,
                   struct generation **ret_generation, struct problems *problems,
                   struct error *error)
@@ -271,10 +283,7 @@ int view_problems(struct view *view, const _Atomic bool *interrupted,
             return r;
         r = examine(view, generation->root, "", interrupted, &known.problems, error);
         if (r == 0)
-            r = problems_add_all(&known.problems, &generation->problems);
-        const char *warning;
-        for (size_t j = 0; r == 0 && (warning = view_warning(view, j)); j++)
-            r = problems_add(&known.problems, "", warning, true, NULL);
+            r = add_known(view, generation, &known.problems, error);
         *problems = known.problems;
         if (r == 0)
             *ret_generation = steal_pointer(&generation);

@@ -20,11 +20,11 @@ from pathlib import Path, PurePosixPath
 # From the lowest floor to the highest. A new module of core is added here.
 FLOORS = [
     "error cleanup checked local map path text sha256 buffer problem version stamp",
-    "deflate pylit match spool content member cache",
+    "deflate pylit match spool content member cache json",
     "file refs source worktree revision resolve recipe layouts",
     "zip bundle body entry package",
     "generation view watch archive_reader inventory",
-    "json status listing export identity deployment diff verify",
+    "status listing export identity deployment diff verify",
 ]
 FLOOR = {module: floor for floor, names in enumerate(FLOORS, 1) for module in names.split()}
 FS_FLOOR = len(FLOORS) + 1

@@ -7,7 +7,11 @@ import subprocess
 
 import pytest
 
-from mounting import ADDONFS, await_end, clean, client_zip, daemon_pid, is_mounted, mounted, package, run
+import oracle
+from mounting import (ADDONFS, await_end, clean, client_zip, daemon_pid, is_mounted, mounted, mounts, package, run,
+                      status)
+from repository import ENVIRONMENT
+from users import own
 
 
 def kill(mnt):
@@ -99,3 +103,78 @@ def test_another_file_system_is_never_taken_away(repo, folder, fuse):
         assert (mnt / "kept").read_text() == "kept"
     finally:
         subprocess.run(["umount", "-l", mnt], check=True)
+
+
+def processes_of(folder):
+    """Whoever was started with a path below the folder."""
+    found = []
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{pid}/cmdline", "rb") as file:
+                line = file.read()
+        except OSError:
+            continue
+        if os.fsencode(folder) + b"/" in line:
+            found.append(line)
+    return found
+
+
+@pytest.mark.usefixtures("root_user")
+@pytest.mark.parametrize("moment", ["at once", "while a zip is open"])
+@pytest.mark.parametrize("halves", [["keeper"], ["server"], ["server", "keeper"], ["keeper", "server"]], ids=" ".join)
+def test_whatever_is_left_of_another_users_mount_is_replaced(repo, folder, fuse, halves, moment):
+    # More than is kept in memory, so there is a temporary file.
+    repo.write({f"openpype/bulk/f{number}.bin": os.urandom(1 << 20) for number in range(9)})
+    own(repo.path)
+    right = oracle.package_a(repo.path)
+    mnt, temporary, cache = (folder / name for name in ("mnt", "tmp", "cache"))
+    for made in (mnt, temporary, cache):
+        made.mkdir(0o700)
+    own(temporary)
+    own(cache)
+    command = ["mount", repo.path, mnt, "--replace", "-o", f"cache={cache}"]
+    environment = {**os.environ, **ENVIRONMENT, "TMPDIR": str(temporary)}
+    pidfds = []
+
+    def mount():
+        result = run(*command, env=environment)
+        assert result.returncode == 0 and result.stderr == b"" and result.stdout == b"", result.stderr
+        keeper = daemon_pid(mnt)
+        # status.json says it as well, when all is composed.
+        with open(f"/proc/{keeper}/task/{keeper}/children") as file:
+            [server] = map(int, file.read().split())
+        pidfds.extend([os.pidfd_open(keeper), os.pidfd_open(server)])
+        return {"keeper": keeper, "server": server}
+
+    try:
+        pids = mount()
+        held = None
+        if moment == "while a zip is open":
+            assert status(mnt)["pid"] == pids["server"] != pids["keeper"]
+            held = open(client_zip(mnt), "rb")
+        for half in halves:
+            try:
+                os.kill(pids[half], signal.SIGKILL)
+            except ProcessLookupError:
+                # It ends by itself when the other has ended.
+                assert half != halves[0]
+        for pidfd in pidfds:
+            await_end(pidfd)
+        assert processes_of(folder) == []
+        with pytest.raises(OSError) as failure:
+            os.listdir(mnt)
+        assert failure.value.errno == errno.ENOTCONN
+        mount()
+        assert list(oracle.compare(right, package(mnt))) == []
+        if held:
+            held.close()
+        assert mounts(folder) == [str(mnt)]
+        assert run("umount", mnt).returncode == 0
+        for pidfd in pidfds:
+            await_end(pidfd)
+        assert mounts(folder) == [] and os.listdir(mnt) == [] and processes_of(folder) == []
+        assert os.listdir(temporary) == [] and sorted(os.listdir(cache)) == ["lock", "members.sqlite"]
+    finally:
+        for pidfd in pidfds:
+            os.close(pidfd)
+        clean(mnt)
