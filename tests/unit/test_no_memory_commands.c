@@ -294,21 +294,24 @@ static int look_after_cache(void *context, uint64_t *ret_sum, struct error *erro
     const struct command *command = context;
     struct cache_stats before = {0};
     struct cache_stats stats = {0};
+    struct cache_removed pruned = {0};
+    struct cache_removed cleared = {0};
 
     pause_failures();
     fill_cache(command);
     resume_failures();
     int r = cache_stats(command->path, &before, error);
     if (r == 0)
-        r = cache_prune(command->path, 1, error);
+        r = cache_prune(command->path, 1, &pruned, error);
     if (r == 0)
         r = cache_stats(command->path, &stats, error);
     if (r == 0)
-        r = cache_clear(command->path, error);
+        r = cache_clear(command->path, &cleared, error);
     if (r < 0)
         return r;
     assert_true(before.members > 0 && before.streams > 0);
     assert_true(stats.members < before.members && stats.streams <= 1);
+    assert_int_equal(pruned.members + cleared.members, before.members);
     *ret_sum = before.members;
     return 0;
 }
