@@ -134,18 +134,18 @@ int mountinfo_find_id(int id, struct mountinfo *ret_mount)
 }
 
 /* Where `device` is mounted, by the list in the file `name`. */
-static int find_device(const char *name, const char *device, char **ret_path)
+static int find_device(const char *name, const char *device, struct mountinfo *ret_mount,
+                       char **ret_path)
 {
     cleanup_file FILE *list = fopen(name, "re");
     cleanup_free char *line = NULL;
-    struct mountinfo mount;
     const char *place;
     size_t size = 0;
 
     if (!list)
         return -errno;
-    while (next_mount(list, &line, &size, &place, &mount)) {
-        if (strcmp(mount.device, device) != 0)
+    while (next_mount(list, &line, &size, &place, ret_mount)) {
+        if (strcmp(ret_mount->device, device) != 0)
             continue;
         *ret_path = strdup(place);
         return *ret_path ? 0 : -ENOMEM;
@@ -153,9 +153,9 @@ static int find_device(const char *name, const char *device, char **ret_path)
     return -ENOENT;
 }
 
-int mountinfo_find_device(const char *device, char **ret_path)
+int mountinfo_find_device(const char *device, struct mountinfo *ret_mount, char **ret_path)
 {
-    return find_device("/proc/self/mountinfo", device, ret_path);
+    return find_device("/proc/self/mountinfo", device, ret_mount, ret_path);
 }
 
 /* The number of a process's mount namespace; 0: it may not be known, or the process has gone. */
@@ -168,7 +168,8 @@ static ino_t namespace_of(pid_t process)
     return stat(name, &status) < 0 ? 0 : status.st_ino;
 }
 
-int mountinfo_find_process(const char *device, pid_t *ret_process, char **ret_path)
+int mountinfo_find_process(const char *device, pid_t *ret_process, struct mountinfo *ret_mount,
+                           char **ret_path)
 {
     cleanup_folder DIR *processes = opendir("/proc");
     ino_t ours = namespace_of(getpid());
@@ -181,7 +182,7 @@ int mountinfo_find_process(const char *device, pid_t *ret_process, char **ret_pa
         if (theirs == 0 || theirs == ours)
             continue;
         snprintf(name, sizeof(name), "/proc/%ld/mountinfo", (long)process);
-        if (find_device(name, device, ret_path) < 0)
+        if (find_device(name, device, ret_mount, ret_path) < 0)
             continue;
         *ret_process = process;
         return 0;

@@ -34,13 +34,14 @@ int mountinfo_find_id(int id, struct mountinfo *ret_mount);
 
 /* Somewhere where `device` is mounted; the caller frees `*ret_path`. -ENOENT: nowhere that we see.
  */
-int mountinfo_find_device(const char *device, char **ret_path);
+int mountinfo_find_device(const char *device, struct mountinfo *ret_mount, char **ret_path);
 
 /*
  * A process of another mount namespace (mount_namespaces(7)) for which `device` is mounted, and
  * where; the caller frees `*ret_path`. -ENOENT: none that this user may look at.
  */
-int mountinfo_find_process(const char *device, pid_t *ret_process, char **ret_path);
+int mountinfo_find_process(const char *device, pid_t *ret_process, struct mountinfo *ret_mount,
+                           char **ret_path);
 
 /*
  * The absolute path of `path` without links. A mount at its end is not asked: it may be dead, or

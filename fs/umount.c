@@ -176,13 +176,48 @@ static bool has_ended(int daemon, int milliseconds)
     return r > 0;
 }
 
-/* Is it still mounted for processes that see other mounts than we do? */
-static int find_elsewhere(const struct target *target, struct error *error)
+/*
+ * The kernel gives the number of a file system that has gone to the next one, perhaps at once: is
+ * what has it at `path` still served by `pid`?
+ */
+static bool is_served_by(pid_t pid, const struct mountinfo *mount, const char *path)
+{
+    bool hangs;
+    pid_t server = ask_apart(mount, path, ask, &hangs);
+
+    /* One that does not say is taken for the one that we know of. */
+    return pid <= 1 || server < 0 || server == pid;
+}
+
+/* Is it still mounted at another place that we see? */
+static int find_here(const struct target *target, pid_t pid, struct error *error)
 {
     cleanup_free char *path = NULL;
+    struct mountinfo mount;
+
+    if (mountinfo_find_device(target->mount.device, &mount, &path) < 0 ||
+        !is_served_by(pid, &mount, path))
+        return 0;
+    return error_set(error, -EBUSY,
+                     "%s: unmounted here, but still mounted at %s: unmount that, too",
+                     target->given, path);
+}
+
+/* Is it still mounted for processes that see other mounts than we do? */
+static int find_elsewhere(const struct target *target, pid_t pid, struct error *error)
+{
+    cleanup_free char *path = NULL;
+    cleanup_free char *from_here = NULL;
+    struct mountinfo mount;
     pid_t process;
 
-    if (mountinfo_find_process(target->mount.device, &process, &path) < 0)
+    if (mountinfo_find_process(target->mount.device, &process, &mount, &path) < 0)
+        return 0;
+    if (asprintf(&from_here, "/proc/%ld/root%s", (long)process, path) < 0) {
+        from_here = NULL;
+        return error_errno(error, -ENOMEM, "%s", target->given);
+    }
+    if (!is_served_by(pid, &mount, from_here))
         return 0;
     return error_set(
         error, -EBUSY,
@@ -201,10 +236,10 @@ static int await_daemon(const struct target *target, pid_t pid, int daemon, int 
                         struct error *error)
 {
     /* One that is mounted elsewhere does not end: no need to wait for long. */
-    int r = find_elsewhere(target, error);
+    int r = find_elsewhere(target, pid, error);
     if (r < 0 || has_ended(daemon, patience - moment_of(patience)))
         return r;
-    r = find_elsewhere(target, error);
+    r = find_elsewhere(target, pid, error);
     return r < 0 ? r
                  : error_set(error, -EBUSY,
                              "%s: unmounted, but its daemon (process %ld) is still busy, and will "
@@ -245,7 +280,6 @@ int mount_clear(const char *mountpoint, struct error *error)
 int mount_end(const char *mountpoint, bool lazy, double timeout, struct error *error)
 {
     cleanup_target struct target target = {.above = -1};
-    cleanup_free char *elsewhere = NULL;
     cleanup_fd int daemon = -1;
     bool hangs;
 
@@ -268,14 +302,12 @@ int mount_end(const char *mountpoint, bool lazy, double timeout, struct error *e
     int patience = timeout < 0                  ? END_PATIENCE
                    : timeout > INT_MAX / 1000.0 ? INT_MAX
                                                 : (int)(timeout * 1000);
-    /* The kernel gives the number of a file system that has gone to the next one at once, which is
-     * then found under it. Of one that is still mounted anywhere the daemon has not ended. */
+    /* Of one that is still mounted anywhere the daemon has not ended. */
     if (daemon >= 0 && has_ended(daemon, moment_of(patience)))
         return 0;
-    if (mountinfo_find_device(target.mount.device, &elsewhere) == 0)
-        return error_set(error, -EBUSY,
-                         "%s: unmounted here, but still mounted at %s: unmount that, too",
-                         mountpoint, elsewhere);
+    r = find_here(&target, pid, error);
+    if (r < 0)
+        return r;
     if (hangs)
         return error_set(error, -ETIMEDOUT,
                          "%s: unmounted, but its daemon did not answer and may still be there: see "

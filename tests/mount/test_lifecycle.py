@@ -1,17 +1,19 @@
 """Mounting, unmounting, and what is said when it cannot be done."""
 
 import concurrent.futures
+import contextlib
 import ctypes
 import errno
 import os
 import signal
+import sqlite3
 import subprocess
 import threading
 
 import pytest
 
-from mounting import (ADDONFS, await_end, clean, client_zip, daemon_pid, is_mounted, mounted,
-                      package, run, status)
+from mounting import (ADDONFS, TIMEOUT, await_end, clean, client_zip, daemon_pid, has_ended, is_mounted, mounted,
+                      package, run, status, until)
 from repository import ENVIRONMENT, Repository
 
 
@@ -279,3 +281,43 @@ def test_what_is_mounted_meanwhile_is_not_taken_for_what_was_unmounted(repo, fol
             over.set()
         for other in others:
             other.result()
+
+
+@pytest.mark.parametrize("where", ["here", "in a namespace"])
+def test_nor_is_one_that_is_given_the_number_while_a_daemon_still_ends(repo, folder, fuse, where, root_user):
+    cache = folder / "cache"
+    with mounted(repo.path, folder / "before", f"cache={cache}") as mnt:
+        client_zip(mnt).read_bytes()
+    (folder / "mnt").mkdir()
+    repo.write({"openpype/lib/new.py": "# what is not in the cache\n" * 9000})
+    assert run("mount", repo.path, folder / "mnt", "-o", f"cache={cache}").returncode == 0
+    pidfd, device = os.pidfd_open(daemon_pid(folder / "mnt")), os.stat(folder / "mnt").st_dev
+    database = sqlite3.connect(cache / "members.sqlite", isolation_level=None)
+    database.execute("BEGIN IMMEDIATE")
+    assert client_zip(folder / "mnt").read_bytes()
+    # It ends when it has written what it has compressed.
+    command = subprocess.Popen([ADDONFS, "umount", folder / "mnt", "--timeout", "2"], stderr=subprocess.PIPE, text=True)
+    until(lambda: not is_mounted(folder / "mnt"))
+    command.send_signal(signal.SIGSTOP)
+    (folder / "next").mkdir()
+    with contextlib.ExitStack() as stack:
+        if where == "here":
+            stack.enter_context(mounted(repo.path, folder / "next", "cache=none"))
+            number = os.stat(folder / "next").st_dev
+        else:
+            other = subprocess.Popen(
+                ["unshare", "-m", "--propagation", "private", "sh", "-c",
+                 '"$0" mount "$1" "$2" -o cache=none; stat -c %d "$2"; read -r line; "$0" umount "$2"',
+                 ADDONFS, repo.path, folder / "next"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+            stack.callback(other.communicate)
+            number = int(other.stdout.readline())
+        assert not has_ended(pidfd)
+        command.send_signal(signal.SIGCONT)
+        assert command.wait(TIMEOUT) == 1
+        assert " is still busy, and will end when " in (text := command.stderr.read()), text
+        database.execute("ROLLBACK")
+        database.close()
+    await_end(pidfd)
+    os.close(pidfd)
+    if number != device:
+        pytest.skip("others who mount on this machine were given the number")
