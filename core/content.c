@@ -44,6 +44,20 @@ int content_begin(struct spool *spool, uint64_t size, size_t memory_limit,
     return r;
 }
 
+/* A file that is mostly holes (a disk's image) need not take as much disk as its size says. */
+static int spool_piece(struct content_writer *writer, const char *bytes, size_t size,
+                       struct error *error)
+{
+    const struct content *content = writer->content;
+    bool is_zero = size > 0 && bytes[0] == 0 && memcmp(bytes, bytes + 1, size - 1) == 0;
+    int r = 1;
+
+    if (is_zero)
+        r = spool_leave(content->spool, content->extent, writer->used, size, error);
+    return r == 1 ? spool_write(content->spool, content->extent, writer->used, bytes, size, error)
+                  : r;
+}
+
 int content_append(struct content_writer *writer, const void *bytes, size_t size,
                    struct error *error)
 {
@@ -54,13 +68,11 @@ int content_append(struct content_writer *writer, const void *bytes, size_t size
         return r;
     if (size > content->size - writer->used)
         return error_set(error, -ESTALE, "grew while it was read");
-    if (content->bytes) {
+    r = content->bytes ? 0 : spool_piece(writer, bytes, size, error);
+    if (r < 0)
+        return r;
+    if (content->bytes)
         memcpy((char *)content->bytes + writer->used, bytes, size);
-    } else {
-        r = spool_write(content->spool, content->extent, writer->used, bytes, size, error);
-        if (r < 0)
-            return r;
-    }
     sha256_update(writer->sha256, bytes, size);
     writer->used += size;
     return 0;

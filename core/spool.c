@@ -33,11 +33,13 @@ struct released {
 struct spool {
     char *folder;
     const _Atomic bool *stop; /* or NULL */
-    pthread_mutex_t lock;     /* guards the next two; held for moments */
+    pthread_mutex_t lock;     /* guards the next three; held for moments */
     uint64_t end;             /* no extent reaches beyond it */
+    off_t length;             /* the file has been written to beyond here at least */
     struct released released[ORDER_MAX + 1];
     pthread_mutex_t open_lock; /* around making the file; `fd` is read without it */
     _Atomic int fd;            /* -1 until the first write */
+    _Atomic bool remembers;    /* what was released may still hold its bytes */
     _Atomic size_t in_memory;  /* see spool_take_memory */
 };
 
@@ -173,6 +175,14 @@ static int locate(uint64_t extent, uint64_t offset, size_t size, off_t *ret_at)
     return 0;
 }
 
+static void note_length(struct spool *spool, off_t end)
+{
+    cleanup_lock(&spool->lock);
+
+    if (spool->length < end)
+        spool->length = end;
+}
+
 int spool_write(struct spool *spool, uint64_t extent, uint64_t offset, const void *bytes,
                 size_t size, struct error *error)
 {
@@ -197,6 +207,33 @@ int spool_write(struct spool *spool, uint64_t extent, uint64_t offset, const voi
         at += n;
         size -= (size_t)n;
     }
+    note_length(spool, at);
+    return 0;
+}
+
+int spool_leave(struct spool *spool, uint64_t extent, uint64_t offset, size_t size,
+                struct error *error)
+{
+    /* Nothing is there yet, for the file is shorter; from then on it reaches beyond the extent. */
+    off_t last = (off_t)(start_of(extent) + (UINT64_C(1) << order_of(extent)) - 1);
+    off_t at = 0;
+    int r = locate(extent, offset, size, &at);
+
+    if (r < 0)
+        return error_set(error, r, "temporary file: more than was set aside");
+    if (spool->fd < 0)
+        r = spool_open(spool, error);
+    if (r < 0)
+        return r;
+    if (spool->remembers)
+        return 1;
+    cleanup_lock(&spool->lock);
+    if (spool->length >= at + (off_t)size)
+        return 0;
+    if (pwrite(spool->fd, "", 1, last) != 1)
+        return error_errno(error, errno ? -errno : -EIO,
+                           "%s: cannot write a temporary file (set TMPDIR)", spool->folder);
+    spool->length = last + 1;
     return 0;
 }
 
@@ -230,9 +267,10 @@ void spool_release(struct spool *spool, uint64_t extent)
     /* Before another thread can have it. A file system without holes keeps the blocks. Not at the
      * end, when the file goes as a whole: a hole costs a busy ext4 2.5 ms, and a large package has
      * 200,000 members. */
-    if (spool->fd >= 0 && spool_check_stop(spool, NULL) == 0)
-        (void)fallocate(spool->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-                        (off_t)start_of(extent), (off_t)(UINT64_C(1) << order));
+    if (spool->fd >= 0 && (spool_check_stop(spool, NULL) < 0 ||
+                           fallocate(spool->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+                                     (off_t)start_of(extent), (off_t)(UINT64_C(1) << order)) < 0))
+        spool->remembers = true;
     cleanup_lock(&spool->lock);
     struct released *released = &spool->released[order];
     if (released->count == released->capacity) {

@@ -69,6 +69,14 @@ int spool_reserve(struct spool *spool, uint64_t size, uint64_t *ret_extent);
 int spool_write(struct spool *spool, uint64_t extent, uint64_t offset, const void *bytes,
                 size_t size, struct error *error);
 
+/*
+ * Leave `size` bytes at `offset`, which nobody has written to since the extent was reserved: they
+ * are 0 when they are read, and use no disk. 1: this file system does not make holes, write them.
+ * Errors as above.
+ */
+int spool_leave(struct spool *spool, uint64_t extent, uint64_t offset, size_t size,
+                struct error *error);
+
 /* Read all `size` bytes, or fail with -EIO or what pread gave. */
 int spool_read(struct spool *spool, uint64_t extent, uint64_t offset, void *bytes, size_t size);
 

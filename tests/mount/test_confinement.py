@@ -309,6 +309,7 @@ def commit_tree(repo, folder, entries):
 
 
 # What Git itself would not check out, and whether that is told: the others are left out, as is what is Git's or hidden.
+# A walk leaves out what begins with a dot, whatever it is; Git would check none of these out.
 NO_NAMES = {b".git": False, b".GIT": False, b"..": False, b".": False, b"../../../../etc/x": False, b"a/b": True}
 
 

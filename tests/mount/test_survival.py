@@ -190,6 +190,18 @@ def test_a_temporary_file_that_cannot_be_read_is_an_error_and_no_end(repo, folde
         assert (package(mnt) / "version.py").read_bytes() == version
 
 
+def test_a_file_that_is_mostly_holes_is_whole_and_takes_no_more_disk(repo, folder, fuse):
+    place, size = repo.path / "server_addon/server/disk.img", 300 << 20
+    with open(place, "wb") as file:
+        for at in (0, 100_000_001, size - 1):
+            os.pwrite(file.fileno(), b"x", at)
+    with mounted(repo.path, folder / "mnt", "cache=none") as mnt, open(package(mnt) / "disk.img", "rb") as opened:
+        fds = Path("/proc", str(daemon_pid(mnt)), "fd")
+        [spool] = [fd for fd in fds.iterdir() if os.readlink(fd).endswith("(deleted)")]
+        assert spool.stat().st_blocks * 512 < 2 << 20 and os.fstat(opened.fileno()).st_size == size
+        subprocess.run(["cmp", place, package(mnt) / "disk.img"], check=True)
+
+
 def test_a_full_disk_for_temporary_files_fails_what_needs_one_and_nothing_else(repo, folder, fuse, root_user):
     big = random.Random(SEED).randbytes(24 << 20)
     repo.write({"server_addon/server/big.bin": big})

@@ -88,6 +88,44 @@ static void what_is_released_uses_no_disk_but_at_the_end_nobody_waits_for_that(v
     assert_int_equal(blocks(fd), all / 3 * 2);
 }
 
+static void what_is_left_out_is_zero_and_uses_no_disk(void **state)
+{
+    enum { SIZE = 1 << 20, PIECE = 1 << 16 };
+    cleanup_spool struct spool *spool = spool_new(NULL);
+    static char bytes[PIECE];
+    uint64_t extents[3];
+    int newest;
+
+    (void)state;
+    /* The second was written to before; the third is behind what the file is long. */
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(spool_reserve(spool, SIZE, &extents[i]), 0);
+    memset(bytes, 'x', sizeof(bytes));
+    for (uint64_t at = 0; at < SIZE; at += PIECE)
+        assert_int_equal(spool_write(spool, extents[1], at, bytes, PIECE, NULL), 0);
+    newest = dup(0) - 1;
+    close(newest + 1);
+    spool_release(spool, extents[1]);
+    assert_int_equal(spool_reserve(spool, SIZE, &extents[1]), 0);
+    blkcnt_t before = blocks(newest);
+    for (int i = 0; i < 3; i++) {
+        for (uint64_t at = 0; at < SIZE; at += PIECE)
+            assert_int_equal(at == PIECE ? spool_write(spool, extents[i], at, "y", 1, NULL)
+                                         : spool_leave(spool, extents[i], at, PIECE, NULL),
+                             0);
+    }
+    assert_true(blocks(newest) - before <= 3 * 2 * 4096 / 512);
+    for (int i = 0; i < 3; i++) {
+        for (uint64_t at = 0; at < SIZE; at += PIECE) {
+            assert_int_equal(spool_read(spool, extents[i], at, bytes, PIECE), 0);
+            assert_int_equal(bytes[0], at == PIECE ? 'y' : 0);
+            for (size_t j = 1; j < PIECE; j++)
+                assert_int_equal(bytes[j], 0);
+        }
+    }
+    assert_int_equal(spool_leave(spool, extents[0], SIZE - 1, 2, NULL), -EFBIG);
+}
+
 static void sizes_that_no_file_can_have_are_refused(void **state)
 {
     cleanup_spool struct spool *spool = spool_new(NULL);
@@ -211,6 +249,7 @@ int main(void)
         cmocka_unit_test(extents_do_not_overlap_and_keep_what_was_written),
         cmocka_unit_test(reading_behind_the_end_is_an_error),
         cmocka_unit_test(what_is_released_uses_no_disk_but_at_the_end_nobody_waits_for_that),
+        cmocka_unit_test(what_is_left_out_is_zero_and_uses_no_disk),
         cmocka_unit_test(sizes_that_no_file_can_have_are_refused),
         cmocka_unit_test(what_is_released_is_used_again),
         cmocka_unit_test(a_folder_that_cannot_hold_it_is_named),
