@@ -83,7 +83,7 @@ else ifeq ($(SANITIZE),thread)
 SANITIZER := -fsanitize=thread -fno-omit-frame-pointer
 else ifeq ($(SANITIZE),fuzzer)
 CC := clang
-SANITIZER := -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
+SANITIZER := -fsanitize=fuzzer-no-link,address,undefined -DFUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 else ifeq ($(SANITIZE),coverage)
 SANITIZER := --coverage -fprofile-update=atomic -fprofile-abs-path -Wl,--wrap=_exit,--wrap=raise
 else ifneq ($(SANITIZE),)

@@ -203,8 +203,10 @@ static int way_turn(struct way *way, int link, const char **ret_reason)
     }
     if (length < 0)
         return -errno;
-    if (length == 0 || (size_t)length == sizeof(target))
+    if (length == 0 || (size_t)length == sizeof(target)) {
+        *ret_reason = RESOLVE_NO_PATH;
         return -ENAMETOOLONG;
+    }
     if (target[0] == '/') {
         *ret_reason = RESOLVE_LEAVES;
         return -EXDEV;
@@ -289,8 +291,10 @@ int resolve_link(const struct resolve_root *root, const char *folder, const char
 
         if (length == 0)
             break;
-        if (length > NAME_MAX)
+        if (length > NAME_MAX) {
+            *ret_reason = RESOLVE_NO_PATH;
             return -ENAMETOOLONG;
+        }
         memcpy(component, start, length);
         component[length] = '\0';
         memmove(way.rest, start + length, strlen(start + length) + 1);

@@ -68,6 +68,7 @@ int resolve_link(const struct resolve_root *root, const char *folder, const char
 #define RESOLVE_LEAVES "the link leads out of the repository"
 #define RESOLVE_LOOPS "the link loops"
 #define RESOLVE_BROKEN "the link is broken"
+#define RESOLVE_NO_PATH "the link is no path"
 #define RESOLVE_GIT "the link leads into Git's own files"
 #define RESOLVE_MOUNT "another file system is mounted there"
 

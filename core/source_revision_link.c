@@ -46,7 +46,7 @@ static int way_turn(struct way *way, const git_tree_entry *entry)
     if (size > 0 && text[0] == '/')
         return error_set(way->why, -EXDEV, RESOLVE_LEAVES);
     if (size == 0 || size >= PATH_MAX || memchr(text, '\0', size))
-        return error_set(way->why, -ENAMETOOLONG, "the link is no path");
+        return error_set(way->why, -ENAMETOOLONG, RESOLVE_NO_PATH);
     if (asprintf(&rest, "%.*s%s", (int)size, text, way->rest) < 0)
         return error_errno(way->why, -ENOMEM, "%s", way->at->real);
     free(way->rest);
@@ -120,7 +120,7 @@ int revision_follow(struct revision *revision, const char *folder, const char *n
 
     ret_target->mode = GIT_FILEMODE_TREE;
     if (strlen(folder) >= sizeof(ret_target->real))
-        return error_set(why, -ENAMETOOLONG, "the link is no path");
+        return error_set(why, -ENAMETOOLONG, RESOLVE_NO_PATH);
     memcpy(ret_target->real, folder, strlen(folder) + 1);
     way.part = revision_part_of(revision, folder);
     way.rest = strdup(name);
@@ -136,7 +136,7 @@ int revision_follow(struct revision *revision, const char *folder, const char *n
         if (length == 0)
             return 0;
         if (length > NAME_MAX)
-            return error_set(why, -ENAMETOOLONG, "the link is no path");
+            return error_set(why, -ENAMETOOLONG, RESOLVE_NO_PATH);
         memcpy(component, start, length);
         component[length] = '\0';
         memmove(way.rest, start + length, strlen(start + length) + 1);

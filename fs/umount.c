@@ -57,6 +57,14 @@ static pid_t release(const char *mountpoint)
     return 0;
 }
 
+/* Whether nobody serves the mount any more. */
+static pid_t is_dead(const char *mountpoint)
+{
+    char text[32];
+
+    return getxattr(mountpoint, PID_ATTRIBUTE, text, sizeof(text)) < 0 && errno == ENOTCONN;
+}
+
 /*
  * Ask in a process of its own, because the mount may hang, and because FUSE answers only the user
  * who mounted, root or not. -1: there is none, or it may not be known; `*ret_hangs`: it does not
@@ -185,8 +193,10 @@ static bool is_served_by(pid_t pid, const struct mountinfo *mount, const char *p
     bool hangs;
     pid_t server = ask_apart(mount, path, ask, &hangs);
 
-    /* One that does not say is taken for the one that we know of. */
-    return pid <= 1 || server < 0 || server == pid;
+    if (pid <= 1 || server == pid)
+        return true;
+    /* A dead one is not: `pid` lives. One that does not say is taken for the one that we know. */
+    return server < 0 && (hangs || ask_apart(mount, path, is_dead, &hangs) <= 0);
 }
 
 /* Is it still mounted at another place that we see? */
@@ -245,14 +255,6 @@ static int await_daemon(const struct target *target, pid_t pid, int daemon, int 
                              "%s: unmounted, but its daemon (process %ld) is still busy, and will "
                              "end when it has done what it is doing",
                              target->given, (long)pid);
-}
-
-/* Whether nobody serves the mount any more. */
-static pid_t is_dead(const char *mountpoint)
-{
-    char text[32];
-
-    return getxattr(mountpoint, PID_ATTRIBUTE, text, sizeof(text)) < 0 && errno == ENOTCONN;
 }
 
 int mount_clear(const char *mountpoint, struct error *error)

@@ -1,6 +1,7 @@
 import ctypes
 import os
 import shutil
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -32,6 +33,10 @@ def pytest_configure(config):
     Each of several workers has its mounts for itself: `addonfs umount` tells of whoever else holds a mount, as
     would a namespace that a test makes beside it.
     """
+    # In the background of a shell these are ignored, and whoever is started by us would ignore them, too.
+    for number in (signal.SIGINT, signal.SIGQUIT):
+        if signal.getsignal(number) == signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
     if hasattr(config, "workerinput") and os.geteuid() == 0:
         libc = ctypes.CDLL(None, use_errno=True)
         if libc.unshare(CLONE_NEWNS) or libc.mount(None, b"/", None, MS_REC | MS_PRIVATE, None):

@@ -36,6 +36,9 @@ class Tree:
         todo, done, links = list(parts), [], 0
         while todo:
             part = todo.pop(0)
+            # Nothing leads on from a file, not even a slash (path_resolution(7)).
+            if part in (b"", b".", b"..") and done and not os.path.isdir(os.path.join(self.root, *done)):
+                raise Unreadable("broken")
             if part in (b"", b"."):
                 continue
             if part == b"..":

@@ -175,7 +175,7 @@ static bool means_another_thing(const uint8_t *input, size_t size, size_t attrib
 
 static bool asks_git(void)
 {
-#ifdef FUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION /* by -fsanitize=fuzzer */
+#ifdef FUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION /* libFuzzer, see the Makefile */
     return getenv("ADDONFS_FUZZ_GIT") != NULL;
 #else
     return true;

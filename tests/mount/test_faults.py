@@ -130,7 +130,8 @@ def expect(repo, committed=None):
 def is_named(repo, place, text):
     """Is it said where the fault was? In the source or in the package; of Git by the revision, of a link's
     target by the link."""
-    names = [place, str(repo.path), "package/openpype"] + (["HEAD"] if f"{place}/".startswith(".git/") else [])
+    names = [place, str(repo.path), "package/openpype"]
+    names += ["HEAD", "refs/heads/main"] if f"{place}/".startswith(".git/") else []
     names += ["openpype/link.py"] if place.startswith("openpype/lib") else []
     names += [place.removeprefix(".git/")]
     while place := os.path.dirname(place):
