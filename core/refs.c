@@ -23,21 +23,27 @@ static void fill(const struct commit *commit, struct ref *ret_ref)
     git_oid_tostr(ret_ref->commit, sizeof(ret_ref->commit), &commit->id);
 }
 
-/* The commit that a ref leads to. -ENOENT: none, as that of a symbolic one that leads nowhere. */
-static int take_reference(struct repository *repository, git_reference **reference,
-                          struct ref *ret_ref, struct error *error)
+/* The commit that a ref's object is, or a tag of. -ENOENT: none. */
+static int take_object(struct repository *repository, const git_oid *object, const char *name,
+                       struct ref *ret_ref, struct error *error)
 {
     cleanup_free struct commit *commit = NULL;
-    git_oid object;
 
-    int r = repository_reference_follow(repository, reference, &object, error);
-    if (r < 0)
-        return r;
     reader_begin(repository->reader);
-    r = commit_peel(repository->reader, &object, git_reference_name(*reference), &commit, error);
+    int r = commit_peel(repository->reader, object, name, &commit, error);
     if (r == 0)
         fill(commit, ret_ref);
     return r;
+}
+
+/* The commit that a ref leads to. -ENOENT: none, as that of a symbolic one that leads nowhere. */
+static int take_reference(struct repository *repository, const char *name,
+                          git_reference **reference, struct ref *ret_ref, struct error *error)
+{
+    git_oid object;
+    int r = repository_reference_follow(repository, reference, &object, error);
+
+    return r < 0 ? r : take_object(repository, &object, name, ret_ref, error);
 }
 
 /* Look a ref up by its whole name. -ENOENT: there is none. */
@@ -250,10 +256,8 @@ static int each_packed(struct listing *listing, int (*take)(struct listing *, co
     if (!path)
         return fail(listing, -ENOMEM);
     int r = regular_open(path, &file, listing->error);
-    if (r < 0)
-        return r == -ENOENT ? 0
-               : r == -EIO  ? r
-                            : error_of_the_moment(listing->error, r, "%s", path);
+    if (r < 0 || !file)
+        return r;
     errno = 0;
     while (r == 0 && (size = getline(&line, &room, file)) > 0) {
         line[strcspn(line, "\n")] = '\0';
@@ -349,7 +353,7 @@ static int leads_to_commit(const struct listing *listing, const char *name)
         return 0;
     int r = find_reference(listing->repository, whole, &reference, listing->error);
     if (r == 0)
-        r = take_reference(listing->repository, &reference, &ref, listing->error);
+        r = take_reference(listing->repository, whole, &reference, &ref, listing->error);
     return r == -ENOENT ? 0 : error_is_transient(r) ? r : 1;
 }
 
@@ -429,7 +433,7 @@ int refs_find(struct source *source, enum refs_kind kind, const char *path, stru
         return r;
     r = find_reference(repository, name, &reference, error);
     if (r == 0)
-        return take_reference(repository, &reference, ret_ref, error);
+        return take_reference(repository, name, &reference, ret_ref, error);
     if (r != -ENOENT)
         return r;
     int folder = is_folder(repository, name, error);
@@ -443,11 +447,14 @@ int refs_head(struct source *source, struct ref *ret_ref, struct error *error)
 {
     struct repository *repository = source->repository;
     cleanup_reference git_reference *head = NULL;
+    git_oid object;
     cleanup_lock(&repository->lock);
 
     int r = find_reference(repository, "HEAD", &head, error);
     if (r == 0)
-        r = take_reference(repository, &head, ret_ref, error);
+        r = repository_reference_follow(repository, &head, &object, error);
+    if (r == 0)
+        return take_object(repository, &object, "HEAD", ret_ref, error);
     if (r != -ENOENT)
         return r;
     return repository_is_there(repository, error)

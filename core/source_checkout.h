@@ -3,8 +3,7 @@
  *
  * What the attributes of the commit alone say of a path, libgit2 is asked. It looks in a repository
  * for configuration, index and attribute files; the one it gets here has none of them, so the
- * user's
- * ~/.config/git/attributes, the host's /etc/gitattributes (repository_open sees to that),
+ * user's ~/.config/git/attributes, the host's /etc/gitattributes (repository_open sees to that),
  * info/attributes and the worktree's .gitattributes cannot matter. What they ask for is done by
  * source_conversion.h (text, eol, ident) and iconv (working-tree-encoding).
  *

@@ -4,8 +4,7 @@
 #include <addonfs/path.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <stdbool.h>
-#include <sys/stat.h>
+#include <fts.h>
 
 static int refuse(const char *path, mode_t mode, struct error *error)
 {
@@ -16,7 +15,7 @@ static int refuse(const char *path, mode_t mode, struct error *error)
                                       : "a device");
 }
 
-static int check(const char *folder, const char *name, bool may_be_folder, struct error *error)
+int regular_check(const char *folder, const char *name, struct error *error)
 {
     cleanup_free char *path = path_join(folder, name);
     struct stat status;
@@ -24,20 +23,39 @@ static int check(const char *folder, const char *name, bool may_be_folder, struc
     if (!path)
         return error_errno(error, -ENOMEM, "%s/%s", folder, name);
     /* Whatever else is wrong with it, whoever opens it is told. */
-    if (stat(path, &status) < 0 || S_ISREG(status.st_mode) ||
-        (may_be_folder && S_ISDIR(status.st_mode)))
-        return 0;
-    return refuse(path, status.st_mode, error);
+    return stat(path, &status) < 0 || S_ISREG(status.st_mode) || S_ISDIR(status.st_mode)
+               ? 0
+               : refuse(path, status.st_mode, error);
 }
 
-int regular_check(const char *folder, const char *name, struct error *error)
+static void close_walk(FTS **walk)
 {
-    return check(folder, name, true, error);
+    if (*walk)
+        fts_close(*walk);
 }
 
-int regular_check_file(const char *folder, const char *name, struct error *error)
+int regular_check_below(const char *folder, const char *name, struct error *error)
 {
-    return check(folder, name, false, error);
+    cleanup_free char *path = path_join(folder, name);
+    char *const roots[] = {path, NULL};
+    const FTSENT *found;
+
+    if (!path)
+        return error_errno(error, -ENOMEM, "%s/%s", folder, name);
+    __attribute__((cleanup(close_walk))) FTS *walk =
+        fts_open(roots, FTS_LOGICAL | FTS_NOCHDIR, NULL);
+    if (!walk)
+        return error_of_the_moment(error, -errno, "%s", path);
+    while ((found = fts_read(walk))) {
+        if (found->fts_info == FTS_DEFAULT)
+            return refuse(found->fts_path, found->fts_statp->st_mode, error);
+    }
+    return errno == 0 ? 0 : error_of_the_moment(error, -errno, "%s", path);
+}
+
+int regular_check_mode(const char *path, mode_t mode, struct error *error)
+{
+    return S_ISREG(mode) ? 0 : refuse(path, mode, error);
 }
 
 int regular_open(const char *path, FILE **ret_file, struct error *error)
@@ -45,13 +63,14 @@ int regular_open(const char *path, FILE **ret_file, struct error *error)
     cleanup_fd int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     struct stat status;
 
+    *ret_file = NULL;
     if (fd < 0 && (errno == ENOENT || errno == ENOTDIR))
-        return -ENOENT;
+        return 0;
     /* A socket cannot be opened. */
     if (fd < 0 && errno == ENXIO)
         return refuse(path, S_IFSOCK, error);
     if (fd < 0 || fstat(fd, &status) < 0)
-        return error_errno(error, -errno, "%s", path);
+        return error_of_the_moment(error, -errno, "%s", path);
     if (!S_ISREG(status.st_mode))
         return refuse(path, status.st_mode, error);
     *ret_file = fdopen(fd, "r");

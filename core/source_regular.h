@@ -10,18 +10,21 @@
 
 #include <addonfs/error.h>
 #include <stdio.h>
+#include <sys/stat.h>
 
-/*
- * Is `name` in `folder` a file, or nothing at all? -EIO with the error: it is something else.
- * A folder is none of a ref's file ("refs/heads/feature"), and Git looks further: it is not told.
- */
+/* -EIO with the error: what is at `path` is neither a file nor a folder, and nobody may open it. */
 int regular_check(const char *folder, const char *name, struct error *error);
 
-/* The same, and of a folder, too: -EIO. */
-int regular_check_file(const char *folder, const char *name, struct error *error);
+/* The same of all that is below the folder `name` in `folder`, if there is one. */
+int regular_check_below(const char *folder, const char *name, struct error *error);
 
-/* Open a file to read lines of it; the caller closes it. -ENOENT, and no error: there is none;
- * -EIO: it is no file; others of open(2). */
+/* The same of what was found at `path` already; a folder is none either. */
+int regular_check_mode(const char *path, mode_t mode, struct error *error);
+
+/*
+ * Open a file to read lines of it; the caller closes it. `*ret_file` is NULL where there is none.
+ * -EIO: it is no file; others: a failure of the moment (error_of_the_moment).
+ */
 int regular_open(const char *path, FILE **ret_file, struct error *error);
 
 #endif

@@ -111,16 +111,56 @@ static void show_system_files(bool show)
     (void)git_libgit2_opts(GIT_OPT_SET_SEARCH_PATH, GIT_CONFIG_LEVEL_SYSTEM, show ? NULL : "");
 }
 
-/* What libgit2 reads when it opens a repository, unless its `.git` is a file that leads elsewhere.
- */
+/* The folder that a line in the file `name` leads to, seen from `folder`: `prefix` stands before
+ * it. `*ret_path`, the caller's to free, is NULL where there is none. */
+static int read_link_file(const char *folder, const char *name, const char *prefix, char **ret_path,
+                          struct error *error)
+{
+    cleanup_free char *path = path_join(folder, name);
+    cleanup_free char *line = NULL;
+    size_t room = 0;
+    FILE *file;
+
+    *ret_path = NULL;
+    if (!path)
+        return error_errno(error, -ENOMEM, "%s/%s", folder, name);
+    int r = regular_open(path, &file, error);
+    if (r < 0 || !file)
+        return r;
+    ssize_t size = getline(&line, &room, file);
+    fclose(file);
+    if (size <= 0 || strncmp(line, prefix, strlen(prefix)) != 0)
+        return 0; /* libgit2 says what is wrong with it */
+    line[strcspn(line, "\r\n")] = '\0';
+    const char *target = line + strlen(prefix);
+    cleanup_free char *named = *target == '/' ? strdup(target) : path_join(folder, target);
+    if (!named)
+        return error_errno(error, -ENOMEM, "%s", path);
+    *ret_path = realpath(named, NULL);
+    return *ret_path || errno != ENOMEM ? 0 : error_errno(error, -ENOMEM, "%s", path);
+}
+
+/* What libgit2 reads when it opens a repository (gitrepository-layout(5)). */
 static int check_files(const char *path, const char *dot_git, struct error *error)
 {
-    static const char *const names[] = {"config", "config.worktree", "gitdir", "commondir"};
-    const char *git_dir = access(dot_git, F_OK) == 0 ? dot_git : path;
+    static const char *const names[] = {"config",    "config.worktree", "gitdir",
+                                        "commondir", "shallow",         "info/grafts"};
+    cleanup_free char *linked = NULL;
+    cleanup_free char *common = NULL;
+    struct stat status;
     int r = 0;
 
+    const char *git_dir = stat(dot_git, &status) == 0 ? dot_git : path;
+    if (git_dir == dot_git && S_ISREG(status.st_mode)) {
+        r = read_link_file(path, ".git", "gitdir: ", &linked, error);
+        git_dir = linked ? linked : path;
+    }
     for (size_t i = 0; r == 0 && i < sizeof(names) / sizeof(names[0]); i++)
         r = regular_check(git_dir, names[i], error);
+    if (r == 0)
+        r = read_link_file(git_dir, "commondir", "", &common, error);
+    for (size_t i = 0; r == 0 && common && i < sizeof(names) / sizeof(names[0]); i++)
+        r = regular_check(common, names[i], error);
     return r;
 }
 
@@ -315,26 +355,29 @@ static int find_commit(struct repository *repository, const char *name, const gi
 
 /*
  * libgit2 follows the refs of an expression by itself: those that it is going to open are looked at
- * before (source_regular.h), and their logs, where "@{1}" stands.
+ * before (source_regular.h). Which ones "@{-1}", "@{upstream}" and ":/text" lead to stands in logs,
+ * the configuration and all commits: there it is all of them.
  */
 static int check_expression(struct repository *repository, const char *name, struct error *error)
 {
-    static const char *const logs[] = {"logs/", "logs/refs/heads/", "logs/refs/remotes/"};
-    cleanup_free char *base = strndup(name, strcspn(name, "^~:@"));
+    const char *const folders[] = {repository->git_dir, repository->common_dir};
+    const char *at = strstr(name, "@{");
+    size_t length = strcspn(name, "^~:");
     git_oid object;
     int r;
 
+    if (at && at < name + length)
+        length = (size_t)(at - name);
+    cleanup_free char *base = strndup(name, length);
     if (!base)
         return error_errno(error, -ENOMEM, "%s", name);
-    r = repository_reference_guess(repository, *base ? base : "HEAD", &object, error);
+    bool is_head = *base == '\0' || strcmp(base, "@") == 0;
+    r = repository_reference_guess(repository, is_head ? "HEAD" : base, &object, error);
     r = r == -ENOENT ? 0 : r;
-    for (size_t i = 0; r == 0 && strchr(name, '@') && i < sizeof(logs) / sizeof(logs[0]); i++) {
-        cleanup_free char *log = NULL;
-        if (asprintf(&log, "%s%s", logs[i], i == 0 ? "HEAD" : base) < 0) {
-            log = NULL;
-            return error_errno(error, -ENOMEM, "%s", name);
-        }
-        r = regular_check(i == 0 ? repository->git_dir : repository->common_dir, log, error);
+    for (size_t i = 0; r == 0 && (at || *name == ':') && i < 2; i++) {
+        r = regular_check_below(folders[i], "refs", error);
+        if (r == 0)
+            r = regular_check_below(folders[i], "logs", error);
     }
     return r;
 }
@@ -379,7 +422,7 @@ static int resolve(struct repository *repository, const char *name, struct commi
             return r;
         reader_begin(reader);
     }
-    if (strpbrk(name, "^~:@") || is_described(name))
+    if (strpbrk(name, "^~:") || strstr(name, "@{") || strcmp(name, "@") == 0 || is_described(name))
         return resolve_expression(repository, name, ret_commit, error);
     int r = repository_reference_guess(repository, name, &id, error);
     if (r == 0)

@@ -13,14 +13,24 @@
 
 CLEANUP(refs, git_refdb *, git_refdb_free)
 
-/* packed-refs as it is now. False: libgit2 may have read it since, or before it was written. */
-static bool is_packed_as_before(struct repository *repository, struct stamp *ret_now)
+/*
+ * Look at packed-refs as it is now. 1: libgit2 knows it. 0: it may have read it since, or before it
+ * was written. -EIO: it is no file.
+ */
+static int look_at_packed(const struct repository *repository, struct stamp *ret_now,
+                          struct error *error)
 {
     cleanup_free char *path = path_join(repository->common_dir, "packed-refs");
     struct stat status = {0};
 
-    if (!path || (stat(path, &status) < 0 && errno != ENOENT))
-        return false;
+    if (!path)
+        return error_errno(error, -ENOMEM, "%s", repository->common_dir);
+    if (stat(path, &status) < 0) {
+        if (errno != ENOENT)
+            return 0;
+    } else if (!S_ISREG(status.st_mode)) {
+        return regular_check_mode(path, status.st_mode, error);
+    }
     *ret_now = stamp_of(&status);
     return stamp_is_same(ret_now, &repository->packed) && stamp_is_old(status.st_ctim);
 }
@@ -32,11 +42,9 @@ int repository_refs_begin(struct repository *repository, struct error *error)
 
     git_error_clear();
     reader_renew(repository->reader);
-    int r = regular_check_file(repository->common_dir, "packed-refs", error);
-    if (r < 0)
-        return r;
-    if (is_packed_as_before(repository, &packed) && !repository->refs_failed)
-        return 0;
+    int r = look_at_packed(repository, &packed, error);
+    if (r < 0 || (r > 0 && !repository->refs_failed))
+        return r < 0 ? r : 0;
     r = git_refdb_open(&refs, repository->handle);
     if (r == 0)
         r = git_repository_set_refdb(repository->handle, refs);
@@ -65,9 +73,14 @@ int repository_refs_failure(struct repository *repository, int code, const char 
 int repository_reference_lookup(struct repository *repository, const char *name,
                                 git_reference **ret_reference, struct error *error)
 {
-    /* Some are each worktree's own, and libgit2 knows which. */
-    int r = regular_check(repository->common_dir, name, error);
+    int valid = 0;
+    int r;
 
+    /* Before it is a path: `..` in it would lead anywhere. */
+    if (git_reference_name_is_valid(&valid, name) < 0 || !valid)
+        return error_errno(error, -ENOENT, "%s", name);
+    /* Some are each worktree's own, and libgit2 knows which. */
+    r = regular_check(repository->common_dir, name, error);
     if (r == 0 && strcmp(repository->git_dir, repository->common_dir) != 0)
         r = regular_check(repository->git_dir, name, error);
     if (r < 0)

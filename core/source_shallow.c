@@ -44,11 +44,14 @@ static int read_list(const char *path, struct shallow *shallow, struct sha256 *s
     size_t room = 0;
     ssize_t size;
     git_oid commit;
+    struct error why = {0};
     FILE *file;
 
-    int r = regular_open(path, &file, error);
+    int r = regular_open(path, &file, &why);
     if (r < 0)
-        return r == -ENOENT ? 0 : r == -EIO ? r : fail(r, path, error);
+        return error_set(error, r == -EAGAIN ? -EIO : r, "%s", why.text);
+    if (!file)
+        return 0;
     errno = 0;
     while (r == 0 && (size = getline(&line, &room, file)) > 0) {
         sha256_update(sha256, line, (size_t)size);

@@ -106,8 +106,8 @@ static int add_alternates(struct stores *stores, const char *folder, int depth, 
     if (!path)
         return -ENOMEM;
     int r = regular_open(path, &stream, why);
-    if (r < 0)
-        return r == -ENOENT ? 0 : r == -EIO ? r : error_of_the_moment(why, r, "%s", path);
+    if (r < 0 || !stream)
+        return r;
     errno = 0;
     while (r == 0 && getline(&line, &room, stream) >= 0) {
         r = add_alternate(stores, folder, line, depth + 1, why);

@@ -28,8 +28,7 @@ struct watch;
 
 /*
  * A watch for the tree whose root `fd` is, at `path` (without links). NULL: what is changed there
- * cannot be watched, and
- * `*ret_warning` (a constant) says why.
+ * cannot be watched, and `*ret_warning` (a constant) says why.
  */
 struct watch *watch_new(int fd, const char *path, const char **ret_warning);
 void watch_free(struct watch *watch);

@@ -35,7 +35,7 @@ struct spool {
     const _Atomic bool *stop; /* or NULL */
     pthread_mutex_t lock;     /* guards the next three; held for moments */
     uint64_t end;             /* no extent reaches beyond it */
-    off_t length;             /* the file has been written to beyond here at least */
+    off_t length;             /* the file is at least so long */
     struct released released[ORDER_MAX + 1];
     pthread_mutex_t open_lock; /* around making the file; `fd` is read without it */
     _Atomic int fd;            /* -1 until the first write */
@@ -214,7 +214,6 @@ int spool_write(struct spool *spool, uint64_t extent, uint64_t offset, const voi
 int spool_leave(struct spool *spool, uint64_t extent, uint64_t offset, size_t size,
                 struct error *error)
 {
-    /* Nothing is there yet, for the file is shorter; from then on it reaches beyond the extent. */
     off_t last = (off_t)(start_of(extent) + (UINT64_C(1) << order_of(extent)) - 1);
     off_t at = 0;
     int r = locate(extent, offset, size, &at);
@@ -227,9 +226,11 @@ int spool_leave(struct spool *spool, uint64_t extent, uint64_t offset, size_t si
         return r;
     if (spool->remembers)
         return 1;
+    /* A fresh extent was never written to, and one that was given back has become a hole. */
     cleanup_lock(&spool->lock);
     if (spool->length >= at + (off_t)size)
         return 0;
+    /* But behind its end a file has no zeros. This byte lies there, so nobody has written it. */
     if (pwrite(spool->fd, "", 1, last) != 1)
         return error_errno(error, errno ? -errno : -EIO,
                            "%s: cannot write a temporary file (set TMPDIR)", spool->folder);

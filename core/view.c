@@ -72,12 +72,14 @@ static bool heals_now(struct view *view)
 /* Where versions are derived, a worktree's hang on its commit as well. The lock is held. */
 static bool head_has_moved(const struct view *view)
 {
+    struct error why = {0};
     struct ref head;
 
     if (!view->shown.derive_version || source_commit(view->source))
         return false;
-    int r = refs_head(view->source, &head, NULL);
-    return strcmp(view->current->head, r == 0 ? head.commit : "") != 0;
+    if (refs_head(view->source, &head, &why) == 0)
+        return strcmp(view->current->head, head.commit) != 0;
+    return !view->current->headless || strcmp(view->current->headless, why.text) != 0;
 }
 
 /* One attempt; the lock is held. `*ret_gone`: the generation that was, for the caller to unref. */

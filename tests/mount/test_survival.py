@@ -263,13 +263,26 @@ def test_what_is_damaged_in_the_git_dir_fails_alone_and_heals(repo, folder, fuse
 # Where libgit2 or we open a file of Git's, and what of it is needed for (of the mount's options).
 OPENED = {"config": "", "commondir": "", "gitdir": "", "config.worktree": "", "packed-refs": "rev=main",
           "objects/info/alternates": "rev=main", "shallow": "version=git", "refs/heads/main": "rev=main",
-          "refs/tags/main": "rev=main", "logs/HEAD": "rev=main@{1}", "logs/refs/heads/main": "rev=main@{1}",
-          "HEAD": "version=git"}
+          "refs/tags/main": "rev=main", "refs/heads/a@b": "rev=a@b", "logs/HEAD": "rev=main@{1}",
+          "logs/refs/heads/main": "rev=refs/heads/main@{1}", "refs/heads/before": "rev=@{-1}",
+          "refs/heads/upstream": "rev=main@{u}", "HEAD": "version=git"}
+
+
+@pytest.fixture
+def named(repo):
+    """With all the refs that OPENED speaks of."""
+    repo.commit()
+    repo.git("branch", "a@b")
+    repo.git("branch", "upstream")
+    repo.git("config", "branch.main.remote", ".")
+    repo.git("config", "branch.main.merge", "refs/heads/upstream")
+    repo.git("checkout", "-q", "-b", "before")
+    repo.git("checkout", "-q", "main")
+    return repo
 
 
 @pytest.mark.parametrize("name", OPENED)
-def test_a_fifo_where_git_has_a_file_is_refused_and_holds_nobody(repo, folder, fuse, name):
-    repo.commit()
+def test_a_fifo_where_git_has_a_file_is_refused_and_holds_nobody(named, repo, folder, fuse, name):
     place, kept = repo.path / ".git" / name, folder / "kept"
     if place.exists():
         place.rename(kept)
@@ -283,8 +296,7 @@ def test_a_fifo_where_git_has_a_file_is_refused_and_holds_nobody(repo, folder, f
 
 
 @pytest.mark.parametrize("name", [name for name, options in OPENED.items() if options and name != "HEAD"])
-def test_one_that_comes_while_it_is_mounted_holds_nobody_either(repo, folder, fuse, name):
-    repo.commit()
+def test_one_that_comes_while_it_is_mounted_holds_nobody_either(named, repo, folder, fuse, name):
     right = oracle.package_a(repo.checkout(folder / "clean"))
     place, kept = repo.path / ".git" / name, folder / "kept"
     with mounted(repo.path, folder / "mnt", f"{OPENED[name]},cache=none") as mnt:
@@ -300,3 +312,33 @@ def test_one_that_comes_while_it_is_mounted_holds_nobody_either(repo, folder, fu
             kept.rename(place)
         if "version" not in OPENED[name]:
             assert list(oracle.compare(right, package(mnt))) == []
+
+
+@pytest.mark.parametrize("name", ["config", "worktrees/linked/gitdir", "worktrees/linked/commondir"])
+def test_nor_does_one_in_the_repository_of_a_linked_worktree(repo, folder, fuse, name):
+    repo.git("worktree", "add", "-q", str(folder / "linked"))
+    place = repo.path / ".git" / name
+    place.rename(folder / "kept")
+    os.mkfifo(place)
+    (folder / "mnt").mkdir()
+    result = run("mount", folder / "linked", folder / "mnt", "-o", "cache=none")
+    assert result.returncode == 1 and not is_mounted(folder / "mnt")
+    assert f"/.git/{name}: a FIFO, where Git has a file" in result.stderr.decode()
+    place.unlink()
+    (folder / "kept").rename(place)
+    with mounted(folder / "linked", folder / "mnt", "cache=none") as mnt:
+        assert list(oracle.compare(oracle.package_a(folder / "linked"), package(mnt))) == []
+
+
+def test_why_no_version_can_be_derived_is_said_as_it_is_now(repo, folder, fuse):
+    branch, kept = repo.path / ".git/refs/heads/main", folder / "kept"
+    with mounted(repo.path, folder / "mnt", "version=git,cache=none") as mnt:
+        branch.rename(kept)
+        for damage, words in ((lambda: os.mkfifo(branch), "a FIFO, where Git has a file"),
+                              (lambda: None, "there is no commit yet"),
+                              (lambda: branch.write_text("garbage\n"), "refs/heads/main"),
+                              (lambda: kept.rename(branch), None)):
+            branch.unlink(missing_ok=True)
+            damage()
+            found = [p["reason"] for p in errors(mnt)]
+            assert not found if words is None else found and all(words in reason for reason in found), found
