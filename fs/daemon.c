@@ -68,31 +68,23 @@ static bool die(void *context, int number)
     signals_die(number);
 }
 
-static int open_view(const struct daemon *daemon, struct view **ret_view, struct error *error)
-{
-    struct view_options options = daemon->options->view;
-    struct signals signals = {.come = die};
-    int r = signals_begin(&signals);
-
-    if (r < 0)
-        return error_errno(error, r, "%s", daemon->source);
-    options.source.path = daemon->source;
-    options.prepares = true;
-    r = view_open(&options, ret_view, error);
-    /* One that comes now waits until it can be seen to. */
-    signals_end(&signals);
-    return r;
-}
-
 static int open_filesystem(const struct daemon *daemon, struct filesystem **ret_filesystem,
                            struct error *error)
 {
+    struct view_options options = daemon->options->view;
+    struct signals signals = {.come = die};
     struct view *view = NULL;
 
-    int r = open_view(daemon, &view, error);
+    options.source.path = daemon->source;
+    options.prepares = true;
+    int r = signals_begin(&signals);
     if (r < 0)
-        return r;
-    r = surroundings_check_view(daemon->place, view, daemon->options, error);
+        return error_errno(error, r, "%s", daemon->source);
+    r = view_open(&options, &view, error);
+    if (r == 0)
+        r = surroundings_check_view(daemon->place, view, daemon->options, error);
+    /* One that comes now waits until it can be seen to. */
+    signals_end(&signals);
     if (r < 0) {
         view_close(view);
         return r;
@@ -161,14 +153,16 @@ static int mount_with_help(const struct daemon *daemon, struct fuse_session *ses
 static bool leave_with_help(const struct daemon *daemon)
 {
     struct place *place = daemon->place;
+    cleanup_free char *path = NULL;
     struct mountinfo mount;
     char words[512];
 
+    /* Where it is by now: a folder above may have another name. */
     if (place_has(place) &&
-        (mountinfo_find(place->path, &mount) < 0 || mount.id != place->mount.id ||
-         fusermount_unmount(place->path, true, words, sizeof(words)) < 0))
+        (mountinfo_path_of(place->folder, &path) < 0 || mountinfo_find(path, &mount) < 0 ||
+         mount.id != place->mount.id || fusermount_unmount(path, true, words, sizeof(words)) < 0))
         return false;
-    place->mount = (struct mountinfo){0};
+    place_forget(place);
     return true;
 }
 
@@ -227,6 +221,8 @@ static int run_as_root(const struct daemon *daemon, struct serving *serving, str
     serving->leave = leave_as_root;
     if (r == 0)
         r = serving_run(serving, error);
+    if (serving->gone)
+        place_forget(daemon->place);
     (void)place_unmount(daemon->place);
     return r;
 }
@@ -237,10 +233,15 @@ static int run_with_help(const struct daemon *daemon, struct serving *serving, s
 
     if (r < 0)
         return r;
-    place_adopt(daemon->place);
+    r = place_adopt(daemon->place, error);
+    if (r < 0) {
+        fuse_session_unmount(serving->session);
+        return r;
+    }
     serving->leave = leave_with_help;
     r = serving_run(serving, error);
-    (void)leave_with_help(daemon);
+    if (!serving->gone)
+        (void)leave_with_help(daemon);
     let_go(fuse_session_fd(serving->session));
     fuse_session_unmount(serving->session);
     return r;
@@ -303,7 +304,7 @@ static int serve_as_owner(const struct daemon *daemon, pid_t keeper, struct erro
     if (r < 0)
         return r;
     /* The keeper must not be left waiting for us, nor we outlive it. Changing ids clears this. */
-    (void)prctl(PR_SET_PDEATHSIG, SIGTERM);
+    (void)prctl(PR_SET_PDEATHSIG, SIGNALS_PASSED_ON);
     if (getppid() != keeper)
         return error_set(error, -EIO, "%s: the mounting process has ended", daemon->place->path);
     r = open_filesystem(daemon, &filesystem, error);
@@ -326,7 +327,10 @@ static int serve_as_owner(const struct daemon *daemon, pid_t keeper, struct erro
     struct serving serving = serving_of(daemon, filesystem, session);
     serving.ready = tell_keeper;
     serving.leave = ask_to_leave;
-    return serving_run(&serving, error);
+    r = serving_run(&serving, error);
+    if (serving.gone)
+        (void)report_send(daemon->report, REPORT_GONE, NULL, -1);
+    return r;
 }
 
 /* --- Two processes: the keeper -----------------------------------------------------------------
@@ -360,8 +364,11 @@ static int next_message(struct keeper *keeper, struct error *error)
     int r;
 
     for (;;) {
-        if (poll(events, 2, -1) < 0 && errno != EINTR)
-            return -errno;
+        if (poll(events, 2, -1) < 0) {
+            if (errno == EINTR)
+                continue;
+            return error_errno(error, -errno, "%s", keeper->daemon->place->path);
+        }
         if (events[1].revents && read(keeper->signals, &signal, sizeof(signal)) > 0) {
             keeper->told = (int)signal.ssi_signo;
             kill(keeper->server, keeper->told == SIGQUIT ? SIGQUIT : SIGNALS_PASSED_ON);
@@ -369,9 +376,12 @@ static int next_message(struct keeper *keeper, struct error *error)
         if (!events[0].revents)
             continue;
         r = report_receive(keeper->server_end, error, &nothing);
-        if (r != REPORT_LEAVE)
+        if (r == REPORT_LEAVE)
+            do_leave(keeper);
+        else if (r == REPORT_GONE)
+            place_forget(keeper->daemon->place);
+        else
             return r;
-        do_leave(keeper);
     }
 }
 
@@ -397,7 +407,9 @@ static int keep(struct keeper *keeper, bool *ret_serving, struct error *error)
             kill(keeper->server, SIGQUIT);
         r = next_message(keeper, error);
     }
-    return r == REPORT_FAILED ? error->code : 0;
+    if (r < 0)
+        kill(keeper->server, SIGQUIT);
+    return r == REPORT_FAILED ? error->code : r < 0 ? r : 0;
 }
 
 static int run_in_halves(const struct daemon *daemon, struct error *error)

@@ -15,7 +15,7 @@
 #include <sys/wait.h>
 
 /* The rest of the daemon's life, detached from the terminal. */
-static void be_daemon(const struct daemon *daemon)
+static void be_daemon(const struct daemon *daemon, pid_t command)
 {
     struct error error = {0};
     int null = open("/dev/null", O_RDWR | O_CLOEXEC);
@@ -23,6 +23,8 @@ static void be_daemon(const struct daemon *daemon)
     setsid();
     /* A command that was interrupted leaves nothing behind, not even what hangs (daemon.c). */
     (void)prctl(PR_SET_PDEATHSIG, SIGTERM);
+    if (getppid() != command)
+        exit(1);
     (void)!chdir("/");
     if (null >= 0) {
         dup2(null, STDIN_FILENO);
@@ -103,10 +105,11 @@ static int run_in_background(struct daemon *daemon, struct error *error)
     if (r < 0)
         return error_errno(error, r, "%s", daemon->place->path);
     fflush(NULL);
+    pid_t command = getpid();
     pid_t child = fork();
     if (child == 0) {
         daemon->report = ends[1];
-        be_daemon(daemon);
+        be_daemon(daemon, command);
     }
     close(ends[1]);
     r = child < 0 ? error_errno(error, -errno, "cannot start the daemon")

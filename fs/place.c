@@ -176,13 +176,22 @@ int place_mount(struct place *place, const char *source, bool allow_other, bool 
     return 0;
 }
 
-void place_adopt(struct place *place)
+int place_adopt(struct place *place, struct error *error)
 {
     struct mountinfo mount;
 
-    if (mountinfo_find(place->path, &mount) == 0 && mount.is_addonfs)
-        place->mount = mount;
+    if (mountinfo_find(place->path, &mount) < 0 || !mount.is_addonfs)
+        return error_set(error, -ESTALE,
+                         "%s: was moved or covered while it was being mounted: mount again",
+                         place->path);
+    place->mount = mount;
     unlock(place);
+    return 0;
+}
+
+void place_forget(struct place *place)
+{
+    place->mount = (struct mountinfo){0};
 }
 
 /*
@@ -203,7 +212,6 @@ bool place_has(const struct place *place)
 {
     struct mountinfo now;
 
-    /* Numbers are given out again, but not to the same device. */
     return place->mount.id != 0 && mountinfo_find_id(place->mount.id, &now) == 0 &&
            strcmp(now.device, place->mount.device) == 0;
 }
@@ -217,6 +225,6 @@ bool place_unmount(struct place *place)
         if (top < 0 || mountinfo_id_of(top, &id) < 0 || id != place->mount.id || detach(top) < 0)
             return false;
     }
-    place->mount = (struct mountinfo){0};
+    place_forget(place);
     return true;
 }

@@ -44,15 +44,21 @@ void place_clear(struct place *place);
 int place_mount(struct place *place, const char *source, bool allow_other, bool noexec,
                 int *ret_device, struct error *error);
 
-/* Somebody else has mounted there for us (fusermount3): know what. */
-void place_adopt(struct place *place);
+/* Somebody else has mounted there for us (fusermount3): know what. -ESTALE: it is not there. */
+int place_adopt(struct place *place, struct error *error);
 
-/* Is `place->mount` still mounted, here or wherever it was moved? */
+/* What was mounted there has gone by itself. */
+void place_forget(struct place *place);
+
+/*
+ * Is `place->mount` in the kernel's list, here or wherever it was moved? The numbers of one that
+ * has gone are given to the next one at once: who can tell that it has, is to forget it.
+ */
 bool place_has(const struct place *place);
 
 /*
  * Take away what place_mount has put there, even if it is in use. false: it is still there, covered
- * by another mount. Nothing is done where it has gone already.
+ * by another mount. Nothing is done where it has gone already, or was forgotten.
  */
 bool place_unmount(struct place *place);
 

@@ -17,6 +17,7 @@ enum report {
     REPORT_LEAVE = 'L',  /* the mount shall be taken away … */
     REPORT_LEFT = 'G',   /* … and has been, or */
     REPORT_STAYED = 'S', /* … could not be */
+    REPORT_GONE = 'N',   /* what was mounted is mounted no more */
     REPORT_FAILED = 'E', /* with the error */
 };
 

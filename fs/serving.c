@@ -24,20 +24,20 @@ static int loop(struct fuse_session *session)
 
 /* A file system that is mounted nowhere and held by nobody has ended by the time umount2 returns;
  * its device says so (fuse_dev_poll in the kernel). */
-static bool is_in_use(struct fuse_session *session)
+static bool is_gone(struct fuse_session *session)
 {
     struct pollfd event = {.fd = fuse_session_fd(session)};
 
-    return poll(&event, 1, 0) == 0;
+    return poll(&event, 1, 0) > 0 && event.revents & POLLERR;
 }
 
 /* Nobody can come any more; who waits for changes would keep it for ever. */
 static bool leave(struct serving *serving)
 {
-    if (!serving->leave(serving->daemon))
+    if (!is_gone(serving->session) && !serving->leave(serving->daemon))
         return false;
     waiting_finish(&serving->filesystem->waiting);
-    if (is_in_use(serving->session))
+    if (!is_gone(serving->session))
         log_line(LOG_NOTICE,
                  "%s: unmounted, and still in use: it ends when the last who has something open in "
                  "it is done, or at once with another signal",
@@ -53,7 +53,7 @@ static bool on_signal(void *context, int number)
      * by each way is still the first time. */
     bool *told = number == SIGNALS_PASSED_ON ? &serving->passed_on : &serving->told;
 
-    if (!*told && number != SIGQUIT) {
+    if (!serving->ends && !*told && number != SIGQUIT) {
         *told = true;
         serving->left = serving->left || leave(serving);
         if (serving->left)
@@ -84,6 +84,7 @@ int serving_run(struct serving *serving, struct error *error)
         r = loop(serving->session);
     }
     signals_end(&signals);
+    serving->gone = is_gone(serving->session);
     filesystem_end(serving->filesystem);
     return r < 0 ? error_errno(error, r, "%s: serving has failed", serving->path) : 0;
 }

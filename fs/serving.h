@@ -27,6 +27,10 @@ struct serving {
     bool (*leave)(const struct daemon *daemon);
     const struct daemon *daemon; /* for these two */
 
+    /* Afterwards: nothing is mounted any more. What is at the place now is another's, whatever the
+     * kernel's list says: numbers of mounts and devices are given out again at once. */
+    bool gone;
+
     pthread_t loop; /* the thread that waits in libfuse */
     /* What the signals' thread knows: */
     bool told;      /* one has come … */
@@ -35,7 +39,7 @@ struct serving {
     bool ends;
 };
 
-/* Serve, with all set that comes before `loop`. 0, or a negative errno with the error. */
+/* Serve, with all set that comes before `gone`. 0, or a negative errno with the error. */
 int serving_run(struct serving *serving, struct error *error);
 
 #endif

@@ -38,7 +38,8 @@ void signals_hold(bool all)
 
     sigemptyset(&held);
     for (int i = 0; (number = ending_at(i)); i++) {
-        if (all || (sigaction(number, NULL, &before) == 0 && before.sa_handler != SIG_IGN))
+        if (all || number == SIGNALS_PASSED_ON ||
+            (sigaction(number, NULL, &before) == 0 && before.sa_handler != SIG_IGN))
             sigaddset(&held, number);
     }
     pthread_sigmask(SIG_BLOCK, &held, NULL);

@@ -33,7 +33,8 @@ struct signals {
 
 /*
  * Hold them back in this thread and all that it starts. One that was ignored before is not among
- * them (nohup(1)), unless `all`: a daemon has no terminal whose end is not to be its own.
+ * them (nohup(1)), unless `all` (a daemon has no terminal whose end is not to be its own), or it is
+ * what our own processes send each other.
  */
 void signals_hold(bool all);
 

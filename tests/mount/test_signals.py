@@ -1,5 +1,6 @@
 """Signals that end a mount, in the foreground and the background, of one's own and of others."""
 
+import ctypes
 import errno
 import os
 import random
@@ -7,6 +8,7 @@ import resource
 import select
 import signal
 import subprocess
+import sys
 import threading
 
 import pytest
@@ -18,6 +20,8 @@ from users import USER, as_user, own
 
 ENDS = [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGALRM,
         signal.SIGUSR1, signal.SIGPWR, signal.SIGRTMIN, signal.SIGRTMIN + 5, signal.SIGRTMAX]
+# Prints the process that serves a mount.
+PID = f"""{sys.executable} -c 'import os, sys; print(os.getxattr(sys.argv[1], "user.addonfs.pid").decode())'"""
 NAMES = [str(getattr(end, "name", end)) for end in ENDS]
 
 
@@ -89,6 +93,12 @@ def test_one_that_comes_again_changes_nothing(repo, place, other, root_user):
     while daemon.poll() is None:
         daemon.send_signal(signal.SIGINT)
     ended_well(daemon, place)
+
+
+def detach(place):
+    """Without a word to whoever serves it: umount(8) would ask."""
+    MNT_DETACH = 2
+    assert ctypes.CDLL(None, use_errno=True).umount2(os.fsencode(place), MNT_DETACH) == 0
 
 
 def await_line(daemon, text):
@@ -327,3 +337,62 @@ def test_nor_does_the_daemon_of_a_command_that_was_killed(repo, folder, place, o
     await_end(opener)
     os.close(opener)
     assert not is_mounted(place)
+
+
+@pytest.mark.parametrize("how", ["root", "over another user's repository"])
+def test_a_daemon_that_ends_later_leaves_the_next_mount_alone(repo, place, how, root_user):
+    """The kernel gives the numbers of what has gone to the next at once."""
+    if how != "root":
+        own(repo.path)
+    assert run("mount", repo.path, place, "-o", "cache=none").returncode == 0
+    pids = {daemon_pid(place), status(place)["pid"]}
+    pidfds = [os.pidfd_open(pid) for pid in pids]
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    detach(place)
+    assert run("mount", repo.path, place, "-o", "cache=none").returncode == 0
+    for pid in pids:
+        os.kill(pid, signal.SIGCONT)
+    for pidfd in pidfds:
+        await_end(pidfd)
+        os.close(pidfd)
+    assert is_mounted(place) and (package(place) / "version.py").read_text()
+    assert run("umount", place).returncode == 0
+
+
+@pytest.mark.usefixtures("root_user")
+def test_a_plain_users_daemon_that_ends_later_leaves_the_next_mount_alone(repo, place, binary):
+    own(repo.path)
+    own(place)
+    result = as_user(
+        f'"$1" mount "$2" "$3" -o cache=none; pid=$({PID} "$3"); '
+        'kill -STOP $pid; fusermount3 -uz "$3"; "$1" mount "$2" "$3" -o cache=none; kill -CONT $pid; '
+        'tail --pid=$pid -f /dev/null; cat "$3/package/openpype/3.15.12/version.py"; "$1" umount "$3"',
+        binary, repo.path, place)
+    assert result.returncode == 0, result.stderr
+    assert '__version__ = "3.15.12"' in result.stdout
+
+
+@pytest.mark.usefixtures("root_user")
+def test_a_plain_users_mount_ends_cleanly_where_it_was_moved_to(repo, folder, binary):
+    own(repo.path)
+    (own_folder(folder) / "above/mnt").mkdir(parents=True)
+    for path in (folder / "own/above", folder / "own/above/mnt"):
+        own(path)
+    result = as_user(
+        '"$1" mount "$2" "$3/above/mnt" -o cache=none; '
+        f'pid=$({PID} "$3/above/mnt"); mv "$3/above" "$3/moved"; '
+        'kill -TERM $pid; tail --pid=$pid -f /dev/null; ls -A "$3/moved/mnt"; echo empty', binary, repo.path,
+        folder / "own")
+    assert result.returncode == 0, result.stderr
+    assert result.stdout == "empty\n"
+
+
+@pytest.mark.usefixtures("root_user")
+def test_what_a_keeper_passes_on_arrives_whatever_was_ignored(repo, place):
+    own(repo.path)
+    daemon = subprocess.Popen([ADDONFS, "mount", repo.path, place, "-f", "-o", "cache=none"], stderr=subprocess.PIPE,
+                              text=True, preexec_fn=lambda: signal.signal(signal.SIGUSR1, signal.SIG_IGN))
+    await_line(daemon, "is mounted at")
+    daemon.send_signal(signal.SIGTERM)
+    ended_well(daemon, place)
