@@ -39,8 +39,8 @@ static bool leave(struct serving *serving)
     waiting_finish(&serving->filesystem->waiting);
     if (!is_gone(serving->session))
         log_line(LOG_NOTICE,
-                 "%s: unmounted, and still in use: it ends when the last who has something open in "
-                 "it is done, or at once with another signal",
+                 "%s: unmounted, and still in use: it ends when the last who has something open "
+                 "in it (or a bind mount of it) is done, or at once with another signal",
                  serving->path);
     return true;
 }

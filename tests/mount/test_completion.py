@@ -142,6 +142,9 @@ def test_bash_completes_values(taken):
         assert value in bash_completes(["addonfs", *before, name, "=", value[0]])
         assert bash_completes(["addonfs", *before, name, "=", "%"]) == []
     assert set(bash_completes(["addonfs", "mount", "-o", "rev=main,view", "=", ""])) == taken["view"]
+    # Another option behind a value, and folders.
+    assert bash_completes(["addonfs", "mount", "-o", "view", "=", "package,lay"]) == ["package,layout="]
+    assert "/usr" in bash_completes(["addonfs", "mount", "-o", "cache", "=", "/us"])
 
 
 def test_zsh_knows_the_values(taken):

@@ -28,10 +28,20 @@ _addonfs() {
         values=$(_addonfs_values "${before##*,}") word=
     elif [ "$COMP_CWORD" -ge 3 ] && [ "$before" = = ]; then
         before=${COMP_WORDS[COMP_CWORD-2]}
-        values=$(_addonfs_values "${before##*,}")
+        if [[ $word == *,* ]]; then
+            before=-o # the next option
+        else
+            values=$(_addonfs_values "${before##*,}")
+            [ -z "$word" ] || case ${before##*,} in
+            cache) mapfile -t COMPREPLY < <(compgen -d -- "$word") ;;
+            recipe) mapfile -t COMPREPLY < <(compgen -f -- "$word") ;;
+            esac
+        fi
     fi
     if [ -n "$values" ]; then
-        mapfile -t COMPREPLY < <(compgen -W "$values" -- "$word")
+        mapfile -t -O "${#COMPREPLY[@]}" COMPREPLY < <(compgen -W "$values" -- "$word")
+    fi
+    if [ -n "$values" ] || [ "${#COMPREPLY[@]}" -gt 0 ]; then
         return
     fi
     if [ "$COMP_CWORD" -eq 1 ]; then
