@@ -97,6 +97,24 @@ static int open_in_place(const char *path)
                         RESOLVE_NO_SYMLINKS);
 }
 
+/*
+ * Are both folders on one mount? Without asking the file system: one of them may be our own. Linux
+ * before 5.8 does not tell a mount's number, but which file system it is.
+ */
+static bool are_on_one_mount(int a, int b)
+{
+    enum { FLAGS = AT_EMPTY_PATH | AT_NO_AUTOMOUNT | AT_STATX_DONT_SYNC };
+    struct statx of_a;
+    struct statx of_b;
+
+    if (statx(a, "", FLAGS, STATX_MNT_ID, &of_a) < 0 ||
+        statx(b, "", FLAGS, STATX_MNT_ID, &of_b) < 0)
+        return false;
+    if (of_a.stx_mask & of_b.stx_mask & STATX_MNT_ID)
+        return of_a.stx_mnt_id == of_b.stx_mnt_id;
+    return of_a.stx_dev_major == of_b.stx_dev_major && of_a.stx_dev_minor == of_b.stx_dev_minor;
+}
+
 int resolve_renew(struct resolve_root *root, const char *path)
 {
     struct stat status;
@@ -105,7 +123,9 @@ int resolve_renew(struct resolve_root *root, const char *path)
     if (!root->is_away)
         return 0;
     cleanup_fd int fd = open_in_place(path);
-    if (fd >= 0 && fstat(fd, &status) == 0 && status.st_uid == root->owner) {
+    bool is_ours = fd >= 0 && are_on_one_mount(fd, root->fd) && fstat(fd, &status) == 0 &&
+                   status.st_uid == root->owner;
+    if (is_ours) {
         /* In one step: whoever resolves at this moment has one of the two. */
         if (dup3(fd, root->fd, O_CLOEXEC) < 0)
             return -errno;
@@ -118,13 +138,23 @@ int resolve_renew(struct resolve_root *root, const char *path)
     return status.st_nlink == 0 ? -ENOENT : 0;
 }
 
-int resolve_hide(struct resolve_root *root, const char *git_dir, const char *common_dir)
+/* What lies at `folder`: in the root, if that is where its path leads, whatever hides the root. */
+static int stat_folder(const struct resolve_root *root, const char *path, const char *folder,
+                       struct stat *ret_status)
+{
+    if (strcmp(folder, path) == 0 || !path_is_within(folder, path))
+        return stat(folder, ret_status);
+    return fstatat(root->fd, folder + strlen(path) + 1, ret_status, 0);
+}
+
+int resolve_hide(struct resolve_root *root, const char *path, const char *git_dir,
+                 const char *common_dir)
 {
     const char *folders[] = {git_dir, common_dir};
     struct stat status;
 
     for (size_t i = 0; i < 2; i++) {
-        if (stat(folders[i], &status) < 0)
+        if (stat_folder(root, path, folders[i], &status) < 0)
             return -errno;
         root->git[i].device = status.st_dev;
         root->git[i].inode = status.st_ino;

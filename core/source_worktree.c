@@ -377,6 +377,14 @@ static int load_unsure(struct source *source, struct source_folder *folder, bool
     return r;
 }
 
+static int hide_repository(struct source *source)
+{
+    const struct repository *repository = source->repository;
+
+    return resolve_hide(&worktree_of(source)->root, source_path(source), repository->git_dir,
+                        repository->common_dir);
+}
+
 /*
  * The source may be deleted and made again, as `git clone` into the same place does. Nothing is
  * shown before its repository is there, for whose folders are not to be shown must be known first.
@@ -393,7 +401,7 @@ static int renew(struct source *source, struct error *error)
     worktree->is_new = worktree->is_new || r == 1;
     if (!worktree->is_new)
         return 0;
-    r = resolve_hide(&worktree->root, source->repository->git_dir, source->repository->common_dir);
+    r = hide_repository(source);
     if (r < 0)
         return error_errno(error, r, "%s", source->repository->git_dir);
     worktree->is_new = false;
@@ -463,7 +471,7 @@ int source_worktree_open(struct source *source, struct error *error)
     int r = resolve_begin(&worktree->root, source_path(source));
     if (r < 0)
         return error_errno(error, r, "%s", source_path(source));
-    r = resolve_hide(&worktree->root, source->repository->git_dir, source->repository->common_dir);
+    r = hide_repository(source);
     if (r < 0)
         return error_errno(error, r, "%s", source->repository->git_dir);
     cleanup_fd int test = resolve_open(&worktree->root, "", O_PATH | O_DIRECTORY);

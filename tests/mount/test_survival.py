@@ -1,6 +1,7 @@
 """What befalls a mount from outside: its daemon killed, its source or its folder taken away, clocks that are
 wrong, a disk that is full."""
 
+import contextlib
 import errno
 import os
 import pwd
@@ -138,6 +139,55 @@ def test_a_worktree_that_becomes_another_users_is_not_taken_for_the_first(repo, 
         own(repo.path, pwd.getpwuid(0))
         assert refuses(lambda: client_zip(mnt).read_bytes()) == 0
         assert errors(mnt) == []
+
+
+@contextlib.contextmanager
+def bound(source, place):
+    subprocess.run(["mount", "--bind", source, place], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "-l", place], check=True)
+
+
+@pytest.mark.parametrize("options", ["", "watch=poll"])
+@pytest.mark.parametrize("beneath", ["empty", "a clone"])
+def test_a_source_that_is_unmounted_stays_and_what_lies_beneath_is_never_shown(repo, folder, fuse, root_user, beneath, options):
+    place, mnt = folder / "place", folder / "mnt"
+    mnt.mkdir()
+    if beneath == "a clone":
+        Repository(place).write({"openpype/lib/tools.py": "beneath\n"})
+    else:
+        place.mkdir()
+
+    def is_shown():
+        return list(oracle.compare(oracle.package_a(repo.path), package(mnt))) == [] and errors(mnt) == []
+
+    try:
+        with bound(repo.path, place):
+            assert run("mount", place, mnt, *(["-o", options] if options else [])).returncode == 0
+            assert is_shown()
+        assert is_shown()
+        with bound(repo.path, place):
+            repo.write({"openpype/lib/tools.py": "mounted again\n", "server_addon/server/new.py": "new\n"})
+            assert is_shown() and os.readlink(mnt / "HEAD") == f"commits/{repo.git('rev-parse', 'HEAD').decode().strip()}"
+        assert is_shown()
+        assert run("umount", mnt).returncode == 0
+    finally:
+        clean(mnt)
+
+
+def test_a_repository_that_is_mounted_over_a_new_source_is_not_its_own(repo, folder, fuse, root_user):
+    other = Repository(folder / "other")
+    with mounted(repo.path, folder / "mnt") as mnt:
+        shutil.rmtree(repo.path)
+        repo.path.mkdir()
+        assert refuses(lambda: os.listdir(mnt / "package")) == errno.EIO
+        with bound(other.path, repo.path):
+            assert refuses(lambda: os.listdir(mnt / "package")) == errno.EIO
+            assert [problem["reason"] for problem in errors(mnt)] == [f"{repo.path}/.git: {os.strerror(errno.ENOENT)}"]
+        shutil.copytree(other.path, repo.path, symlinks=True, dirs_exist_ok=True)
+        assert list(oracle.compare(oracle.package_a(repo.path), package(mnt))) == [] and errors(mnt) == []
 
 
 def test_a_mount_point_that_is_removed_from_elsewhere_ends_its_daemon(repo, folder, fuse, root_user):
