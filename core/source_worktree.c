@@ -437,10 +437,17 @@ static int await(struct source *source, struct source_wait *ret_wait)
 
     if (!worktree->watch)
         return 0;
+    int fd = watch_descriptor(worktree->watch, &ret_wait->inner);
+    ret_wait->fd = fd < 0 ? -1 : fd;
+    return fd < 0 ? fd : 0;
+}
+
+static bool tells_all(const struct source *source)
+{
+    const struct worktree *worktree = worktree_of(source);
+
     /* Nothing tells that a folder comes to where there is none. */
-    ret_wait->timer = source->unsure > 0 || worktree->root.is_away || worktree->is_new;
-    ret_wait->fd = watch_descriptor(worktree->watch, &ret_wait->inner);
-    return ret_wait->fd < 0 ? ret_wait->fd : 0;
+    return worktree->watch && source->unsure == 0 && !worktree->root.is_away && !worktree->is_new;
 }
 
 static int read_file(struct source *source, const struct file *file, struct spool *spool,
@@ -496,6 +503,7 @@ const struct source_backend source_worktree = {
     .look = look,
     .read = read_file,
     .wait = await,
+    .tells_all = tells_all,
     .forget = unwatch,
     .close = close_worktree,
 };
