@@ -83,8 +83,8 @@ int repository_refs_failure(struct repository *repository, int code, const char 
                             struct error *error);
 
 /*
- * If not, it was deleted or moved away, and that a ref was not found means nothing: the caller's
- * -EIO, which is described.
+ * Is there a git dir with a HEAD? If not, it was deleted or moved away, or cannot be entered, and
+ * that a ref was not found means nothing: the caller's -EIO, which is described.
  */
 bool repository_is_there(const struct repository *repository, struct error *error);
 

@@ -156,6 +156,8 @@ int resolve_hide(struct resolve_root *root, const char *path, const char *git_di
     for (size_t i = 0; i < 2; i++) {
         if (stat_folder(root, path, folders[i], &status) < 0)
             return -errno;
+        if (!S_ISDIR(status.st_mode))
+            return -ENOTDIR;
         root->git[i].device = status.st_dev;
         root->git[i].inode = status.st_ino;
     }

@@ -402,6 +402,11 @@ static int renew(struct source *source, struct error *error)
     if (!worktree->is_new)
         return 0;
     r = hide_repository(source);
+    if (r == -ENOTDIR)
+        return error_set(error, -EIO,
+                         "%s: no folder any more, as in a worktree of another repository: mount it "
+                         "again",
+                         source->repository->git_dir);
     if (r < 0)
         return error_errno(error, r, "%s", source->repository->git_dir);
     worktree->is_new = false;

@@ -141,6 +141,27 @@ def test_a_worktree_that_becomes_another_users_is_not_taken_for_the_first(repo, 
         assert errors(mnt) == []
 
 
+@pytest.mark.parametrize("what", ["a worktree of another", "an empty git dir"])
+def test_a_source_that_has_no_repository_of_its_own_any_more_has_no_empty_listings(repo, folder, fuse, what):
+    other = Repository(folder / "other")
+    with mounted(repo.path, folder / "mnt") as mnt:
+        shutil.rmtree(repo.path)
+        if what == "an empty git dir":
+            (repo.path / ".git").mkdir(parents=True)
+        else:
+            other.git("worktree", "add", "-q", str(repo.path), "-b", "side")
+            assert refuses(lambda: os.listdir(mnt / "package")) == errno.EIO
+            [problem] = errors(mnt)
+            assert problem["reason"].startswith(f"{repo.path}/.git: ") and "another repository: mount it again" in problem["reason"]
+        for name in ("branches", "tags", "commits"):
+            assert refuses(lambda: os.listdir(mnt / name)) == errno.EIO, name
+        assert refuses(lambda: os.readlink(mnt / "HEAD")) == errno.EIO
+        shutil.rmtree(repo.path)
+        other.path.rename(repo.path)
+        assert list(oracle.compare(oracle.package_a(repo.path), package(mnt))) == [] and errors(mnt) == []
+        assert set(os.listdir(mnt / "branches")) == ({"main"} if what == "an empty git dir" else {"main", "side"})
+
+
 @contextlib.contextmanager
 def bound(source, place):
     subprocess.run(["mount", "--bind", source, place], check=True)
