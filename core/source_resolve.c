@@ -32,12 +32,12 @@ static bool is_leased(int fd, const char *path, int flags, struct open_how how)
     return place >= 0;
 }
 
-static int open_beneath(int fd, const char *path, int flags, uint64_t resolve)
+static int open_how(int fd, const char *path, int flags, uint64_t resolve)
 {
     /* Next to O_PATH openat2 allows no flag that would mean nothing. */
     struct open_how how = {
         .flags = (uint64_t)(unsigned)(flags | O_CLOEXEC | (flags & O_PATH ? 0 : O_NOCTTY)),
-        .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV | resolve,
+        .resolve = RESOLVE_NO_MAGICLINKS | resolve,
     };
 
     for (int i = 0; i < RETRY_LIMIT; i++) {
@@ -48,6 +48,11 @@ static int open_beneath(int fd, const char *path, int flags, uint64_t resolve)
             return -errno;
     }
     return is_leased(fd, path, flags, how) ? -EBUSY : -EAGAIN;
+}
+
+static int open_beneath(int fd, const char *path, int flags, uint64_t resolve)
+{
+    return open_how(fd, path, flags, RESOLVE_BENEATH | RESOLVE_NO_XDEV | resolve);
 }
 
 /* --- The root -----------------------------------------------------------------------------------
@@ -84,15 +89,20 @@ static bool leads_to_root(const struct resolve_root *root, const char *path)
            status.stx_ino == root->inode;
 }
 
-/* Open the folder at `path`, which no mount may hide. */
+/*
+ * Open the folder at `path`, which no mount may hide, and to which no link may lead: whoever may
+ * put one there could choose any folder of the owner's.
+ */
 static int open_in_place(const char *path)
 {
     const char *name = strrchr(path, '/') + 1;
     cleanup_free char *parent = strndup(path, (size_t)(name - path));
-    cleanup_fd int above = parent ? open(parent, O_PATH | O_DIRECTORY | O_CLOEXEC) : -1;
 
+    if (!parent)
+        return -ENOMEM;
+    cleanup_fd int above = open_how(AT_FDCWD, parent, O_PATH | O_DIRECTORY, RESOLVE_NO_SYMLINKS);
     if (above < 0)
-        return parent ? -errno : -ENOMEM;
+        return above;
     return open_beneath(above, *name ? name : ".", O_PATH | O_DIRECTORY | O_NOFOLLOW,
                         RESOLVE_NO_SYMLINKS);
 }

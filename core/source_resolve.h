@@ -46,10 +46,11 @@ int resolve_hide(struct resolve_root *root, const char *path, const char *git_di
 
 /*
  * If another folder lies at `path` by now, make that one the root: 1. It must belong to the same
- * user, for it was decided whose rights are enough when the first was opened, and be on the same
- * mount: neither is what was mounted over the root another root, nor what comes to light beneath
- * one that was unmounted. Otherwise the root stays what it is, wherever it has been moved to: 0;
- * but -ENOENT if it was deleted. For the thread that looks; others may go on resolving.
+ * user, for it was decided whose rights are enough when the first was opened. `path` must still be
+ * without links. And it must be on the same mount: neither is what was mounted over the root
+ * another root, nor what comes to light beneath one that was unmounted. Otherwise the root stays
+ * what it is, wherever it has been moved to: 0; but -ENOENT if it was deleted. For the thread that
+ * looks; others may go on resolving.
  */
 int resolve_renew(struct resolve_root *root, const char *path);
 

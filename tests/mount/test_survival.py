@@ -128,6 +128,27 @@ def test_another_clone_at_the_sources_place_is_shown_from_then_on(repo, folder, 
         assert list(oracle.compare(right, package(mnt))) == []
 
 
+@pytest.mark.parametrize("which", ["source", "above"])
+def test_a_link_at_the_sources_place_or_above_it_leads_to_no_other_worktree(repo, folder, fuse, which):
+    above, other, mnt = folder / "above", Repository(folder / "private/source"), folder / "mnt"
+    other.write({"openpype/lib/tools.py": "private\n"})
+    above.mkdir()
+    repo.path.rename(above / "source")
+    right = oracle.package_a(above / "source")
+    place, target = (above / "source", other.path) if which == "source" else (above, folder / "private")
+    with mounted(above / "source", mnt) as mnt:
+        place.rename(folder / "elsewhere")
+        place.symlink_to(target)
+        assert list(oracle.compare(right, package(mnt))) == [] and errors(mnt) == []
+        # What it was held for is gone: then it is an error, and still not the other.
+        shutil.rmtree(folder / "elsewhere")
+        assert refuses(lambda: os.listdir(mnt / "package")) == errno.EIO
+        # A folder of that name is what a user has put there, as `git clone` does.
+        place.unlink()
+        target.rename(place)
+        assert list(oracle.compare(oracle.package_a(above / "source"), package(mnt))) == [] and errors(mnt) == []
+
+
 def test_a_worktree_that_becomes_another_users_is_not_taken_for_the_first(repo, folder, fuse, root_user):
     other = Repository(folder / "other")
     with mounted(repo.path, folder / "mnt") as mnt:
