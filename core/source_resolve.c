@@ -133,8 +133,8 @@ int resolve_renew(struct resolve_root *root, const char *path)
     if (!root->is_away)
         return 0;
     cleanup_fd int fd = open_in_place(path);
-    bool is_ours = fd >= 0 && are_on_one_mount(fd, root->fd) && fstat(fd, &status) == 0 &&
-                   status.st_uid == root->owner;
+    bool is_fit = fd >= 0 && are_on_one_mount(fd, root->fd) && fstat(fd, &status) == 0;
+    bool is_ours = is_fit && status.st_uid == root->owner;
     if (is_ours) {
         /* In one step: whoever resolves at this moment has one of the two. */
         if (dup3(fd, root->fd, O_CLOEXEC) < 0)
@@ -145,7 +145,9 @@ int resolve_renew(struct resolve_root *root, const char *path)
     }
     if (fstat(root->fd, &status) < 0)
         return -errno;
-    return status.st_nlink == 0 ? -ENOENT : 0;
+    if (status.st_nlink > 0)
+        return 0;
+    return is_fit ? -EPERM : -ENOENT;
 }
 
 /* What lies at `folder`: in the root, if that is where its path leads, whatever hides the root. */

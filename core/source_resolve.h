@@ -49,8 +49,8 @@ int resolve_hide(struct resolve_root *root, const char *path, const char *git_di
  * user, for it was decided whose rights are enough when the first was opened. `path` must still be
  * without links. And it must be on the same mount: neither is what was mounted over the root
  * another root, nor what comes to light beneath one that was unmounted. Otherwise the root stays
- * what it is, wherever it has been moved to: 0; but -ENOENT if it was deleted. For the thread that
- * looks; others may go on resolving.
+ * what it is, wherever it has been moved to: 0; but -ENOENT if it was deleted, and -EPERM if
+ * another user's is there now. For the thread that looks; others may go on resolving.
  */
 int resolve_renew(struct resolve_root *root, const char *path);
 

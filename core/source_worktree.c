@@ -396,6 +396,9 @@ static int renew(struct source *source, struct error *error)
 
     if (r == -ENOENT)
         return error_set(error, -EIO, "%s: the folder was deleted", source_path(source));
+    if (r == -EPERM)
+        return error_set(error, -EIO, "%s: the folder was deleted, and another user's is there now",
+                         source_path(source));
     if (r < 0)
         return error_errno(error, r, "%s", source_path(source));
     worktree->is_new = worktree->is_new || r == 1;

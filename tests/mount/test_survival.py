@@ -153,10 +153,12 @@ def test_a_worktree_that_becomes_another_users_is_not_taken_for_the_first(repo, 
     other = Repository(folder / "other")
     with mounted(repo.path, folder / "mnt") as mnt:
         shutil.rmtree(repo.path)
+        assert refuses(lambda: os.listdir(mnt / "package")) == errno.EIO
+        assert [problem["reason"] for problem in errors(mnt)] == ["the folder was deleted"]
         own(other.path)
         other.path.rename(repo.path)
         assert refuses(lambda: os.listdir(mnt / "package")) == errno.EIO
-        assert [problem["reason"] for problem in errors(mnt)] == ["the folder was deleted"]
+        assert [problem["reason"] for problem in errors(mnt)] == ["the folder was deleted, and another user's is there now"]
         own(repo.path, pwd.getpwuid(0))
         assert refuses(lambda: client_zip(mnt).read_bytes()) == 0
         assert errors(mnt) == []
