@@ -116,7 +116,7 @@ const char *source_commit(const struct source *source)
 
 int source_wait_open(struct source *source, struct source_wait *ret_wait, struct error *error)
 {
-    struct source_wait wait = {-1, -1, true};
+    struct source_wait wait = {-1, -1};
 
     int r = source->backend->wait(source, &wait);
     if (r < 0) {
@@ -134,6 +134,11 @@ void source_wait_close(struct source_wait *wait)
     if (wait->inner >= 0)
         close(wait->inner);
     wait->fd = wait->inner = -1;
+}
+
+bool source_tells_all(const struct source *source)
+{
+    return source->backend->tells_all(source);
 }
 
 int source_watch_refs(const struct source *source)

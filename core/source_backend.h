@@ -35,6 +35,7 @@ struct source_backend {
                 size_t memory_limit, struct content **ret_content, struct error *error);
     /* source_wait_open. */
     int (*wait)(struct source *source, struct source_wait *ret_wait);
+    bool (*tells_all)(const struct source *source);
     /* The folder is about to be freed; or NULL. */
     void (*forget)(struct source *source, struct source_folder *folder);
     /* Free source->state: nothing will be asked any more. */

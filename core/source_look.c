@@ -104,18 +104,21 @@ int source_refresh(struct source *source, bool *ret_changed, struct error *error
 {
     struct check_all all = {.source = source, .error = error};
     int was_broken = source->broken.code;
+    struct error why = {0};
 
     source->look++;
     source->renewed = false;
     mark_suspects(source);
-    int r = source->backend->begin(source, &source->broken);
-    source->broken.code = r;
+    int r = source->backend->begin(source, &why);
     if (r < 0) {
+        *ret_changed = was_broken != r || strcmp(source->broken.text, why.text) != 0;
+        source->broken = why;
+        source->broken.code = r;
         if (error)
             *error = source->broken;
-        *ret_changed = was_broken != r;
         return r;
     }
+    source->broken.code = 0;
     /*
      * A new commit makes every folder worth building from again, even where nothing differs.
      * Comparing is then left to whoever asks for the folder.

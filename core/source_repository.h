@@ -83,8 +83,8 @@ int repository_refs_failure(struct repository *repository, int code, const char 
                             struct error *error);
 
 /*
- * Is the repository still where it was? Where it is not (deleted, or moved away), that a ref was
- * not found means nothing: false with the error, -EIO.
+ * Is there a git dir with a HEAD? Where not, it was deleted or moved away, or cannot be entered, and
+ * that a ref was not found means nothing: false with the error, -EIO.
  */
 bool repository_is_there(const struct repository *repository, struct error *error);
 

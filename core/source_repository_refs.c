@@ -57,9 +57,16 @@ int repository_refs_begin(struct repository *repository, struct error *error)
 
 bool repository_is_there(const struct repository *repository, struct error *error)
 {
-    if (access(repository->git_dir, F_OK) == 0)
+    cleanup_free char *head = path_join(repository->git_dir, "HEAD");
+    struct stat status;
+
+    /* It may be a link to a branch that has no commit yet. */
+    if (head && lstat(head, &status) == 0)
         return true;
-    error_set(error, -EIO, "%s: there is no repository", repository->git_dir);
+    int code = head ? errno : ENOMEM;
+    bool is_absent = code == ENOENT || code == ENOTDIR;
+    error_set(error, -EIO, "%s: %s", repository->git_dir,
+              is_absent ? "there is no repository" : strerror(code));
     return false;
 }
 

@@ -32,12 +32,12 @@ static bool is_leased(int fd, const char *path, int flags, struct open_how how)
     return place >= 0;
 }
 
-static int open_beneath(int fd, const char *path, int flags, uint64_t resolve)
+static int open_how(int fd, const char *path, int flags, uint64_t resolve)
 {
     /* Next to O_PATH openat2 allows no flag that would mean nothing. */
     struct open_how how = {
         .flags = (uint64_t)(unsigned)(flags | O_CLOEXEC | (flags & O_PATH ? 0 : O_NOCTTY)),
-        .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV | resolve,
+        .resolve = RESOLVE_NO_MAGICLINKS | resolve,
     };
 
     for (int i = 0; i < RETRY_LIMIT; i++) {
@@ -48,6 +48,11 @@ static int open_beneath(int fd, const char *path, int flags, uint64_t resolve)
             return -errno;
     }
     return is_leased(fd, path, flags, how) ? -EBUSY : -EAGAIN;
+}
+
+static int open_beneath(int fd, const char *path, int flags, uint64_t resolve)
+{
+    return open_how(fd, path, flags, RESOLVE_BENEATH | RESOLVE_NO_XDEV | resolve);
 }
 
 /* --- The root -----------------------------------------------------------------------------------
@@ -84,17 +89,40 @@ static bool leads_to_root(const struct resolve_root *root, const char *path)
            status.stx_ino == root->inode;
 }
 
-/* Open the folder at `path`, which no mount may hide. */
+/*
+ * Open the folder at `path`, which no mount may hide, and to which no link may lead: whoever may
+ * put one there could choose any folder of the owner's.
+ */
 static int open_in_place(const char *path)
 {
     const char *name = strrchr(path, '/') + 1;
     cleanup_free char *parent = strndup(path, (size_t)(name - path));
-    cleanup_fd int above = parent ? open(parent, O_PATH | O_DIRECTORY | O_CLOEXEC) : -1;
 
+    if (!parent)
+        return -ENOMEM;
+    cleanup_fd int above = open_how(AT_FDCWD, parent, O_PATH | O_DIRECTORY, RESOLVE_NO_SYMLINKS);
     if (above < 0)
-        return parent ? -errno : -ENOMEM;
+        return above;
     return open_beneath(above, *name ? name : ".", O_PATH | O_DIRECTORY | O_NOFOLLOW,
                         RESOLVE_NO_SYMLINKS);
+}
+
+/*
+ * Are both folders on one mount? Without asking the file system: one of them may be our own. Linux
+ * before 5.8 does not tell a mount's number, but which file system it is.
+ */
+static bool are_on_one_mount(int a, int b)
+{
+    enum { FLAGS = AT_EMPTY_PATH | AT_NO_AUTOMOUNT | AT_STATX_DONT_SYNC };
+    struct statx of_a;
+    struct statx of_b;
+
+    if (statx(a, "", FLAGS, STATX_MNT_ID, &of_a) < 0 ||
+        statx(b, "", FLAGS, STATX_MNT_ID, &of_b) < 0)
+        return false;
+    if (of_a.stx_mask & of_b.stx_mask & STATX_MNT_ID)
+        return of_a.stx_mnt_id == of_b.stx_mnt_id;
+    return of_a.stx_dev_major == of_b.stx_dev_major && of_a.stx_dev_minor == of_b.stx_dev_minor;
 }
 
 int resolve_renew(struct resolve_root *root, const char *path)
@@ -105,7 +133,9 @@ int resolve_renew(struct resolve_root *root, const char *path)
     if (!root->is_away)
         return 0;
     cleanup_fd int fd = open_in_place(path);
-    if (fd >= 0 && fstat(fd, &status) == 0 && status.st_uid == root->owner) {
+    bool is_fit = fd >= 0 && are_on_one_mount(fd, root->fd) && fstat(fd, &status) == 0;
+    bool is_ours = is_fit && status.st_uid == root->owner;
+    if (is_ours) {
         /* In one step: whoever resolves at this moment has one of the two. */
         if (dup3(fd, root->fd, O_CLOEXEC) < 0)
             return -errno;
@@ -115,17 +145,31 @@ int resolve_renew(struct resolve_root *root, const char *path)
     }
     if (fstat(root->fd, &status) < 0)
         return -errno;
-    return status.st_nlink == 0 ? -ENOENT : 0;
+    if (status.st_nlink > 0)
+        return 0;
+    return is_fit ? -EPERM : -ENOENT;
 }
 
-int resolve_hide(struct resolve_root *root, const char *git_dir, const char *common_dir)
+/* What lies at `folder`: in the root, if that is where its path leads, whatever hides the root. */
+static int stat_folder(const struct resolve_root *root, const char *path, const char *folder,
+                       struct stat *ret_status)
+{
+    if (strcmp(folder, path) == 0 || !path_is_within(folder, path))
+        return stat(folder, ret_status);
+    return fstatat(root->fd, folder + strlen(path) + 1, ret_status, 0);
+}
+
+int resolve_hide(struct resolve_root *root, const char *path, const char *git_dir,
+                 const char *common_dir)
 {
     const char *folders[] = {git_dir, common_dir};
     struct stat status;
 
     for (size_t i = 0; i < 2; i++) {
-        if (stat(folders[i], &status) < 0)
+        if (stat_folder(root, path, folders[i], &status) < 0)
             return -errno;
+        if (!S_ISDIR(status.st_mode))
+            return -ENOTDIR;
         root->git[i].device = status.st_dev;
         root->git[i].inode = status.st_ino;
     }

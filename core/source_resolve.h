@@ -37,14 +37,20 @@ struct resolve_root {
 /* Make the folder at `path` (absolute, without links) the root. 0 or a negative errno. */
 int resolve_begin(struct resolve_root *root, const char *path);
 
-/* From now on these are Git's own folders. 0, or why one of them cannot be looked at. */
-int resolve_hide(struct resolve_root *root, const char *git_dir, const char *common_dir);
+/*
+ * From now on these are Git's own folders. What lies below `path`, the root's, is looked for in the
+ * root. 0, or why one of them cannot be looked at.
+ */
+int resolve_hide(struct resolve_root *root, const char *path, const char *git_dir,
+                 const char *common_dir);
 
 /*
  * If another folder lies at `path` by now, make that one the root: 1. It must belong to the same
- * user, for it was decided whose rights are enough when the first was opened, and no mount may hide
- * it. Otherwise the root stays what it is, wherever it has been moved to: 0; but -ENOENT if it was
- * deleted. For the thread that looks; others may go on resolving.
+ * user, for it was decided whose rights are enough when the first was opened. `path` must still be
+ * without links. And it must be on the same mount: neither is what was mounted over the root
+ * another root, nor what comes to light beneath one that was unmounted. Otherwise the root stays
+ * what it is, wherever it has been moved to: 0; but -ENOENT if it was deleted, and -EPERM if
+ * another user's is there now. For the thread that looks; others may go on resolving.
  */
 int resolve_renew(struct resolve_root *root, const char *path);
 

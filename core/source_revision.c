@@ -418,10 +418,16 @@ static int read_blob(struct source *source, const struct file *file, struct spoo
 
 static int await(struct source *source, struct source_wait *ret_wait)
 {
-    ret_wait->fd = repository_watch_refs(source->repository);
+    int fd = repository_watch_refs(source->repository);
+
+    ret_wait->fd = fd < 0 ? -1 : fd;
+    return fd < 0 && fd != -ENOTSUP ? fd : 0;
+}
+
+static bool tells_all(const struct source *source)
+{
     /* Nothing tells when what is missing has come. */
-    ret_wait->timer = ret_wait->fd == -ENOTSUP || revision_of(source)->faulty;
-    return ret_wait->fd == -ENOTSUP ? 0 : ret_wait->fd;
+    return !revision_of(source)->faulty;
 }
 
 static void close_revision(struct source *source)
@@ -456,5 +462,6 @@ const struct source_backend source_revision_backend = {
     .look = look,
     .read = read_blob,
     .wait = await,
+    .tells_all = tells_all,
     .close = close_revision,
 };

@@ -377,6 +377,14 @@ static int load_unsure(struct source *source, struct source_folder *folder, bool
     return r;
 }
 
+static int hide_repository(struct source *source)
+{
+    const struct repository *repository = source->repository;
+
+    return resolve_hide(&worktree_of(source)->root, source_path(source), repository->git_dir,
+                        repository->common_dir);
+}
+
 /*
  * The source may be deleted and made again, as `git clone` into the same place does. Nothing is
  * shown before its repository is there, for whose folders are not to be shown must be known first.
@@ -388,12 +396,20 @@ static int renew(struct source *source, struct error *error)
 
     if (r == -ENOENT)
         return error_set(error, -EIO, "%s: the folder was deleted", source_path(source));
+    if (r == -EPERM)
+        return error_set(error, -EIO, "%s: the folder was deleted, and another user's is there now",
+                         source_path(source));
     if (r < 0)
         return error_errno(error, r, "%s", source_path(source));
     worktree->is_new = worktree->is_new || r == 1;
     if (!worktree->is_new)
         return 0;
-    r = resolve_hide(&worktree->root, source->repository->git_dir, source->repository->common_dir);
+    r = hide_repository(source);
+    if (r == -ENOTDIR)
+        return error_set(error, -EIO,
+                         "%s: no folder any more, as in a worktree of another repository: mount it "
+                         "again",
+                         source->repository->git_dir);
     if (r < 0)
         return error_errno(error, r, "%s", source->repository->git_dir);
     worktree->is_new = false;
@@ -429,10 +445,17 @@ static int await(struct source *source, struct source_wait *ret_wait)
 
     if (!worktree->watch)
         return 0;
+    int fd = watch_descriptor(worktree->watch, &ret_wait->inner);
+    ret_wait->fd = fd < 0 ? -1 : fd;
+    return fd < 0 ? fd : 0;
+}
+
+static bool tells_all(const struct source *source)
+{
+    const struct worktree *worktree = worktree_of(source);
+
     /* Nothing tells that a folder comes to where there is none. */
-    ret_wait->timer = source->unsure > 0 || worktree->root.is_away || worktree->is_new;
-    ret_wait->fd = watch_descriptor(worktree->watch, &ret_wait->inner);
-    return ret_wait->fd < 0 ? ret_wait->fd : 0;
+    return worktree->watch && source->unsure == 0 && !worktree->root.is_away && !worktree->is_new;
 }
 
 static int read_file(struct source *source, const struct file *file, struct spool *spool,
@@ -463,7 +486,7 @@ int source_worktree_open(struct source *source, struct error *error)
     int r = resolve_begin(&worktree->root, source_path(source));
     if (r < 0)
         return error_errno(error, r, "%s", source_path(source));
-    r = resolve_hide(&worktree->root, source->repository->git_dir, source->repository->common_dir);
+    r = hide_repository(source);
     if (r < 0)
         return error_errno(error, r, "%s", source->repository->git_dir);
     cleanup_fd int test = resolve_open(&worktree->root, "", O_PATH | O_DIRECTORY);
@@ -488,6 +511,7 @@ const struct source_backend source_worktree = {
     .look = look,
     .read = read_file,
     .wait = await,
+    .tells_all = tells_all,
     .forget = unwatch,
     .close = close_worktree,
 };

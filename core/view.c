@@ -157,6 +157,7 @@ int view_look(struct view *view, struct generation **ret_generation, struct erro
         cleanup_lock(&view->lock);
         before = after = view->current ? view->current->serial : 0;
         r = look_until_consistent(view, &gone, error);
+        view_watcher_looked(view);
         if (r == 0)
             *ret_generation = generation_ref(view->current);
         if (view->current)

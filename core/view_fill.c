@@ -35,6 +35,7 @@ static int fill_live(struct view *view, struct generation *generation, struct en
     r = view->current == generation || view->current->root == generation->root
             ? generation_fill(&maker, folder, path, error)
             : error_set(error, -ESTALE, "%s: has changed meanwhile", path);
+    view_watcher_looked(view);
     pthread_mutex_unlock(&view->lock);
     return r;
 }

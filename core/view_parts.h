@@ -94,7 +94,10 @@ struct view {
         bool started;
         bool ending;
         size_t count; /* who watches */
-        int bell;     /* eventfd(2): rung when `count` falls to 0, and at the end */
+        int bell;     /* eventfd(2): rung when `count` falls to 0, at the end, and as below */
+        /* Guarded by view.lock: it sleeps until it is told. Whoever finds that it may not be rings.
+         */
+        bool relies;
     } watcher;
 };
 
@@ -154,6 +157,9 @@ uint64_t view_number_of(struct view *view, const char *folder, const char *name)
 /* End the thread of view_watcher.c, if there is one. */
 void view_watcher_init(struct view *view);
 void view_watcher_end(struct view *view);
+
+/* Something was looked at, and view.lock is still held: does the thread sleep on what tells all? */
+void view_watcher_looked(struct view *view);
 
 /* Free what view_names.c keeps. */
 void view_forget_names(struct view *view);

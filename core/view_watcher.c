@@ -37,10 +37,30 @@ static bool await_watchers(struct watcher *watcher)
     return !watcher->ending;
 }
 
+/*
+ * Is everything told by `fd`? That is asked after the look, which has taken from it that the source
+ * was moved away, say, and that nothing more will be told.
+ */
+static bool may_rely(struct view *view, int fd)
+{
+    cleanup_lock(&view->lock);
+
+    view->watcher.relies = fd >= 0 && source_tells_all(view->source);
+    return view->watcher.relies;
+}
+
+void view_watcher_looked(struct view *view)
+{
+    if (!view->watcher.relies || source_tells_all(view->source))
+        return;
+    view->watcher.relies = false;
+    ring(&view->watcher);
+}
+
 static void look_and_sleep(struct view *view)
 {
     cleanup_generation struct generation *generation = NULL;
-    struct source_wait wait = {-1, -1, true};
+    struct source_wait wait = {-1, -1};
     cleanup_fd int refs = -1;
     int timeout = RETRY;
     int r;
@@ -57,7 +77,7 @@ static void look_and_sleep(struct view *view)
     if (r == 0)
         r = view_look(view, &generation, NULL);
     if (r == 0)
-        timeout = wait.timer || !refs_are_told ? TIMER : -1;
+        timeout = may_rely(view, wait.fd) && refs_are_told ? -1 : TIMER;
     struct pollfd events[] = {{.fd = view->watcher.bell, .events = POLLIN},
                               {.fd = r == 0 ? wait.fd : -1, .events = POLLIN},
                               {.fd = r == 0 ? refs : -1, .events = POLLIN}};

@@ -163,17 +163,22 @@ bool source_is_watched(const struct source *source);
 
 /*
  * Something to sleep on: `fd` becomes readable (poll(2)) when what was asked for may have changed
- * since the wait was opened. `timer`: not all changes are told, so look every now and then. To be
- * opened before the look whose end one sleeps after. -EMFILE, -ENOMEM, … One thread at a time with
- * the source; the descriptors are the caller's, who closes the wait in any thread.
+ * since the wait was opened. To be opened before the look whose end one sleeps after. -EMFILE,
+ * -ENOMEM, … One thread at a time with the source; the descriptors are the caller's, who closes the
+ * wait in any thread.
  */
 struct source_wait {
     int fd;    /* or -1: nothing is told */
     int inner; /* or -1 */
-    bool timer;
 };
 int source_wait_open(struct source *source, struct source_wait *ret_wait, struct error *error);
 void source_wait_close(struct source_wait *wait);
+
+/*
+ * Will all that may change from now on be told, as each look (source_refresh, list, find) finds out
+ * anew? If not, or if `fd` is -1, look every now and then. One thread at a time with the source.
+ */
+bool source_tells_all(const struct source *source);
 
 /*
  * A descriptor of the caller's that becomes readable when refs of the source's repository may have

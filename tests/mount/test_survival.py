@@ -1,6 +1,7 @@
 """What befalls a mount from outside: its daemon killed, its source or its folder taken away, clocks that are
 wrong, a disk that is full."""
 
+import contextlib
 import errno
 import os
 import pwd
@@ -127,17 +128,110 @@ def test_another_clone_at_the_sources_place_is_shown_from_then_on(repo, folder, 
         assert list(oracle.compare(right, package(mnt))) == []
 
 
+@pytest.mark.parametrize("which", ["source", "above"])
+def test_a_link_at_the_sources_place_or_above_it_leads_to_no_other_worktree(repo, folder, fuse, which):
+    above, other, mnt = folder / "above", Repository(folder / "private/source"), folder / "mnt"
+    other.write({"openpype/lib/tools.py": "private\n"})
+    above.mkdir()
+    repo.path.rename(above / "source")
+    right = oracle.package_a(above / "source")
+    place, target = (above / "source", other.path) if which == "source" else (above, folder / "private")
+    with mounted(above / "source", mnt) as mnt:
+        place.rename(folder / "elsewhere")
+        place.symlink_to(target)
+        assert list(oracle.compare(right, package(mnt))) == [] and errors(mnt) == []
+        # What it was held for is gone: then it is an error, and still not the other.
+        shutil.rmtree(folder / "elsewhere")
+        assert refuses(lambda: os.listdir(mnt / "package")) == errno.EIO
+        # A folder of that name is what a user has put there, as `git clone` does.
+        place.unlink()
+        target.rename(place)
+        assert list(oracle.compare(oracle.package_a(above / "source"), package(mnt))) == [] and errors(mnt) == []
+
+
 def test_a_worktree_that_becomes_another_users_is_not_taken_for_the_first(repo, folder, fuse, root_user):
     other = Repository(folder / "other")
     with mounted(repo.path, folder / "mnt") as mnt:
         shutil.rmtree(repo.path)
+        assert refuses(lambda: os.listdir(mnt / "package")) == errno.EIO
+        assert [problem["reason"] for problem in errors(mnt)] == ["the folder was deleted"]
         own(other.path)
         other.path.rename(repo.path)
         assert refuses(lambda: os.listdir(mnt / "package")) == errno.EIO
-        assert [problem["reason"] for problem in errors(mnt)] == ["the folder was deleted"]
+        assert [problem["reason"] for problem in errors(mnt)] == ["the folder was deleted, and another user's is there now"]
         own(repo.path, pwd.getpwuid(0))
         assert refuses(lambda: client_zip(mnt).read_bytes()) == 0
         assert errors(mnt) == []
+
+
+@pytest.mark.parametrize("what", ["a worktree of another", "an empty git dir"])
+def test_a_source_that_has_no_repository_of_its_own_any_more_has_no_empty_listings(repo, folder, fuse, what):
+    other = Repository(folder / "other")
+    with mounted(repo.path, folder / "mnt") as mnt:
+        shutil.rmtree(repo.path)
+        if what == "an empty git dir":
+            (repo.path / ".git").mkdir(parents=True)
+        else:
+            other.git("worktree", "add", "-q", str(repo.path), "-b", "side")
+            assert refuses(lambda: os.listdir(mnt / "package")) == errno.EIO
+            [problem] = errors(mnt)
+            assert problem["reason"].startswith(f"{repo.path}/.git: ") and "another repository: mount it again" in problem["reason"]
+        for name in ("branches", "tags", "commits"):
+            assert refuses(lambda: os.listdir(mnt / name)) == errno.EIO, name
+        assert refuses(lambda: os.readlink(mnt / "HEAD")) == errno.EIO
+        shutil.rmtree(repo.path)
+        other.path.rename(repo.path)
+        assert list(oracle.compare(oracle.package_a(repo.path), package(mnt))) == [] and errors(mnt) == []
+        assert set(os.listdir(mnt / "branches")) == ({"main"} if what == "an empty git dir" else {"main", "side"})
+
+
+@contextlib.contextmanager
+def bound(source, place):
+    subprocess.run(["mount", "--bind", source, place], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "-l", place], check=True)
+
+
+@pytest.mark.parametrize("options", ["", "watch=poll"])
+@pytest.mark.parametrize("beneath", ["empty", "a clone"])
+def test_a_source_that_is_unmounted_stays_and_what_lies_beneath_is_never_shown(repo, folder, fuse, root_user, beneath, options):
+    place, mnt = folder / "place", folder / "mnt"
+    mnt.mkdir()
+    if beneath == "a clone":
+        Repository(place).write({"openpype/lib/tools.py": "beneath\n"})
+    else:
+        place.mkdir()
+
+    def is_shown():
+        return list(oracle.compare(oracle.package_a(repo.path), package(mnt))) == [] and errors(mnt) == []
+
+    try:
+        with bound(repo.path, place):
+            assert run("mount", place, mnt, *(["-o", options] if options else [])).returncode == 0
+            assert is_shown()
+        assert is_shown()
+        with bound(repo.path, place):
+            repo.write({"openpype/lib/tools.py": "mounted again\n", "server_addon/server/new.py": "new\n"})
+            assert is_shown() and os.readlink(mnt / "HEAD") == f"commits/{repo.git('rev-parse', 'HEAD').decode().strip()}"
+        assert is_shown()
+        assert run("umount", mnt).returncode == 0
+    finally:
+        clean(mnt)
+
+
+def test_a_repository_that_is_mounted_over_a_new_source_is_not_its_own(repo, folder, fuse, root_user):
+    other = Repository(folder / "other")
+    with mounted(repo.path, folder / "mnt") as mnt:
+        shutil.rmtree(repo.path)
+        repo.path.mkdir()
+        assert refuses(lambda: os.listdir(mnt / "package")) == errno.EIO
+        with bound(other.path, repo.path):
+            assert refuses(lambda: os.listdir(mnt / "package")) == errno.EIO
+            assert [problem["reason"] for problem in errors(mnt)] == [f"{repo.path}/.git: {os.strerror(errno.ENOENT)}"]
+        shutil.copytree(other.path, repo.path, symlinks=True, dirs_exist_ok=True)
+        assert list(oracle.compare(oracle.package_a(repo.path), package(mnt))) == [] and errors(mnt) == []
 
 
 def test_a_mount_point_that_is_removed_from_elsewhere_ends_its_daemon(repo, folder, fuse, root_user):

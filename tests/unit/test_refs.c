@@ -10,6 +10,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -608,6 +609,47 @@ static void a_parent_is_the_first_one(void **state)
                 0);
 }
 
+static void expect_no_refs(const struct test *test)
+{
+    const enum refs_kind kinds[] = {REFS_BRANCHES, REFS_TAGS};
+    const char *words = "/.git: there is no repository";
+    struct error error = {0};
+    struct ref ref = {0};
+
+    for (size_t i = 0; i < 2; i++) {
+        cleanup_ref_names struct ref_names names = {0};
+        assert_int_equal(refs_list(test->source, kinds[i], "", &names, &error), -EIO);
+        assert_non_null(strstr(error.text, words));
+        assert_int_equal(refs_find(test->source, kinds[i], "main", &ref, &error), -EIO);
+        assert_non_null(strstr(error.text, words));
+    }
+    assert_int_equal(refs_head(test->source, &ref, &error), -EIO);
+    assert_non_null(strstr(error.text, words));
+}
+
+static void what_is_no_repository_has_not_lost_its_refs(void **state)
+{
+    const struct test *test = *state;
+    char place[PATH_MAX];
+    char kept[PATH_MAX];
+
+    snprintf(place, sizeof(place), "%s/.git", test->fixture->root);
+    snprintf(kept, sizeof(kept), "%s/kept", test->fixture->root);
+    assert_int_equal(rename(place, kept), 0);
+    expect_no_refs(test);
+    /* As in a worktree of another repository. */
+    fixture_write(test->fixture, ".git", "gitdir: elsewhere\n");
+    expect_no_refs(test);
+    fixture_remove(test->fixture, ".git");
+    assert_int_equal(mkdir(place, 0755), 0);
+    expect_no_refs(test);
+    assert_int_equal(rmdir(place), 0);
+    assert_int_equal(rename(kept, place), 0);
+    struct ref head = {0};
+    assert_int_equal(refs_head(test->source, &head, NULL), 0);
+    assert_string_equal(head.commit, test->head);
+}
+
 int main(void)
 {
 #define TEST(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
@@ -631,6 +673,7 @@ int main(void)
         TEST(a_branch_that_looks_like_a_pattern_is_itself),
         TEST(without_descriptors_nothing_is_absent),
         TEST(packed_refs_are_not_forgotten_when_reading_them_has_failed),
+        TEST(what_is_no_repository_has_not_lost_its_refs),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
