@@ -3,8 +3,8 @@
  *
  * A handle of libgit2 belongs to one thread (libgit2, docs/threading.md). So there is one for refs,
  * under a lock, and whoever reads objects has a reader of their own: `repository_borrow` lends one
- * from a pool. What they share, libgit2 shares between all handles of a process: packs that are
- * open, and a limit to what is cached.
+ * from a pool. They share the packs that are open (source_objects.h); libgit2 has one limit for what
+ * all handles of a process cache.
  */
 #ifndef ADDONFS_SOURCE_REPOSITORY_H
 #define ADDONFS_SOURCE_REPOSITORY_H
