@@ -13,38 +13,21 @@
 
 CLEANUP(refs, git_refdb *, git_refdb_free)
 
-/* packed-refs as it is now. False: libgit2 may have read it since, or before it was written. */
-static bool is_packed_as_before(struct repository *repository, struct stamp *ret_now)
-{
-    cleanup_free char *path = path_join(repository->common_dir, "packed-refs");
-    struct stat status = {0};
-
-    if (!path || (stat(path, &status) < 0 && errno != ENOENT))
-        return false;
-    *ret_now = stamp_of(&status);
-    return stamp_is_same(ret_now, &repository->packed) && stamp_is_old(status.st_ctim);
-}
-
 int repository_refs_begin(struct repository *repository, struct error *error)
 {
-    __attribute__((cleanup(cleanup_refs_scope))) git_refdb *refs = NULL;
-    struct stamp packed = {0};
-
     git_error_clear();
     reader_renew(repository->reader);
-    int r = regular_check_file(repository->common_dir, "packed-refs", error);
-    if (r < 0)
-        return r;
-    if (is_packed_as_before(repository, &packed) && !repository->refs_failed)
-        return 0;
-    r = git_refdb_open(&refs, repository->handle);
+    return regular_check_file(repository->common_dir, "packed-refs", error);
+}
+
+int repository_refs_renew(struct repository *repository, struct error *error)
+{
+    __attribute__((cleanup(cleanup_refs_scope))) git_refdb *refs = NULL;
+
+    int r = git_refdb_open(&refs, repository->handle);
     if (r == 0)
         r = git_repository_set_refdb(repository->handle, refs);
-    if (r < 0)
-        return repository_refs_failure(repository, r, repository->path, error);
-    repository->refs_failed = false;
-    repository->packed = packed;
-    return 0;
+    return r < 0 ? repository_refs_failure(r, repository->path, error) : 0;
 }
 
 bool repository_is_there(const struct repository *repository, struct error *error)
@@ -55,27 +38,16 @@ bool repository_is_there(const struct repository *repository, struct error *erro
     return false;
 }
 
-int repository_refs_failure(struct repository *repository, int code, const char *name,
-                            struct error *error)
+int repository_refs_failure(int code, const char *name, struct error *error)
 {
-    repository->refs_failed = true;
     return error_set(error, source_git_failure(code), "%s: %s", name, source_git_message());
 }
 
 int repository_reference_lookup(struct repository *repository, const char *name,
                                 git_reference **ret_reference, struct error *error)
 {
-    /* Some are each worktree's own, and libgit2 knows which. */
-    int r = regular_check(repository->common_dir, name, error);
-
-    if (r == 0 && strcmp(repository->git_dir, repository->common_dir) != 0)
-        r = regular_check(repository->git_dir, name, error);
-    if (r < 0)
-        return r;
-    r = git_reference_lookup(ret_reference, repository->handle, name);
-    if (r == GIT_EINVALIDSPEC || r == GIT_ENOTFOUND)
-        return error_errno(error, -ENOENT, "%s", name);
-    return r < 0 ? repository_refs_failure(repository, r, name, error) : 0;
+    return ref_lookup(&repository->packed, repository->git_dir, repository->common_dir, name,
+                      ret_reference, error);
 }
 
 int repository_reference_follow(struct repository *repository, git_reference **reference,
