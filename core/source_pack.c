@@ -262,7 +262,7 @@ int pack_index_search(const struct pack_index *index, const git_oid *id, uint32_
     uint32_t low = id->id[0] > 0 ? index->fan_out[id->id[0] - 1] : 0;
     uint32_t high = index->fan_out[id->id[0]];
     uint32_t fraction;
-    struct window window;
+    struct window window = {.count = 0};
 
     memcpy(&fraction, id->id + 1, sizeof(fraction));
     uint32_t middle = low + (uint32_t)((uint64_t)(high - low) * be32toh(fraction) >> 32);
@@ -298,7 +298,7 @@ int pack_index_check(const struct pack_index *index, unsigned char first, struct
     uint32_t low = first > 0 ? index->fan_out[first - 1] : 0;
     uint32_t high = index->fan_out[first];
     git_oid before = {{0}};
-    struct window window;
+    struct window window = {.count = 0};
 
     for (; low < high; low += window.count) {
         int r = read_window(index, low, high, low, &window, why);
