@@ -28,7 +28,6 @@ struct objects {
     bool overflowed;               /* there are more, and … */
     struct stores_stamp all_loose; /* … this is where they may come */
     struct map packs;              /* of struct known_pack, by name */
-    uint64_t young;                /* packs so far whose stamps tell nothing yet */
     uint64_t healing;
 };
 
@@ -281,57 +280,12 @@ void objects_remember(struct objects *objects, const struct stores *stores,
 /* --- Packs --------------------------------------------------------------------------------------
  */
 
-/*
- * libgit2 knows a pack by its path in the whole process (git_mwindow_get_pack): as long as any
- * reader has the pack that was there, it would hand it out in place of one that was mended and put
- * there under the same name. So each is told by a path of its own: "." and "/" stand for the bits
- * of a number, and lead nowhere.
- */
-static char *spell(const char *path, uint32_t number)
-{
-    const char *name = strrchr(path, '/') + 1;
-    char steps[2 * 32 + 1];
-    size_t used = 0;
-    char *spelled = NULL;
-
-    for (; number; number >>= 1) {
-        if (number & 1)
-            steps[used++] = '.';
-        steps[used++] = '/';
-    }
-    steps[used] = '\0';
-    return asprintf(&spelled, "%.*s%s%s", (int)(name - path), path, steps, name) < 0 ? NULL
-                                                                                     : spelled;
-}
-
-static uint64_t mix(uint64_t value, uint64_t number)
-{
-    value = (value + number + 0x9e3779b97f4a7c15) * 0xbf58476d1ce4e5b9;
-    return value ^ (value >> 29);
-}
-
-static uint32_t number_of(const struct known_pack *pack, uint64_t young)
-{
-    const struct stamp *stamps[] = {&pack->index_stamp, &pack->pack_stamp};
-    uint64_t value = young;
-
-    for (size_t i = 0; i < 2; i++) {
-        value = mix(value, stamps[i]->device);
-        value = mix(value, stamps[i]->inode);
-        value = mix(value, (uint64_t)stamps[i]->size);
-        value = mix(value, (uint64_t)stamps[i]->change.tv_sec);
-        value = mix(value, (uint64_t)stamps[i]->change.tv_nsec);
-    }
-    return (uint32_t)(value >> 32);
-}
-
 static void pack_free(struct known_pack *pack)
 {
     if (!pack)
         return;
-    chain_unmap(&pack->chain);
+    packed_close(&pack->objects);
     pack_index_close(&pack->index);
-    free(pack->path);
     free(pack->name);
     free(pack);
 }
@@ -362,13 +316,6 @@ static void list_pack(struct objects *objects, struct known_pack *pack)
     pack->listed = map_put(&objects->packs, pack->name, pack) == 0;
 }
 
-static uint64_t count_young(struct objects *objects)
-{
-    cleanup_lock(&objects->lock);
-
-    return ++objects->young;
-}
-
 /* Open the index and stat the pack. */
 static int look_at_pack(struct known_pack *pack, struct error *why)
 {
@@ -393,6 +340,7 @@ int objects_pack(struct objects *objects, const char *path, struct known_pack **
     if (!pack)
         return error_errno(why, -ENOMEM, "%s", path);
     pack->index.fd = -1;
+    pack->objects.fd = -1;
     pack->references = 1;
     pack->name = strdup(path);
     int r = pack->name ? look_at_pack(pack, why) : error_errno(why, -ENOMEM, "%s", path);
@@ -406,13 +354,9 @@ int objects_pack(struct objects *objects, const char *path, struct known_pack **
     bool old = stamp_is_old(pack->index_stamp.change) && stamp_is_old(pack->pack_stamp.change);
     r = pack_holds_offsets(&pack->index, why);
     if (r == 0)
-        r = chain_map(&pack->index, &pack->chain, why);
+        r = packed_open(&pack->index, &pack->objects, why);
     if (r != 0)
         return r;
-    pack_index_close(&pack->index);
-    pack->path = spell(path, number_of(pack, old ? 0 : count_young(objects)));
-    if (!pack->path)
-        return error_errno(why, -ENOMEM, "%s", path);
     if (old)
         list_pack(objects, pack);
     *ret_pack = steal_pointer(&pack);

@@ -3,12 +3,12 @@
  *
  * Which objects are missing or damaged for certain: they are not looked for again before something
  * has changed where they may lie. And which packs are open: what was found good is not looked at
- * twice, and each is mapped once. Objects themselves are read by source_reader.h. Thread-safe.
+ * twice, and each is open once. Objects themselves are read by source_reader.h. Thread-safe.
  */
 #ifndef ADDONFS_SOURCE_OBJECTS_H
 #define ADDONFS_SOURCE_OBJECTS_H
 
-#include "source_chain.h"
+#include "source_packed.h"
 #include "source_stores.h"
 #include "stamp.h"
 
@@ -67,17 +67,16 @@ void objects_remember(struct objects *objects, const struct stores *stores,
 
 struct known_pack {
     struct pack_index index;
-    struct chain_pack chain;
-    char *path; /* of its index, as libgit2 is told it */
+    struct packed objects;
 
-    char *name; /* the rest belongs to `objects`: the path as it is */
+    char *name; /* the rest belongs to `struct objects`: the path of the index */
     struct stamp index_stamp;
     struct stamp pack_stamp;
     unsigned references;
     bool listed; /* in the table */
 };
 
-/* The pack of this index, if libgit2 may have it. Answers as source_pack.h has it. */
+/* The pack of this index. Answers as source_pack.h has it. */
 int objects_pack(struct objects *objects, const char *path, struct known_pack **ret_pack,
                  struct error *why);
 void objects_drop_pack(struct objects *objects, struct known_pack *pack);

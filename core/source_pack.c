@@ -15,6 +15,7 @@ enum {
     LARGE_OFFSET = 8,
     HEADER = 12,  /* of a pack */
     PIECE = 1024, /* offsets that are read at once */
+    WINDOW = 128, /* ids that are */
 };
 
 static const uint32_t IS_LARGE = UINT32_C(1) << 31;
@@ -196,24 +197,119 @@ int pack_index_id(const struct pack_index *index, uint32_t at, git_oid *ret_id, 
                       why);
 }
 
+int pack_index_offset(const struct pack_index *index, uint32_t at, uint64_t *ret_offset,
+                      struct error *why)
+{
+    off_t place = index->names - OFFSET + (off_t)at * index->step;
+    off_t table = names_end(index) + (off_t)index->count * CRC;
+    uint32_t offset;
+    uint64_t large;
+
+    if (index->is_2)
+        place = table + (off_t)at * OFFSET;
+    int r = read_index(index, &offset, sizeof(offset), place, why);
+    if (r != 0)
+        return r;
+    offset = be32toh(offset);
+    if (!index->is_2 || !(offset & IS_LARGE)) {
+        *ret_offset = offset;
+        return 0;
+    }
+    table += (off_t)index->count * OFFSET;
+    place = table + (off_t)(offset & ~IS_LARGE) * LARGE_OFFSET;
+    r = read_index(index, &large, sizeof(large), place, why);
+    if (r == 0)
+        *ret_offset = be64toh(large);
+    return r;
+}
+
+/* Ids of an index that are read at once. */
+struct window {
+    uint32_t at;
+    uint32_t count;
+    size_t step;
+    unsigned char bytes[WINDOW * (OFFSET + GIT_OID_RAWSZ)];
+};
+
+/* How that id compares with `id`. */
+static int compare(const struct window *window, uint32_t at, const git_oid *id)
+{
+    return memcmp(window->bytes + (at - window->at) * window->step, id->id, GIT_OID_RAWSZ);
+}
+
+/* The ids around `middle` that lie between the two. */
+static int read_window(const struct pack_index *index, uint32_t low, uint32_t high, uint32_t middle,
+                       struct window *window, struct error *why)
+{
+    window->count = high - low < WINDOW ? high - low : WINDOW;
+    window->at = middle - low < window->count / 2 ? low : middle - window->count / 2;
+    if (window->at > high - window->count)
+        window->at = high - window->count;
+    window->step = (size_t)index->step;
+    /* Not what follows the last one in version 1: the file may end before. */
+    size_t size = (window->count - 1) * window->step + GIT_OID_RAWSZ;
+    return read_index(index, window->bytes, size, index->names + (off_t)window->at * index->step,
+                      why);
+}
+
+/*
+ * Ids are spread evenly, so where one lies among those that begin with the same byte can be told
+ * from those that follow: a window around that place has it in almost all cases. If not, halves.
+ */
 int pack_index_search(const struct pack_index *index, const git_oid *id, uint32_t *ret_at,
                       uint32_t *ret_end, struct error *why)
 {
     uint32_t low = id->id[0] > 0 ? index->fan_out[id->id[0] - 1] : 0;
     uint32_t high = index->fan_out[id->id[0]];
+    uint32_t fraction;
+    struct window window = {.count = 0};
 
+    memcpy(&fraction, id->id + 1, sizeof(fraction));
+    uint32_t middle = low + (uint32_t)((uint64_t)(high - low) * be32toh(fraction) >> 32);
     *ret_end = high;
     while (low < high) {
-        uint32_t middle = low + (high - low) / 2;
-        git_oid found;
-        int r = pack_index_id(index, middle, &found, why);
+        int r = read_window(index, low, high, middle, &window, why);
         if (r != 0)
             return r;
-        if (git_oid_cmp(&found, id) < 0)
-            low = middle + 1;
-        else
-            high = middle;
+        uint32_t end = window.at + window.count;
+        if (compare(&window, window.at, id) >= 0) {
+            high = window.at;
+        } else if (compare(&window, end - 1, id) < 0) {
+            low = end;
+        } else {
+            low = window.at + 1;
+            high = end - 1;
+            while (low < high) {
+                uint32_t half = low + (high - low) / 2;
+                if (compare(&window, half, id) < 0)
+                    low = half + 1;
+                else
+                    high = half;
+            }
+        }
+        middle = low + (high - low) / 2;
     }
     *ret_at = low;
+    return 0;
+}
+
+int pack_index_check(const struct pack_index *index, unsigned char first, struct error *why)
+{
+    uint32_t low = first > 0 ? index->fan_out[first - 1] : 0;
+    uint32_t high = index->fan_out[first];
+    git_oid before = {{0}};
+    struct window window = {.count = 0};
+
+    for (; low < high; low += window.count) {
+        int r = read_window(index, low, high, low, &window, why);
+        if (r != 0)
+            return r;
+        for (uint32_t i = 0; i < window.count; i++) {
+            const unsigned char *id = window.bytes + i * window.step;
+            if (id[0] != first || memcmp(id, before.id, GIT_OID_RAWSZ) <= 0)
+                return PACK_DAMAGED;
+            memcpy(before.id, id, GIT_OID_RAWSZ);
+        }
+    }
     return 0;
 }

@@ -1,10 +1,9 @@
 /*
  * source_pack: what the index of a pack says (gitformat-pack(5)).
  *
- * libgit2 reads objects out of packs for us, but it passes over an index that it cannot open at the
- * moment, and believes one that is damaged: an offset behind the end of the pack ends the process
- * (1.5, git_packfile_unpack_header). So an index is looked at here before libgit2 gets to see it,
- * and when libgit2 says that an object is not there.
+ * It is read by pread(2), and may be another file's content at each: whatever it says is checked
+ * where it is used. An index that is damaged is told from one without the object, and both from one
+ * that cannot be read at the moment.
  *
  * Functions answer 0 or: PACK_DAMAGED, the file is not what it ought to be; -ENOENT, it is gone;
  * another errno, a failure of the moment (error_is_transient), which `why` (or NULL) describes.
@@ -54,6 +53,16 @@ int pack_holds_offsets(const struct pack_index *index, struct error *why);
 int pack_index_search(const struct pack_index *index, const git_oid *id, uint32_t *ret_at,
                       uint32_t *ret_end, struct error *why);
 int pack_index_id(const struct pack_index *index, uint32_t at, git_oid *ret_id, struct error *why);
+
+/*
+ * Are the ids where those that begin with `first` are to be, such ones, and in order? What is not
+ * among them is not in the pack, unless the index is damaged.
+ */
+int pack_index_check(const struct pack_index *index, unsigned char first, struct error *why);
+
+/* Where in the pack the object of that id is said to lie. */
+int pack_index_offset(const struct pack_index *index, uint32_t at, uint64_t *ret_offset,
+                      struct error *why);
 
 #define cleanup_pack_index __attribute__((cleanup(pack_index_close)))
 

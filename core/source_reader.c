@@ -16,18 +16,16 @@ enum { ATTEMPTS = 4 /* to read an object that is there */ };
  */
 
 struct packs {
-    struct open_pack *items;
+    struct known_pack **items;
     size_t count;
     size_t capacity;
     bool damaged; /* one was left out */
 };
 
-static void close_packs(struct objects *objects, struct open_pack *packs, size_t count)
+static void close_packs(struct objects *objects, struct known_pack **packs, size_t count)
 {
-    for (size_t i = 0; i < count; i++) {
-        packs[i].backend->free(packs[i].backend);
-        objects_drop_pack(objects, packs[i].known);
-    }
+    for (size_t i = 0; i < count; i++)
+        objects_drop_pack(objects, packs[i]);
     free(packs);
 }
 
@@ -35,34 +33,19 @@ static void close_packs(struct objects *objects, struct open_pack *packs, size_t
 static int add_pack(struct objects *objects, struct packs *packs, const char *path,
                     struct error *why)
 {
-    struct known_pack *known = NULL;
-
     if (packs->count == packs->capacity) {
         size_t capacity = packs->capacity ? 2 * packs->capacity : 8;
-        struct open_pack *items = reallocarray(packs->items, capacity, sizeof(*items));
+        struct known_pack **items =
+            reallocarray(packs->items, capacity, sizeof(struct known_pack *));
         if (!items)
             return error_errno(why, -ENOMEM, "%s", path);
         packs->items = items;
         packs->capacity = capacity;
     }
-    int r = objects_pack(objects, path, &known, why);
+    int r = objects_pack(objects, path, &packs->items[packs->count], why);
     packs->damaged = packs->damaged || r == PACK_DAMAGED;
-    if (r != 0)
-        return r == PACK_DAMAGED || r == -ENOENT ? 0 : r;
-    struct open_pack *pack = &packs->items[packs->count];
-    pack->known = known;
-    git_error_clear();
-    r = git_odb_backend_one_pack(&pack->backend, known->path);
-    if (r == 0) {
-        packs->count++;
-        return 0;
-    }
-    objects_drop_pack(objects, known);
-    if (access(path, F_OK) < 0)
-        return 0;
-    int code = source_git_failure(r);
-    return error_set(why, error_is_transient(code) ? code : -EAGAIN, "%s: %s", path,
-                     source_git_message());
+    packs->count += r == 0;
+    return r == PACK_DAMAGED || r == -ENOENT ? 0 : r;
 }
 
 static int add_packs(struct objects *objects, struct packs *packs, const char *folder,
@@ -122,10 +105,13 @@ static int open_packs(struct reader *reader, struct error *why)
     return 0;
 }
 
-/* The same, unless it is certain that nothing has changed. */
+/*
+ * The same, unless it is certain that nothing has come or gone. A pack that was damaged may have
+ * been mended in place.
+ */
 static int refresh(struct reader *reader, struct error *why)
 {
-    if (reader->healed == objects_healed(reader->objects) &&
+    if (!reader->lacks_pack && reader->healed == objects_healed(reader->objects) &&
         stores_unchanged_since(reader->opened, stores_stamp(reader->stores)))
         return 0;
     return open_packs(reader, why);
@@ -161,40 +147,22 @@ static int read_loose(struct reader *reader, size_t place, const git_oid *object
     return r;
 }
 
-/*
- * What the failure of libgit2 means that was asked for an object of this pack, which is there and
- * was looked at. It has no words for a stream that ends too early, and says that a delta is of
- * another size as if it had been called wrongly.
- */
-static int pack_failure(int code)
-{
-    const git_error *last = git_error_last();
-    int class = last ? last->klass : GIT_ERROR_NONE;
-
-    if (code == GIT_EBUFS || class == GIT_ERROR_NONE || class == GIT_ERROR_INVALID)
-        return -EIO;
-    return source_git_failure(code);
-}
-
 static int read_packed(struct reader *reader, size_t place, const git_oid *object,
                        struct raw_object *ret_raw, struct fault *fault)
 {
-    const struct open_pack *pack = &reader->packs[place];
-    git_odb_backend *backend = pack->backend;
+    const struct packed *pack = &reader->packs[place]->objects;
+    struct error why;
     uint64_t offset;
 
-    if (chain_find(&pack->known->chain, object, &offset) < 0)
-        return -ENOENT;
-    if (chain_check(&pack->known->chain, offset) != 0) {
-        fault_set(fault, -EIO, "its pack is damaged");
-        return -EIO;
-    }
-    git_error_clear();
-    int r = backend->read(&ret_raw->bytes, &ret_raw->size, &ret_raw->type, backend, object);
+    int r = packed_find(pack, object, &offset, &why);
     if (r == 0)
-        return 0;
-    fault_set(fault, pack_failure(r),
-              git_error_last() ? source_git_message() : "its pack is damaged");
+        r = packed_read(pack, offset, &reader->backend, ret_raw, &why);
+    if (r == 0 || r == -ENOENT)
+        return r;
+    if (r == PACK_DAMAGED)
+        fault_set(fault, -EIO, "its pack is damaged");
+    else
+        fault_set(fault, r, why.text);
     return fault->code;
 }
 
@@ -229,7 +197,7 @@ static int look_everywhere(struct reader *reader, const git_oid *object, struct 
     size_t packs = reader->pack_count;
 
     fault_set(fault, -ENOENT, "it is not there");
-    /* Packs first, as Git does it: a look into their indexes is no call of the system. */
+    /* Packs first, as Git does it. */
     for (size_t i = 0; i < packs + reader->stores->count; i++) {
         struct raw_object raw = {0};
         struct fault one = {.code = -ENOENT};
@@ -283,12 +251,13 @@ static int insist(struct reader *reader, const git_oid *object, struct raw_objec
     for (int i = 0; i < ATTEMPTS; i++) {
         struct error why;
         int code = fault->code;
-        int r = refresh(reader, &why);
+        struct stores_stamp stamp = objects_stamp(reader->stores, object, code);
+        /* What is open may have become another pack in place: nothing else tells. */
+        int r = code == -ENOENT ? refresh(reader, &why) : open_packs(reader, &why);
         if (r < 0 && !error_is_transient(code))
             fault_set(fault, r, why.text);
         if (r < 0)
             return fault->code;
-        struct stores_stamp stamp = objects_stamp(reader->stores, object, code);
         if (look_everywhere(reader, object, ret_raw, fault) == 0)
             return 0;
         certify(reader, fault);
@@ -321,14 +290,13 @@ static int read_object(struct reader *reader, const git_oid *object, struct raw_
 size_t reader_size(struct reader *reader, const git_oid *object)
 {
     for (size_t i = 0; i < reader->pack_count; i++) {
-        const struct open_pack *pack = &reader->packs[(reader->last_pack + i) % reader->pack_count];
-        git_object_t type;
+        size_t place = (reader->last_pack + i) % reader->pack_count;
+        const struct packed *pack = &reader->packs[place]->objects;
         uint64_t offset;
-        size_t size;
-        if (chain_find(&pack->known->chain, object, &offset) >= 0 &&
-            chain_check(&pack->known->chain, offset) == 0 &&
-            pack->backend->read_header(&size, &type, pack->backend, object) == 0)
-            return size;
+        uint64_t size;
+        if (packed_find(pack, object, &offset, NULL) == 0 &&
+            packed_size(pack, offset, &size, NULL) == 0)
+            return (size_t)size;
     }
     for (size_t i = 0; i < reader->stores->count; i++) {
         struct raw_object raw = {0};

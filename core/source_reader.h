@@ -3,8 +3,8 @@
  *
  * Everything that we let libgit2 do with commits, trees, blobs and attributes reads objects through
  * a `struct reader`: a repository of libgit2's around an object database whose only backend is
- * ours. That backend reads loose objects, hands on to libgit2's own for packs, and knows three
- * things that libgit2 does not tell:
+ * ours. That backend reads loose objects (source_loose.h) and packs (source_packed.h), and knows
+ * three things that libgit2 does not tell:
  *
  *   - whether an object is missing or damaged for certain, or could not be had at the moment (no
  *     descriptors, no memory, …), which must never be taken for the former: error_is_transient;
@@ -27,11 +27,6 @@
 #include <git2/sys/odb_backend.h>
 #include <time.h>
 
-struct open_pack {
-    struct known_pack *known;
-    git_odb_backend *backend; /* libgit2's, for this pack alone */
-};
-
 struct reader {
     git_repository *git; /* to ask libgit2 for objects */
     struct fault fault;  /* the first since reader_begin */
@@ -44,7 +39,7 @@ struct reader {
     struct stores *stores;
     struct stores_stamp opened; /* of `stores`, when the packs were opened */
     uint64_t healed;            /* objects_healed at that time */
-    struct open_pack *packs;    /* all stores' */
+    struct known_pack **packs;  /* all stores' */
     size_t pack_count;
     size_t last_pack; /* in which something was found */
     bool lacks_pack;  /* there is one that is damaged */

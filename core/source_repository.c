@@ -313,6 +313,7 @@ void repository_unref(struct repository *repository)
         repository->idle = reader->next;
         reader_free(reader);
     }
+    packed_refs_clear(&repository->packed);
     modules_free(repository);
     history_free(repository->history);
     version_memory_free(repository->versions);
@@ -356,9 +357,12 @@ static int find_commit(struct repository *repository, const char *name, const gi
 /*
  * libgit2 follows the refs of an expression by itself: those that it is going to open are looked at
  * before (source_regular.h). Which ones "@{-1}", "@{upstream}" and ":/text" lead to stands in logs,
- * the configuration and all commits: there it is all of them.
+ * the configuration and all commits: there it is all of them. Where nothing but the object at its
+ * beginning counts ("main~2"), that is put in place of the ref: `*ret_plain`, which the caller
+ * frees.
  */
-static int check_expression(struct repository *repository, const char *name, struct error *error)
+static int check_expression(struct repository *repository, const char *name, char **ret_plain,
+                            struct error *error)
 {
     const char *const folders[] = {repository->git_dir, repository->common_dir};
     const char *at = strstr(name, "@{");
@@ -373,6 +377,12 @@ static int check_expression(struct repository *repository, const char *name, str
         return error_errno(error, -ENOMEM, "%s", name);
     bool is_head = *base == '\0' || strcmp(base, "@") == 0;
     r = repository_reference_guess(repository, is_head ? "HEAD" : base, &object, error);
+    const char *rest = name + length;
+    if (r == 0 && *base && (*rest == '^' || *rest == '~') &&
+        asprintf(ret_plain, "%s%s", git_oid_tostr_s(&object), rest) < 0) {
+        *ret_plain = NULL;
+        return error_errno(error, -ENOMEM, "%s", name);
+    }
     r = r == -ENOENT ? 0 : r;
     for (size_t i = 0; r == 0 && (at || *name == ':') && i < 2; i++) {
         r = regular_check_below(folders[i], "refs", error);
@@ -387,17 +397,20 @@ static int resolve_expression(struct repository *repository, const char *name,
 {
     cleanup_object git_object *object = NULL;
 
-    int r = check_expression(repository, name, error);
+    cleanup_free char *plain = NULL;
+    int r = check_expression(repository, name, &plain, error);
+    if (r == 0)
+        r = repository_refs_renew(repository, error);
     if (r < 0)
         return r;
-    r = git_revparse_single(&object, repository->handle, name);
+    r = git_revparse_single(&object, repository->handle, plain ? plain : name);
     if (r == 0)
         return find_commit(repository, name, git_object_id(object), ret_commit, error);
     /* What is wrong with an object, or with the moment, is not wrong with the name. */
     if (repository->reader->fault.code != 0)
         return reader_failure(repository->reader, r, name, error);
     if (r == GIT_ERROR || error_is_transient(source_git_failure(r)))
-        return repository_refs_failure(repository, r, name, error);
+        return repository_refs_failure(r, name, error);
     return error_set(error, r == GIT_ENOTFOUND ? -ENOENT : -EINVAL, "%s: no revision %s: %s",
                      repository->path, name, source_git_message());
 }

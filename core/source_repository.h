@@ -3,14 +3,15 @@
  *
  * A handle of libgit2 belongs to one thread (libgit2, docs/threading.md). So there is one for refs,
  * under a lock, and whoever reads objects has a reader of their own: `repository_borrow` lends one
- * from a pool. What they share, libgit2 shares between all handles of a process: packs that are
- * open, and a limit to what is cached.
+ * from a pool. They share the packs that are open (source_objects.h); libgit2 has one limit for
+ * what all handles of a process cache.
  */
 #ifndef ADDONFS_SOURCE_REPOSITORY_H
 #define ADDONFS_SOURCE_REPOSITORY_H
 
 #include "source_history.h"
 #include "source_reader.h"
+#include "source_ref.h"
 #include "source_version_memory.h"
 #include "stamp.h"
 
@@ -30,9 +31,8 @@ struct repository {
     _Atomic bool lfs_absent; /* an object of Git LFS was not there */
     pthread_mutex_t lock;    /* guards what is needed for refs */
     git_repository *handle;  /* for refs */
-    struct stamp packed;     /* of packed-refs, when libgit2 was told of it */
-    bool refs_failed;        /* what the handle remembers of refs may be wrong */
-    struct reader *reader;   /* for the objects that they name: its `git` is the handle */
+    struct packed_refs packed;
+    struct reader *reader; /* for the objects that they name: its `git` is the handle */
     pthread_mutex_t idle_lock;
     struct reader *idle; /* `idle_limit` at most: as many as there are cores */
     uint64_t opened;     /* what the reader that was made or renewed last saw of packs */
@@ -70,29 +70,28 @@ int repository_borrow(struct repository *repository, struct reader **ret_reader,
 /* NULL is allowed. */
 void repository_give_back(struct repository *repository, struct reader *reader);
 
-/*
- * Before and after refs are asked for, the lock being held. libgit2 trusts a stamp of packed-refs
- * that may be too young, and remembers of the file before whether it was sorted: so it is to read
- * another file as if it were the first. And it takes note of packed-refs'
- * stamp before it reads the file: if that fails, it believes from then on that no ref is packed. So
- * after a failure it must forget. The former answers 0, -ENOMEM, or another failure of the moment;
- * the latter what source_git_failure does, and describes it (`name` is what was asked for).
- */
+/* Before refs are asked for, the lock being held. -EIO: packed-refs is no file; -ENOMEM. */
 int repository_refs_begin(struct repository *repository, struct error *error);
-int repository_refs_failure(struct repository *repository, int code, const char *name,
-                            struct error *error);
 
 /*
- * Is there a git dir with a HEAD? Where not, it was deleted or moved away, or cannot be entered, and
- * that a ref was not found means nothing: false with the error, -EIO.
+ * Before libgit2 is asked for refs, and when it has failed; the lock being held. It takes note of
+ * packed-refs' stamp before it reads the file, and that may be too young, or the reading fail: so
+ * it is to forget what it knows. The latter answers what source_git_failure does, and describes it
+ * (`name` is what was asked for).
+ */
+int repository_refs_renew(struct repository *repository, struct error *error);
+int repository_refs_failure(int code, const char *name, struct error *error);
+
+/*
+ * Is there a git dir with a HEAD? Where not, it was deleted or moved away, or cannot be entered,
+ * and that a ref was not found means nothing: false with the error, -EIO.
  */
 bool repository_is_there(const struct repository *repository, struct error *error);
 
 /*
- * What a ref's whole name is, and what object it leads to in the end; the lock being held, after
- * repository_refs_begin. `*reference`, the caller's, becomes the last on the way. -ENOENT: there is
- * none, or it leads nowhere; -EIO: a file on the way is none (source_regular.h); others as of
- * repository_refs_failure.
+ * The ref of that whole name, and what object one leads to in the end; the lock being held.
+ * `*reference`, the caller's, becomes the last on the way. -ENOENT: there is none, or it leads
+ * nowhere; others as of ref_lookup.
  */
 int repository_reference_lookup(struct repository *repository, const char *name,
                                 git_reference **ret_reference, struct error *error);

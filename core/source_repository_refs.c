@@ -13,46 +13,31 @@
 
 CLEANUP(refs, git_refdb *, git_refdb_free)
 
-/*
- * Look at packed-refs as it is now. 1: libgit2 knows it. 0: it may have read it since, or before it
- * was written. -EIO: it is no file.
- */
-static int look_at_packed(const struct repository *repository, struct stamp *ret_now,
-                          struct error *error)
+static int check_packed(const struct repository *repository, struct error *error)
 {
     cleanup_free char *path = path_join(repository->common_dir, "packed-refs");
-    struct stat status = {0};
+    struct stat status;
 
     if (!path)
         return error_errno(error, -ENOMEM, "%s", repository->common_dir);
-    if (stat(path, &status) < 0) {
-        if (errno != ENOENT)
-            return 0;
-    } else if (!S_ISREG(status.st_mode)) {
-        return regular_check_mode(path, status.st_mode, error);
-    }
-    *ret_now = stamp_of(&status);
-    return stamp_is_same(ret_now, &repository->packed) && stamp_is_old(status.st_ctim);
+    return stat(path, &status) < 0 ? 0 : regular_check_mode(path, status.st_mode, error);
 }
 
 int repository_refs_begin(struct repository *repository, struct error *error)
 {
-    __attribute__((cleanup(cleanup_refs_scope))) git_refdb *refs = NULL;
-    struct stamp packed = {0};
-
     git_error_clear();
     reader_renew(repository->reader);
-    int r = look_at_packed(repository, &packed, error);
-    if (r < 0 || (r > 0 && !repository->refs_failed))
-        return r < 0 ? r : 0;
-    r = git_refdb_open(&refs, repository->handle);
+    return check_packed(repository, error);
+}
+
+int repository_refs_renew(struct repository *repository, struct error *error)
+{
+    __attribute__((cleanup(cleanup_refs_scope))) git_refdb *refs = NULL;
+
+    int r = git_refdb_open(&refs, repository->handle);
     if (r == 0)
         r = git_repository_set_refdb(repository->handle, refs);
-    if (r < 0)
-        return repository_refs_failure(repository, r, repository->path, error);
-    repository->refs_failed = false;
-    repository->packed = packed;
-    return 0;
+    return r < 0 ? repository_refs_failure(r, repository->path, error) : 0;
 }
 
 bool repository_is_there(const struct repository *repository, struct error *error)
@@ -70,32 +55,16 @@ bool repository_is_there(const struct repository *repository, struct error *erro
     return false;
 }
 
-int repository_refs_failure(struct repository *repository, int code, const char *name,
-                            struct error *error)
+int repository_refs_failure(int code, const char *name, struct error *error)
 {
-    repository->refs_failed = true;
     return error_set(error, source_git_failure(code), "%s: %s", name, source_git_message());
 }
 
 int repository_reference_lookup(struct repository *repository, const char *name,
                                 git_reference **ret_reference, struct error *error)
 {
-    int valid = 0;
-    int r;
-
-    /* Before it is a path: `..` in it would lead anywhere. */
-    if (git_reference_name_is_valid(&valid, name) < 0 || !valid)
-        return error_errno(error, -ENOENT, "%s", name);
-    /* Some are each worktree's own, and libgit2 knows which. */
-    r = regular_check(repository->common_dir, name, error);
-    if (r == 0 && strcmp(repository->git_dir, repository->common_dir) != 0)
-        r = regular_check(repository->git_dir, name, error);
-    if (r < 0)
-        return r;
-    r = git_reference_lookup(ret_reference, repository->handle, name);
-    if (r == GIT_EINVALIDSPEC || r == GIT_ENOTFOUND)
-        return error_errno(error, -ENOENT, "%s", name);
-    return r < 0 ? repository_refs_failure(repository, r, name, error) : 0;
+    return ref_lookup(&repository->packed, repository->git_dir, repository->common_dir, name,
+                      ret_reference, error);
 }
 
 int repository_reference_follow(struct repository *repository, git_reference **reference,

@@ -288,6 +288,8 @@ static int search_index(struct search *search, const char *path)
         if (r == 0)
             add_object(search, &object);
     }
+    if (r == 0 && !checked)
+        r = pack_index_check(&index, search->prefix->id[0], search->why);
     return r;
 }
 

@@ -280,6 +280,59 @@ static void a_size_that_cannot_be_is_damage(void **state)
     expect(test, &object.id, -EIO, "damaged");
 }
 
+/* What a delta does with a base of seven bytes. */
+static void expect_delta(const struct test *test, const char *bytes, size_t size,
+                         const char *result)
+{
+    git_oid a = id_of(0x11);
+    struct object objects[] = {
+        {.id = a, .type = 3, .claimed = 7, .content = "seven..", .size = 7},
+        {.id = id_of(0x22),
+         .type = 7,
+         .claimed = size,
+         .base = a.id,
+         .base_size = 20,
+         .content = bytes,
+         .size = size},
+    };
+
+    if (result)
+        assert_int_equal(git_odb_hash(&objects[1].id, result, strlen(result), GIT_OBJECT_BLOB), 0);
+    /* It is to lie behind its base in the index. */
+    a.id[0] = objects[1].id.id[0] / 2;
+    objects[0].id = a;
+    write_pack(test, objects, 2);
+    expect(test, &objects[1].id, result ? 0 : -EIO, result ? "" : "its pack is damaged");
+}
+
+static void a_delta_does_what_it_says_or_is_damage(void **state)
+{
+    const struct test *test = *state;
+
+#define DELTA(bytes, result) expect_delta(test, bytes, sizeof(bytes) - 1, result)
+    DELTA("\x07\x05\x90\x05", "seven");
+    DELTA("\x07\x06\x91\x05\x02\x04"
+          "ight",
+          "..ight");
+    DELTA("\x07\x04\x93\x01\x00\x04", "even");
+    DELTA("\x07\x00", "");
+    DELTA("\x07\x05\x90\x04", NULL);     /* less than it says */
+    DELTA("\x07\x05\x90\x06", NULL);     /* more */
+    DELTA("\x06\x05\x90\x05", NULL);     /* of another base */
+    DELTA("\x07\x08\x90\x08", NULL);     /* more than the base has */
+    DELTA("\x07\x05\x91\x03\x05", NULL); /* from its middle */
+    DELTA("\x07\x05\x9f\xff\xff\xff\xff\x05", NULL);
+    DELTA("\x07\x05\x80", NULL); /* 64 KiB of it */
+    DELTA("\x07\x05\x90", NULL); /* that ends */
+    DELTA("\x07\x05\x05"
+          "fou",
+          NULL);
+    DELTA("\x07\x05\x00\x90\x05", NULL); /* the reserved instruction */
+    DELTA("\x07", NULL);
+    DELTA("\x87\x80\x80\x80\x80\x80\x80\x80\x80\x80\x80\x80\x05\x90\x05", NULL);
+#undef DELTA
+}
+
 /* --- Packs that change --------------------------------------------------------------------------
  */
 
@@ -351,6 +404,48 @@ static void a_pack_that_is_mended_in_place_is_read(void **state)
         patch(path, (off_t)(16 + 8 * i), &ignored, before[i]);
     assert_true(objects_healing(test->all) > number);
     expect(test, &id, 0, "");
+}
+
+static void overwrite(const char *path, const char *bytes, size_t size)
+{
+    assert_int_equal(chmod(path, 0644), 0);
+    int fd = open(path, O_WRONLY | O_TRUNC | O_CLOEXEC);
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, bytes, size), size);
+    close(fd);
+}
+
+/* While a reader has it open: at every length, and then whole again. */
+static void what_is_cut_while_it_is_open_is_damage_until_it_is_whole(void **state)
+{
+    static const char *const ends[] = {".pack", ".idx"};
+    const struct test *test = *state;
+    char path[PATH_MAX];
+    char whole[8192];
+    git_oid id;
+
+    blob_of(test, "openpype/version.py", &id);
+    fixture_pack(test->fixture);
+    for (size_t i = 0; i < 2; i++) {
+        find_pack(test, ends[i], path);
+        FILE *file = fopen(path, "re");
+        assert_non_null(file);
+        size_t size = fread(whole, 1, sizeof(whole), file);
+        assert_true(size > 100 && size < sizeof(whole));
+        fclose(file);
+        for (size_t length = 0; length < size; length += 1 + size / 50) {
+            struct error error = {0};
+            expect(test, &id, 0, "");
+            overwrite(path, whole, length);
+            int r = read_with(test->reader, &id, &error);
+            if (r != 0 && (r != -EIO || !strstr(error.text, "damaged")))
+                fail_msg("%d: %s", r, error.text);
+            assert_true(r == -EIO || length > 40);
+            overwrite(path, whole, size);
+            ahead += 10;
+        }
+        expect(test, &id, 0, "");
+    }
 }
 
 /* With other readers that go on having the damaged one open. */
@@ -436,7 +531,9 @@ int main(void)
         TEST(a_delta_against_another_size_is_damage),
         TEST(a_stream_that_ends_too_early_is_damage),
         TEST(a_size_that_cannot_be_is_damage),
+        TEST(a_delta_does_what_it_says_or_is_damage),
         TEST(a_pack_that_is_mended_in_place_is_read),
+        TEST(what_is_cut_while_it_is_open_is_damage_until_it_is_whole),
         TEST(a_pack_that_is_mended_by_another_is_read),
         TEST(packs_that_git_has_thrown_away_are_let_go),
     };

@@ -1,0 +1,450 @@
+#include "source_packed.h"
+
+#include "source_delta.h"
+
+#include <addonfs/cleanup.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <zlib.h>
+
+enum {
+    CHECKSUM = 20,        /* at the end of a pack */
+    OFFSET_DELTA = 6,     /* types of objects … */
+    ID_DELTA = 7,         /* … that are deltas */
+    FIRST_PIECE = 4096,   /* what is read at first: most objects are smaller … */
+    PIECE = 1 << 15,      /* … and then */
+    CHAIN_LIMIT = 10000,  /* deltas; Git writes none of more than 4095 (pack-objects --depth) */
+    RATIO_LIMIT = 1040,   /* no deflated byte becomes more (zlib: 1032) */
+    ROOM_LIMIT = 1 << 30, /* of what zlib is given at once */
+};
+
+int packed_open(const struct pack_index *index, struct packed *ret_pack, struct error *why)
+{
+    struct stat status;
+    cleanup_fd int fd = open(index->pack, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+
+    if (fd < 0 && errno == ENOENT)
+        return -ENOENT;
+    if (fd < 0 || fstat(fd, &status) < 0)
+        return error_of_the_moment(why, -errno, "%s", index->pack);
+    if (!S_ISREG(status.st_mode) || status.st_size <= CHECKSUM)
+        return PACK_DAMAGED;
+    struct bases *bases = bases_new();
+    if (!bases)
+        return error_errno(why, -ENOMEM, "%s", index->pack);
+    *ret_pack = (struct packed){
+        .index = index,
+        .fd = steal_fd(&fd),
+        .end = (uint64_t)status.st_size - CHECKSUM,
+        .bases = bases,
+    };
+    return 0;
+}
+
+void packed_close(struct packed *pack)
+{
+    if (pack->fd >= 0)
+        close(pack->fd);
+    pack->fd = -1;
+    bases_free(pack->bases);
+    pack->bases = NULL;
+}
+
+int packed_find(const struct packed *pack, const git_oid *object, uint64_t *ret_offset,
+                struct error *why)
+{
+    uint32_t at;
+    uint32_t end;
+    git_oid found;
+
+    int r = pack_index_search(pack->index, object, &at, &end, why);
+    if (r == 0 && at == end)
+        return -ENOENT;
+    if (r == 0)
+        r = pack_index_id(pack->index, at, &found, why);
+    if (r != 0)
+        return r;
+    return git_oid_equal(&found, object) ? pack_index_offset(pack->index, at, ret_offset, why)
+                                         : -ENOENT;
+}
+
+/* --- Bytes of a pack ----------------------------------------------------------------------------
+ */
+
+struct stream {
+    const struct packed *pack;
+    uint64_t next; /* the offset of what follows the piece */
+    size_t at;     /* in the piece */
+    size_t size;   /* of the piece */
+    struct error *why;
+    unsigned char piece[PIECE];
+};
+
+static void stream_begin(struct stream *stream, const struct packed *pack, uint64_t offset,
+                         struct error *why)
+{
+    stream->pack = pack;
+    stream->next = offset;
+    stream->at = 0;
+    stream->size = 0;
+    stream->why = why;
+}
+
+static uint64_t stream_offset(const struct stream *stream)
+{
+    return stream->next - (stream->size - stream->at);
+}
+
+/* Read the next piece. There is one, or the pack is damaged. */
+static int read_piece(struct stream *stream)
+{
+    const struct packed *pack = stream->pack;
+    size_t size = stream->size == 0 ? FIRST_PIECE : PIECE;
+    ssize_t n;
+
+    if (stream->next >= pack->end)
+        return PACK_DAMAGED;
+    if (size > pack->end - stream->next)
+        size = (size_t)(pack->end - stream->next);
+    do {
+        n = pread(pack->fd, stream->piece, size, (off_t)stream->next);
+    } while (n < 0 && errno == EINTR);
+    if (n < 0)
+        return error_of_the_moment(stream->why, -errno, "%s", pack->index->pack);
+    if (n == 0)
+        return PACK_DAMAGED;
+    stream->at = 0;
+    stream->size = (size_t)n;
+    stream->next += (uint64_t)n;
+    return 0;
+}
+
+static int take_byte(struct stream *stream, unsigned char *ret_byte)
+{
+    int r = stream->at == stream->size ? read_piece(stream) : 0;
+
+    if (r == 0)
+        *ret_byte = stream->piece[stream->at++];
+    return r;
+}
+
+/*
+ * Inflate what begins here: all of it, which is `size` bytes, with room for one behind them; or, if
+ * it is `partial`, the first so many.
+ */
+static int inflate_with(z_stream *zlib, struct stream *stream, unsigned char *bytes, size_t size,
+                        bool partial)
+{
+    size_t limit = partial ? size : size + 1; /* one byte more must not come */
+    size_t done = 0;
+
+    for (int r = Z_OK; r != Z_STREAM_END && !(partial && done == size);) {
+        if (stream->at == stream->size) {
+            int failure = read_piece(stream);
+            if (failure != 0)
+                return failure;
+        }
+        size_t room = limit - done < ROOM_LIMIT ? limit - done : ROOM_LIMIT;
+        zlib->next_in = stream->piece + stream->at;
+        zlib->avail_in = (uInt)(stream->size - stream->at);
+        zlib->next_out = bytes + done;
+        zlib->avail_out = (uInt)room;
+        /* Told that this is all, it needs no window of its own. */
+        r = inflate(zlib, Z_FINISH);
+        if (r == Z_MEM_ERROR)
+            return error_errno(stream->why, -ENOMEM, "%s", stream->pack->index->pack);
+        if (r != Z_OK && r != Z_STREAM_END && r != Z_BUF_ERROR)
+            return PACK_DAMAGED;
+        done += room - zlib->avail_out;
+        stream->at = stream->size - zlib->avail_in;
+        if (done > size)
+            return PACK_DAMAGED;
+    }
+    return done == size ? 0 : PACK_DAMAGED;
+}
+
+static int inflate_bytes(struct stream *stream, unsigned char *bytes, size_t size, bool partial)
+{
+    z_stream zlib = {.zalloc = Z_NULL};
+
+    if (inflateInit(&zlib) != Z_OK)
+        return error_errno(stream->why, -ENOMEM, "%s", stream->pack->index->pack);
+    int r = inflate_with(&zlib, stream, bytes, size, partial);
+    inflateEnd(&zlib);
+    return r;
+}
+
+/* --- Objects ------------------------------------------------------------------------------------
+ */
+
+struct header {
+    unsigned type;
+    uint64_t size; /* of what is deflated */
+    uint64_t base; /* of a delta: the offset of what it is against */
+};
+
+static int take_distance(struct stream *stream, uint64_t offset, uint64_t *ret_base)
+{
+    unsigned char byte;
+    uint64_t distance = 0;
+    int r = take_byte(stream, &byte);
+
+    for (; r == 0 && byte & 0x80; r = take_byte(stream, &byte)) {
+        distance = ((distance | (byte & 0x7f)) + 1) << 7;
+        if (distance > offset)
+            return PACK_DAMAGED;
+    }
+    if (r != 0)
+        return r;
+    distance |= byte & 0x7f;
+    if (distance == 0 || distance >= offset)
+        return PACK_DAMAGED;
+    *ret_base = offset - distance;
+    return 0;
+}
+
+static int take_base(struct stream *stream, uint64_t *ret_base)
+{
+    git_oid id;
+    int r = 0;
+
+    for (size_t i = 0; r == 0 && i < GIT_OID_RAWSZ; i++)
+        r = take_byte(stream, &id.id[i]);
+    if (r == 0)
+        r = packed_find(stream->pack, &id, ret_base, stream->why);
+    return r == -ENOENT ? PACK_DAMAGED : r; /* it must be in the same pack */
+}
+
+/* The header of the object at `offset`, where the stream begins; it ends where what is deflated
+ * does. */
+static int take_header(struct stream *stream, uint64_t offset, struct header *ret_header)
+{
+    struct header header = {.type = 0};
+    unsigned char byte;
+    unsigned shift = 4;
+
+    int r = take_byte(stream, &byte);
+    if (r != 0)
+        return r;
+    header.type = byte >> 4 & 7;
+    header.size = byte & 15;
+    for (; byte & 0x80; shift += 7) {
+        r = shift > 56 ? PACK_DAMAGED : take_byte(stream, &byte);
+        if (r != 0)
+            return r;
+        header.size |= (uint64_t)(byte & 0x7f) << shift;
+    }
+    if (header.type == OFFSET_DELTA)
+        r = take_distance(stream, offset, &header.base);
+    else if (header.type == ID_DELTA)
+        r = take_base(stream, &header.base);
+    else if (!git_object_typeisloose((git_object_t)header.type))
+        r = PACK_DAMAGED;
+    if (r != 0)
+        return r;
+    /* Nobody asks for memory because of a number that cannot be true. */
+    if (header.size / RATIO_LIMIT > stream->pack->end - stream_offset(stream))
+        return PACK_DAMAGED;
+    *ret_header = header;
+    return 0;
+}
+
+static bool is_delta(const struct header *header)
+{
+    return header->type == OFFSET_DELTA || header->type == ID_DELTA;
+}
+
+/* An object that is being read: the deltas that are to be applied to what is there of it. */
+struct reading {
+    struct stream stream;
+    git_odb_backend *backend;
+    struct link {
+        uint64_t offset;  /* of the object */
+        uint64_t content; /* of what is deflated … */
+        size_t size;      /* … and becomes this */
+    } * links;
+    size_t count;
+    size_t capacity;
+    uint64_t offset; /* of what is there: `base`, or else `raw` */
+    struct base *base;
+    struct raw_object raw;
+};
+
+static int out_of_memory(const struct reading *reading)
+{
+    return error_errno(reading->stream.why, -ENOMEM, "%s", reading->stream.pack->index->pack);
+}
+
+static void reading_end(struct reading *reading)
+{
+    base_unref(reading->base);
+    git_odb_backend_data_free(reading->backend, reading->raw.bytes);
+    free(reading->links);
+}
+
+static int add_link(struct reading *reading, const struct header *header)
+{
+    if (reading->count == CHAIN_LIMIT)
+        return PACK_DAMAGED;
+    if (reading->count == reading->capacity) {
+        size_t capacity = reading->capacity ? 2 * reading->capacity : 16;
+        struct link *links = reallocarray(reading->links, capacity, sizeof(*links));
+        if (!links)
+            return out_of_memory(reading);
+        reading->links = links;
+        reading->capacity = capacity;
+    }
+    reading->links[reading->count++] = (struct link){
+        .offset = reading->offset,
+        .content = stream_offset(&reading->stream),
+        .size = (size_t)header->size,
+    };
+    return 0;
+}
+
+/* Read what is whole, where the stream is. */
+static int read_whole(struct reading *reading, const struct header *header)
+{
+    struct raw_object *raw = &reading->raw;
+
+    raw->type = (git_object_t)header->type;
+    raw->size = (size_t)header->size;
+    raw->bytes = git_odb_backend_data_alloc(reading->backend, raw->size + 1);
+    return raw->bytes ? inflate_bytes(&reading->stream, raw->bytes, raw->size, false)
+                      : out_of_memory(reading);
+}
+
+/* Follow the chain to what is whole, or at hand. */
+static int find_whole(struct reading *reading)
+{
+    const struct packed *pack = reading->stream.pack;
+    struct header header;
+
+    for (;;) {
+        reading->base = bases_get(pack->bases, reading->offset);
+        if (reading->base)
+            return 0;
+        stream_begin(&reading->stream, pack, reading->offset, reading->stream.why);
+        int r = take_header(&reading->stream, reading->offset, &header);
+        if (r == 0 && !is_delta(&header))
+            return read_whole(reading, &header);
+        if (r == 0)
+            r = add_link(reading, &header);
+        if (r != 0)
+            return r;
+        reading->offset = header.base;
+    }
+}
+
+/* Make `ret_raw` of what is there and a delta. */
+static int apply(const struct reading *reading, const unsigned char *bytes, size_t size,
+                 struct raw_object *ret_raw)
+{
+    const struct base *base = reading->base;
+    struct delta delta = {
+        .bytes = bytes,
+        .size = size,
+        .base = base ? base->bytes : reading->raw.bytes,
+        .base_size = base ? base->size : reading->raw.size,
+    };
+
+    if (!delta_check(&delta, &ret_raw->size))
+        return PACK_DAMAGED;
+    ret_raw->type = base ? base->type : reading->raw.type;
+    ret_raw->bytes = git_odb_backend_data_alloc(reading->backend, ret_raw->size + 1);
+    if (!ret_raw->bytes)
+        return out_of_memory(reading);
+    delta_apply(&delta, ret_raw->bytes);
+    return 0;
+}
+
+/* Apply the last link. */
+static int apply_link(struct reading *reading)
+{
+    const struct packed *pack = reading->stream.pack;
+    const struct link *link = &reading->links[reading->count - 1];
+    cleanup_free unsigned char *bytes = malloc(link->size + 1);
+    struct raw_object raw;
+
+    if (!bytes)
+        return out_of_memory(reading);
+    if (!reading->base)
+        bases_put(pack->bases, reading->offset, reading->raw.type, reading->raw.bytes,
+                  reading->raw.size);
+    stream_begin(&reading->stream, pack, link->content, reading->stream.why);
+    int r = inflate_bytes(&reading->stream, bytes, link->size, false);
+    if (r == 0)
+        r = apply(reading, bytes, link->size, &raw);
+    if (r != 0)
+        return r;
+    base_unref(reading->base);
+    reading->base = NULL;
+    git_odb_backend_data_free(reading->backend, reading->raw.bytes);
+    reading->raw = raw;
+    reading->offset = link->offset;
+    reading->count--;
+    return 0;
+}
+
+static int copy_base(struct reading *reading)
+{
+    const struct base *base = reading->base;
+    struct raw_object *raw = &reading->raw;
+
+    raw->bytes = git_odb_backend_data_alloc(reading->backend, base->size + 1);
+    if (!raw->bytes)
+        return out_of_memory(reading);
+    raw->type = base->type;
+    raw->size = base->size;
+    memcpy(raw->bytes, base->bytes, base->size);
+    return 0;
+}
+
+int packed_read(const struct packed *pack, uint64_t offset, git_odb_backend *backend,
+                struct raw_object *ret_raw, struct error *why)
+{
+    __attribute__((cleanup(reading_end))) struct reading reading;
+
+    stream_begin(&reading.stream, pack, offset, why);
+    reading.backend = backend;
+    reading.links = NULL;
+    reading.count = 0;
+    reading.capacity = 0;
+    reading.offset = offset;
+    reading.base = NULL;
+    reading.raw = (struct raw_object){.bytes = NULL};
+    int r = find_whole(&reading);
+    while (r == 0 && reading.count > 0)
+        r = apply_link(&reading);
+    if (r == 0 && reading.base)
+        r = copy_base(&reading);
+    if (r != 0)
+        return r;
+    *ret_raw = reading.raw;
+    reading.raw.bytes = NULL;
+    ((char *)ret_raw->bytes)[ret_raw->size] = '\0';
+    return 0;
+}
+
+int packed_size(const struct packed *pack, uint64_t offset, uint64_t *ret_size, struct error *why)
+{
+    unsigned char sizes[DELTA_SIZES];
+    struct header header;
+    struct stream stream;
+    uint64_t base;
+
+    stream_begin(&stream, pack, offset, why);
+    int r = take_header(&stream, offset, &header);
+    if (r != 0)
+        return r;
+    if (!is_delta(&header)) {
+        *ret_size = header.size;
+        return 0;
+    }
+    size_t some = header.size < sizeof(sizes) ? (size_t)header.size : sizeof(sizes);
+    r = inflate_bytes(&stream, sizes, some, true);
+    if (r == 0 && !delta_sizes(sizes, some, &base, ret_size))
+        r = PACK_DAMAGED;
+    return r;
+}

@@ -1,0 +1,42 @@
+/*
+ * source_packed: reading objects out of a pack (gitformat-pack(5)).
+ *
+ * An object in a pack is deflated, and may be a delta against another, that one against a third,
+ * and so on. libgit2 reads packs through mappings: whoever truncates one in place ends the process
+ * (SIGBUS), and so does a disk that fails; and what was looked at before libgit2 is asked may be
+ * something else by then. So packs are read here, by pread(2), and each byte once: what is checked
+ * is what is used. Whatever a file says, the answer is the object, damage, or an error of the
+ * moment; that the object is the one that was meant, its id tells (source_reader.c).
+ *
+ * Functions answer as source_pack.h has it. Thread-safe.
+ */
+#ifndef ADDONFS_SOURCE_PACKED_H
+#define ADDONFS_SOURCE_PACKED_H
+
+#include "source_bases.h"
+#include "source_loose.h"
+#include "source_pack.h"
+
+struct packed {
+    const struct pack_index *index; /* open */
+    int fd;
+    uint64_t end; /* of the objects: the checksum follows */
+    struct bases *bases;
+};
+
+/* Open the pack of an index that was found good (pack_holds_offsets) and outlives it. */
+int packed_open(const struct pack_index *index, struct packed *ret_pack, struct error *why);
+void packed_close(struct packed *pack);
+
+/* Where the object lies. -ENOENT: not in this pack. */
+int packed_find(const struct packed *pack, const git_oid *object, uint64_t *ret_offset,
+                struct error *why);
+
+/* Read the object at `offset`; `backend` is whom the memory is for. */
+int packed_read(const struct packed *pack, uint64_t offset, git_odb_backend *backend,
+                struct raw_object *ret_raw, struct error *why);
+
+/* Only its size, as it says itself. */
+int packed_size(const struct packed *pack, uint64_t offset, uint64_t *ret_size, struct error *why);
+
+#endif
