@@ -302,6 +302,7 @@ void cache_close(struct cache *cache)
         pthread_cond_signal(&cache->wake);
         pthread_mutex_unlock(&cache->lock);
         pthread_join(cache->thread, NULL);
+        cache_write_rest(cache);
     }
     while (cache->idle)
         reader_free(idle_reader(cache));

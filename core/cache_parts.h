@@ -85,6 +85,12 @@ void cache_enqueue(struct cache *cache, const struct job *given);
 /* The writer's thread, until the cache is ending or not usable. `argument` is the cache. */
 void *cache_write_jobs(void *argument);
 
+/*
+ * Write what is left when that thread has ended. Somebody waits for it now, and a thread that has
+ * stepped behind all others (nice 19) may not come back: on a busy machine it would take minutes.
+ */
+void cache_write_rest(struct cache *cache);
+
 void cache_free_jobs(struct job *job);
 
 /* --- cache_folder.c ------------------------------------------------------------------------------

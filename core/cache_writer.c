@@ -6,8 +6,14 @@
 #include <sys/resource.h>
 #include <time.h>
 
+/*
+ * Ids are random, so a transaction of some thousand rows touches every page of an index, and writes
+ * each of them: to the log, and then to the database. What 200,000 members write is therefore up to
+ * how many transactions they come in: 2 GB by the thousand, 0.2 GB so. (Others who write wait for
+ * one, and what is lost with a killed process is compressed again.)
+ */
 enum {
-    BATCH_JOBS = 1000, /* what one transaction writes at most … */
+    BATCH_JOBS = 20000, /* what one transaction writes at most … */
     BATCH_BYTES = 1 << 24,
     ALIAS_AGE = 120 * 24 * 3600, /* fingerprints change with every checkout: old ones are no use */
 };
@@ -36,6 +42,11 @@ void cache_free_jobs(struct job *job)
     }
 }
 
+static uint64_t job_bytes(const struct job *job)
+{
+    return job->put.member.compressed_size + job->note_size;
+}
+
 /* Is what waits worth a transaction of its own? The lock is held. */
 static bool is_batch(const struct cache *cache)
 {
@@ -58,7 +69,7 @@ void cache_enqueue(struct cache *cache, const struct job *given)
         *cache->last = job;
         cache->last = &job->next;
         cache->waiting++;
-        cache->waiting_bytes += job->put.member.compressed_size + job->note_size;
+        cache->waiting_bytes += job_bytes(job);
         cache->hurried = cache->hurried || job->urgent;
         if (cache->waiting == 1 || is_batch(cache))
             pthread_cond_signal(&cache->wake);
@@ -137,21 +148,6 @@ static int do_job(struct cache *cache, const struct job *job)
     return r;
 }
 
-/* Write the first jobs of a list in one transaction. `*ret_job`: the first that is not done. */
-static int write_batch(struct cache *cache, struct job *job, struct job **ret_job)
-{
-    uint64_t bytes = 0;
-    int r = cache_database_begin_writing(cache->writer);
-
-    for (int i = 0; job && r == SQLITE_OK && i < BATCH_JOBS && bytes < BATCH_BYTES; i++) {
-        r = do_job(cache, job);
-        bytes += job->put.member.compressed_size;
-        job = job->next;
-    }
-    *ret_job = job;
-    return r == SQLITE_OK ? cache_database_commit(cache->writer) : r;
-}
-
 /* Look at the size of the whole whenever a tenth of the limit was written, and at the first time.
  */
 static int keep_limit(struct cache *cache)
@@ -167,14 +163,16 @@ static int keep_limit(struct cache *cache)
     return r == SQLITE_OK ? cache_database_shrink(cache->writer) : r;
 }
 
-static void write_all(struct cache *cache, struct job *jobs)
+/* Write jobs in one transaction, and free them. */
+static void write_batch(struct cache *cache, struct job *jobs)
 {
-    struct job *job = jobs;
-    int r = SQLITE_OK;
+    int r = atomic_load(&cache->usable) ? cache_database_begin_writing(cache->writer) : SQLITE_BUSY;
 
-    while (job && r == SQLITE_OK && atomic_load(&cache->usable))
-        r = write_batch(cache, job, &job);
-    if (r == SQLITE_OK && atomic_load(&cache->usable))
+    for (const struct job *job = jobs; job && r == SQLITE_OK; job = job->next)
+        r = do_job(cache, job);
+    if (r == SQLITE_OK)
+        r = cache_database_commit(cache->writer);
+    if (r == SQLITE_OK)
         r = keep_limit(cache);
     if (r == SQLITE_ABORT)
         cache_set_fault(cache, cache->path, "what is to be written cannot be read");
@@ -203,6 +201,32 @@ static void await_batch(struct cache *cache)
         r = pthread_cond_timedwait(&cache->wake, &cache->lock, &end);
 }
 
+/* Take as many of the first jobs as one transaction writes; NULL if none waits. The lock is held.
+ */
+static struct job *take_batch(struct cache *cache)
+{
+    struct job *jobs = cache->first;
+    struct job **end = &cache->first;
+    uint64_t bytes = 0;
+    size_t count = 0;
+
+    for (; *end && count < BATCH_JOBS && bytes < BATCH_BYTES; end = &(*end)->next) {
+        bytes += job_bytes(*end);
+        count++;
+    }
+    if (count == 0)
+        return NULL;
+    cache->first = *end;
+    *end = NULL;
+    if (!cache->first)
+        cache->last = &cache->first;
+    cache->waiting -= count;
+    cache->waiting_bytes -= bytes;
+    cache->hurried = cache->hurried && cache->first;
+    return jobs;
+}
+
+/* What is to be written next; NULL if it is not this thread any more that writes. */
 static struct job *take_jobs(struct cache *cache)
 {
     cleanup_lock(&cache->lock);
@@ -214,12 +238,7 @@ static struct job *take_jobs(struct cache *cache)
     }
     if (cache->first)
         await_batch(cache);
-    struct job *jobs = cache->first;
-    cache->first = NULL;
-    cache->last = &cache->first;
-    cache->waiting = 0;
-    cache->waiting_bytes = 0;
-    cache->hurried = false;
+    struct job *jobs = cache->ending ? NULL : take_batch(cache);
     cache->writing = jobs != NULL;
     if (!jobs)
         pthread_cond_broadcast(&cache->quiet);
@@ -245,11 +264,24 @@ void *cache_write_jobs(void *argument)
 
     /* Whoever waits for an answer comes first. */
     (void)setpriority(PRIO_PROCESS, (id_t)gettid(), 19);
-    while ((jobs = take_jobs(cache)))
-        write_all(cache, jobs);
+    while ((jobs = take_jobs(cache))) {
+        write_batch(cache, jobs);
+        if (atomic_load(&cache->usable))
+            cache_database_rest(cache->writer);
+    }
     if (!atomic_load(&cache->usable))
         let_go(cache);
     return NULL;
+}
+
+void cache_write_rest(struct cache *cache)
+{
+    if (!atomic_load(&cache->usable))
+        return;
+    while (cache->first && atomic_load(&cache->usable))
+        write_batch(cache, take_batch(cache));
+    if (!atomic_load(&cache->usable))
+        let_go(cache);
 }
 
 void cache_settle(struct cache *cache)

@@ -2,10 +2,10 @@
 
 #include "source_answers.h"
 #include "source_commits.h"
+#include "source_path_list.h"
 #include "source_shallow.h"
 
 #include <errno.h>
-#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -17,6 +17,11 @@
  * has the same at that path, or is answered with this commit's time. Taking the newest first makes
  * paths that parted meet again, so a commit is hardly ever read twice; the answers do not hang on
  * the order.
+ *
+ * A commit changes a few of many paths, and many paths pass by many commits: nothing must be done
+ * for a path that a commit leaves as it is. So a group is a set (source_path_list.h) that goes on
+ * as a whole once what differs was taken out of it; and two trees are compared as Git does it
+ * (tree-diff.c), entry beside entry, of which only those that differ are looked at, and into.
  */
 
 struct history {
@@ -29,19 +34,15 @@ struct history {
 
 struct group {
     struct visit visit;
-    size_t count;
-    size_t capacity;
-    size_t *paths; /* indexes, ascending */
+    uint64_t *paths; /* a set */
 };
 
 struct walk {
     struct history *history;
     struct cache *cache;
     struct cache_reader *reader;
-    const char *const *paths;
-    int64_t *times;
+    struct path_list paths;
     struct commits commits; /* of struct group */
-    bool *is_same;          /* scratch, for each path */
     bool truncated;         /* an object was missing: what was found is not for others */
     bool is_new;            /* something was found that was not known */
     const git_oid *commit;
@@ -63,6 +64,11 @@ static void group_free(void *visit)
     free(group);
 }
 
+static bool group_is_empty(const struct walk *walk, const struct group *group)
+{
+    return path_set_is_empty(&walk->paths, group->paths);
+}
+
 static struct group *take_newest(struct walk *walk)
 {
     struct visit *newest = commits_take(&walk->commits);
@@ -71,59 +77,43 @@ static struct group *take_newest(struct walk *walk)
     return (struct group *)(void *)newest;
 }
 
-/* The group of a commit, made if there is none: then that takes it over. NULL without memory. */
-static struct group *group_of(struct walk *walk, const git_oid *id, struct commit **commit)
+/*
+ * Let paths wait at a commit. Their set is taken over, and the commit if nothing waited there.
+ * 0 or -ENOMEM.
+ */
+static int group_join(struct walk *walk, struct commit **commit, uint64_t **paths)
 {
-    struct visit *found = commits_find(&walk->commits, id);
+    struct group *group = (struct group *)(void *)commits_find(&walk->commits, &(*commit)->id);
 
-    if (found)
-        return (struct group *)(void *)found;
-    struct group *group = calloc(1, sizeof(*group));
-    if (group && commits_add(&walk->commits, &group->visit, commit) < 0) {
+    if (group) {
+        path_set_unite(&walk->paths, group->paths, *paths);
+        return 0;
+    }
+    group = calloc(1, sizeof(*group));
+    if (!group || commits_add(&walk->commits, &group->visit, commit) < 0) {
         free(group);
-        return NULL;
+        return -ENOMEM;
     }
-    return group;
-}
-
-/* Put a path in, in its order; paths mostly come in order. */
-static int group_add(struct group *group, size_t path)
-{
-    if (group->count == group->capacity) {
-        size_t capacity = group->capacity ? 2 * group->capacity : 8;
-        size_t *paths = reallocarray(group->paths, capacity, sizeof(*paths));
-        if (!paths)
-            return -ENOMEM;
-        group->paths = paths;
-        group->capacity = capacity;
-    }
-    size_t at = group->count++;
-    for (; at > 0 && group->paths[at - 1] > path; at--)
-        group->paths[at] = group->paths[at - 1];
-    group->paths[at] = path;
+    group->paths = steal_pointer(paths);
     return 0;
 }
 
 /* --- Comparing ----------------------------------------------------------------------------------
  */
 
-/* Paths of a walk that begin alike: `paths[first]` up to, not including, `paths[end]`. */
-struct run {
-    const size_t *paths;
-    size_t first;
-    size_t end;
-    size_t offset; /* of the component that is looked at */
+/* Two trees are compared at the paths of one set; those that differ go over to the other set. */
+struct comparison {
+    struct walk *walk;
+    uint64_t *same;
+    uint64_t *differ;
 };
 
-static void set_same(struct walk *walk, const struct run *run, bool same)
+static void set_differs(const struct comparison *comparison, size_t number)
 {
-    for (size_t i = run->first; i < run->end; i++)
-        walk->is_same[run->paths[i]] = same;
-}
-
-static const git_tree_entry *entry_of(const git_tree *tree, const char *name)
-{
-    return tree ? git_tree_entry_byname(tree, name) : NULL;
+    if (path_set_next(comparison->same, number, number + 1) == number) {
+        path_set_remove(comparison->same, number);
+        path_set_add(comparison->differ, number);
+    }
 }
 
 static int fail(struct walk *walk, int code)
@@ -140,61 +130,67 @@ static int tree_of(struct walk *walk, const git_tree_entry *entry, git_tree **re
     return r < 0 ? fail(walk, r) : 0;
 }
 
-static int compare_trees(struct walk *walk, const git_tree *a, const git_tree *b,
+static int compare_trees(const struct comparison *comparison, const git_tree *a, const git_tree *b,
                          const struct run *run);
 
-/* All paths of `run` go on below `name`, or end there. */
-static int compare_entries(struct walk *walk, const git_tree *a, const git_tree *b,
-                           const char *name, struct run *run)
+/* Two entries of one name that differ, of which one may be NULL: it is not there. */
+static int compare_entries(const struct comparison *comparison, const git_tree_entry *a,
+                           const git_tree_entry *b, const struct run *run)
 {
-    const git_tree_entry *in_a = entry_of(a, name);
-    const git_tree_entry *in_b = entry_of(b, name);
+    const char *name = git_tree_entry_name(a ? a : b);
+    struct walk *walk = comparison->walk;
+    struct run part = path_list_find(&walk->paths, run, name);
     cleanup_tree git_tree *below_a = NULL;
     cleanup_tree git_tree *below_b = NULL;
 
-    bool same = in_a && in_b
-                    ? git_oid_equal(git_tree_entry_id(in_a), git_tree_entry_id(in_b)) &&
-                          git_tree_entry_filemode_raw(in_a) == git_tree_entry_filemode_raw(in_b)
-                    : !in_a && !in_b;
-    set_same(walk, run, same);
-    run->offset += strlen(name);
-    /* Sorted by bytes: the path that ends here comes first. */
-    run->first += walk->paths[run->paths[run->first]][run->offset] == '\0';
-    run->offset++;
-    if (same || run->first == run->end)
+    part.offset += strlen(name);
+    /* The path that ends here comes first. */
+    if (part.first < part.end && walk->paths.items[part.first].path[part.offset] == '\0')
+        set_differs(comparison, part.first++);
+    part.offset++;
+    /* What nobody asks about is not read: it may be missing. */
+    if (path_set_next(comparison->same, part.first, part.end) == part.end)
         return 0;
-    int r = tree_of(walk, in_a, &below_a);
+    int r = tree_of(walk, a, &below_a);
     if (r == 0)
-        r = tree_of(walk, in_b, &below_b);
-    return r < 0 ? r : compare_trees(walk, below_a, below_b, run);
+        r = tree_of(walk, b, &below_b);
+    return r < 0 ? r : compare_trees(comparison, below_a, below_b, &part);
 }
 
-static int compare_trees(struct walk *walk, const git_tree *a, const git_tree *b,
+static const git_tree_entry *entry_at(const git_tree *tree, size_t at)
+{
+    return tree ? git_tree_entry_byindex(tree, at) : NULL;
+}
+
+static bool is_same(const git_tree_entry *a, const git_tree_entry *b)
+{
+    return git_oid_equal(git_tree_entry_id(a), git_tree_entry_id(b)) &&
+           git_tree_entry_filemode_raw(a) == git_tree_entry_filemode_raw(b);
+}
+
+/*
+ * Trees are in an order of their own, in which a folder's name sorts as if it ended with '/'. So a
+ * file and a folder of one name do not meet here, but come by one after the other: the name
+ * differs, and so does what is in the folder, which is right.
+ */
+static int compare_trees(const struct comparison *comparison, const git_tree *a, const git_tree *b,
                          const struct run *run)
 {
-    struct run part = *run;
+    size_t at_a = 0;
+    size_t at_b = 0;
     int r = 0;
 
-    /* The root, which has no name; it comes first. Its trees are others, or this was not asked. */
-    if (part.first < run->end && walk->paths[run->paths[part.first]][0] == '\0')
-        walk->is_same[run->paths[part.first++]] = false;
-    for (; r == 0 && part.first < run->end; part.first = part.end) {
-        char name[NAME_MAX + 1];
-        const char *path = walk->paths[run->paths[part.first]] + run->offset;
-        size_t length = strcspn(path, "/");
-        if (length > NAME_MAX)
-            return -ENAMETOOLONG;
-        memcpy(name, path, length);
-        name[length] = '\0';
-        part.end = part.first + 1;
-        while (part.end < run->end) {
-            const char *next = walk->paths[run->paths[part.end]] + run->offset;
-            if (strncmp(next, path, length) != 0 || (next[length] != '/' && next[length] != '\0'))
-                break;
-            part.end++;
-        }
-        struct run below = part;
-        r = compare_entries(walk, a, b, name, &below);
+    while (r == 0) {
+        const git_tree_entry *in_a = entry_at(a, at_a);
+        const git_tree_entry *in_b = entry_at(b, at_b);
+        if (!in_a && !in_b)
+            break;
+        int order = !in_a ? 1 : !in_b ? -1 : git_tree_entry_cmp(in_a, in_b);
+        at_a += order <= 0;
+        at_b += order >= 0;
+        if (order != 0 || !is_same(in_a, in_b))
+            r = compare_entries(comparison, order <= 0 ? in_a : NULL, order >= 0 ? in_b : NULL,
+                                run);
     }
     return r;
 }
@@ -206,31 +202,39 @@ static int compare_trees(struct walk *walk, const git_tree *a, const git_tree *b
 static int follow(struct walk *walk, struct group *group, const git_tree *tree,
                   struct commit **parent)
 {
+    cleanup_free uint64_t *differ = path_set_new(&walk->paths);
     cleanup_tree git_tree *before = NULL;
-    struct run all = {group->paths, 0, group->count, 0};
-    const git_oid id = (*parent)->id;
-    size_t kept = 0;
 
-    if (git_oid_equal(&(*parent)->tree, git_tree_id(tree))) {
-        set_same(walk, &all, true);
-    } else {
+    if (!differ)
+        return -ENOMEM;
+    if (!git_oid_equal(&(*parent)->tree, git_tree_id(tree))) {
+        const struct comparison comparison = {walk, group->paths, differ};
+        const struct run all = {0, walk->paths.count, 0};
         int r = commit_tree(walk->history->reader, *parent, &before);
-        r = r < 0 ? fail(walk, r) : compare_trees(walk, tree, before, &all);
+        if (r < 0)
+            return fail(walk, r);
+        /* The root, which has no name, comes first. */
+        if (walk->paths.items[0].path[0] == '\0')
+            set_differs(&comparison, 0);
+        r = compare_trees(&comparison, tree, before, &all);
         if (r < 0)
             return r;
     }
-    for (size_t i = 0; i < group->count; i++) {
-        size_t path = group->paths[i];
-        if (walk->is_same[path]) {
-            struct group *next = group_of(walk, &id, parent);
-            if (!next || group_add(next, path) < 0)
-                return -ENOMEM;
-        } else {
-            group->paths[kept++] = path;
-        }
-    }
-    group->count = kept;
+    if (!group_is_empty(walk, group) && group_join(walk, parent, &group->paths) < 0)
+        return -ENOMEM;
+    free(group->paths);
+    group->paths = steal_pointer(&differ);
     return 0;
+}
+
+/* The commit of a group is its paths' answer. */
+static void answer(const struct walk *walk, const struct group *group)
+{
+    size_t end = walk->paths.count;
+
+    for (size_t i = path_set_next(group->paths, 0, end); i < end;
+         i = path_set_next(group->paths, i + 1, end))
+        *walk->paths.items[i].time = group->visit.commit->time;
 }
 
 /* Answer what is known of this commit. */
@@ -238,15 +242,14 @@ static void answer_known(struct walk *walk, struct group *group)
 {
     const struct answers *known =
         answered_recall(&walk->history->answered, walk->reader, &group->visit.id);
-    size_t kept = 0;
 
-    for (size_t i = 0; known && i < group->count; i++) {
-        size_t path = group->paths[i];
-        if (!answers_find(known, walk->paths[path], &walk->times[path]))
-            group->paths[kept++] = path;
+    size_t end = known ? walk->paths.count : 0;
+
+    for (size_t i = path_set_next(group->paths, 0, end); i < end;
+         i = path_set_next(group->paths, i + 1, end)) {
+        if (answers_find(known, walk->paths.items[i].path, walk->paths.items[i].time))
+            path_set_remove(group->paths, i);
     }
-    if (known)
-        group->count = kept;
 }
 
 /* Send the group's paths on to the parents that have the same. */
@@ -257,7 +260,7 @@ static int follow_parents(struct walk *walk, struct group *group, const git_tree
     size_t parents = shallow_cuts(&history->shallow, &commit->id) ? 0 : commit->parent_count;
     int r = 0;
 
-    for (size_t i = 0; r == 0 && i < parents && group->count > 0; i++) {
+    for (size_t i = 0; r == 0 && i < parents && !group_is_empty(walk, group); i++) {
         cleanup_free struct commit *parent = NULL;
         r = commit_read(history->reader, &commit->parents[i], walk->what, &parent, walk->error);
         if (r == 0) {
@@ -276,31 +279,43 @@ static int step(struct walk *walk, struct group *group)
     cleanup_tree git_tree *tree = NULL;
 
     answer_known(walk, group);
-    if (group->count == 0)
+    if (group_is_empty(walk, group))
         return 0;
     walk->is_new = true;
     int r = commit_tree(walk->history->reader, group->visit.commit, &tree);
     if (r < 0)
         return fail(walk, r);
     r = follow_parents(walk, group, tree);
-    for (size_t i = 0; r == 0 && i < group->count; i++)
-        walk->times[group->paths[i]] = group->visit.commit->time;
+    if (r == 0)
+        answer(walk, group);
     return r;
 }
 
-static int walk_all(struct walk *walk, size_t count)
+/* Number the paths, and let all of them wait at the first commit. */
+static int walk_begin(struct walk *walk, const char *const *paths, size_t count, int64_t *times)
 {
     cleanup_free struct commit *start = NULL;
+    cleanup_free uint64_t *all = NULL;
 
     reader_begin(walk->history->reader);
     int r = commit_read(walk->history->reader, walk->commit, walk->what, &start, walk->error);
     if (r < 0)
         return r;
-    struct group *first = group_of(walk, walk->commit, &start);
-    if (!first)
+    r = path_list_make(&walk->paths, paths, count, times);
+    if (r < 0)
+        return r;
+    all = path_set_new(&walk->paths);
+    if (!all)
         return -ENOMEM;
-    for (size_t i = 0; i < count && r == 0; i++)
-        r = group_add(first, i);
+    for (size_t i = 0; i < count; i++)
+        path_set_add(all, i);
+    return group_join(walk, &start, &all);
+}
+
+static int walk_all(struct walk *walk)
+{
+    int r = 0;
+
     while (r == 0 && walk->commits.count > 0) {
         struct group *group = take_newest(walk);
         r = walk->check ? walk->check(walk->context) : 0;
@@ -319,8 +334,6 @@ int history_times(struct history *history, struct cache *cache, const git_oid *c
     struct walk walk = {
         .history = history,
         .cache = cache,
-        .paths = paths,
-        .times = ret_times,
         .commit = commit,
         .check = check,
         .context = context,
@@ -335,17 +348,18 @@ int history_times(struct history *history, struct cache *cache, const git_oid *c
     if (r < 0)
         return r;
     answered_begin(&history->answered, &history->shallow.id);
-    walk.is_same = calloc(count, sizeof(*walk.is_same));
     walk.reader = cache_reader_begin(cache);
-    r = walk.is_same ? walk_all(&walk, count) : -ENOMEM;
+    r = walk_begin(&walk, paths, count, ret_times);
+    if (r == 0)
+        r = walk_all(&walk);
     /* What was all known is not written again. */
     if (r == 0 && walk.is_new && !walk.truncated)
         r = answered_remember(&history->answered, cache, walk.reader, commit, paths, ret_times,
                               count);
     cache_reader_end(walk.reader);
     commits_clear(&walk.commits, group_free);
-    free(walk.is_same);
-    return r == -ENOMEM || r == -ENAMETOOLONG || r == -EINTR || r == -ECANCELED
+    path_list_clear(&walk.paths);
+    return r == -ENOMEM || r == -EINTR || r == -ECANCELED
                ? error_errno(error, r, "the history of commit %s", git_oid_tostr_s(commit))
                : r;
 }

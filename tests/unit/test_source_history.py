@@ -22,8 +22,11 @@ def program():
         pytest.skip("source_history_cli (environment variable ADDONFS_SOURCE_HISTORY_CLI)")
 
 
-def random_history(path, seed, commits):
-    """A repository of `commits` commits with merges, deletions, mode changes, and clocks that jump."""
+def random_history(path, seed, commits, names=NAMES):
+    """A repository of `commits` commits with merges, deletions, mode changes, and clocks that jump.
+
+    Of a name and one below it the later one in `tree` replaces the other: a file becomes a folder.
+    """
     chance = random.Random(seed)
     repo = Repository(path, bare=True)
     trees = []
@@ -36,10 +39,11 @@ def random_history(path, seed, commits):
         for parent in parents[1:]:
             tree.update(chance.sample(sorted(trees[parent].items()), len(trees[parent]) // 2))
         for _ in range(chance.choice([0, 1, 1, 2])):
-            name = chance.choice(NAMES)
+            name = chance.choice(names)
             if name in tree and chance.random() < 0.3:
                 del tree[name]
             else:
+                tree.pop(name, None)
                 tree[name] = (chance.choice(["100644", "100755"]), chance.randrange(4))
         trees.append(tree)
         date = 1_600_000_000 + number * 60 + chance.randrange(-300, 300)
@@ -83,6 +87,60 @@ def test_times_are_those_of_git_log(folder, seed):
     assert found(repo, "none", *commits) == right
     for _ in range(2):  # the second time from the cache
         assert found(repo, folder / "cache", *commits) == right
+
+
+# The file "b" or "z/y" in the place of a folder, and a folder in the place of "a": in a tree, what
+# sorts between a file and a folder of one name then lies on the other side of it.
+CLASHING = [*NAMES, "b", "z/y", "a/x", "a/b/c", "a\x01b", "b/c/d", "b/c.d", "z"]
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_times_of_what_was_a_file_here_and_a_folder_there(folder, seed):
+    repo = random_history(folder / "repo", 20 + seed, 60, CLASHING)
+    commits = some_commits(repo, seed, 6)
+    right = {commit: expected(repo, commit) for commit in commits}
+    assert found(repo, "none", *commits) == right
+
+
+def test_times_of_many_paths(folder):
+    """More than a word of a set has bits, some of which part at merges and meet again."""
+    names = [f"{chr(97 + i // 64)}/{chr(97 + i // 8 % 8)}/{i % 8}" for i in range(320)]
+    repo = random_history(folder / "repo", 31, 700, names)
+    commit = repo.git("rev-parse", "c699").decode().strip()
+    answers = found(repo, "none", commit)[commit]
+    listed = repo.git("ls-tree", "-r", "-t", "--name-only", commit).decode().splitlines()
+    assert sorted(answers) == sorted(listed) and len(listed) > 200
+    for path in random.Random(4).sample(listed, 100):
+        assert answers[path] == int(repo.git("log", "-1", "--format=%ct", commit, "--", path)), path
+
+
+def test_paths_that_a_commit_has_not_are_as_old_as_the_history(folder):
+    """Not those either that lie below what is a file in it, or is none in its parents."""
+    repo = random_history(folder / "repo", 3, 40)
+    commit = repo.git("rev-parse", "c39").decode().strip()
+    there = expected(repo, commit)
+    absent = ["a.py/x", "b/c/x", "b/d.x", "q", "zz/y"]
+    answers = found(repo, "none", commit, paths=sorted([*there, *absent], key=os.fsencode))[commit]
+    roots = {int(time) for time in repo.git("log", "--max-parents=0", "--format=%ct", commit).split()}
+    assert {path: answers[path] for path in there} == there
+    assert {answers[path] for path in absent} <= roots
+
+
+def test_older_folders_of_paths_that_are_answered_are_not_read(folder):
+    repo = Repository(folder / "repo", bare=True)
+    repo.git("fast-import", "--quiet", data="".join(  # so few objects that they are loose
+        f"commit refs/heads/main\ncommitter A <a@example.com> {1_600_000_000 + number} +0000\ndata 0\n"
+        + "".join(f"M 100644 inline {name}\ndata 2\n{value}\n\n" for name, value in files.items())
+        for number, files in enumerate([{"a": 0, "b/c": 0, "c": 0, "z/y": 0}, {"b/c": 1, "z/y": 1}, {"b/c": 2},
+                                        {"b/c": 3}, {"b/c": 4, "c": 1}])).encode())
+    commit = repo.git("rev-parse", "main").decode().strip()
+    right = expected(repo, commit)
+    assert right == {"a": 1_600_000_000, "b": 1_600_000_004, "b/c": 1_600_000_004, "c": 1_600_000_004,
+                     "z": 1_600_000_001, "z/y": 1_600_000_001}
+    for old in ("main~2", "main~3", "main~4"):
+        tree = repo.git("rev-parse", f"{old}:b").decode().strip()
+        (repo.path / "objects" / tree[:2] / tree[2:]).unlink()
+    assert found(repo, "none", commit)[commit] == right
 
 
 def test_what_is_remembered_of_some_paths_helps_with_others(folder):
