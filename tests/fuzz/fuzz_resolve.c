@@ -227,15 +227,15 @@ static void read_records(const char *text, size_t size)
     }
 }
 
-static void text_of(int number, char text[static 16])
+static void text_of(int number, char text[static 32])
 {
-    snprintf(text, 16, "item %d\n", number);
+    snprintf(text, 32, "item %d\n", number);
 }
 
 static void make_item(int directory, int number)
 {
     const struct item *item = &items[number];
-    char text[16];
+    char text[32];
 
     text_of(number, text);
     switch (item->kind) {
@@ -306,7 +306,7 @@ static git_oid put_tree(int parent);
 
 static git_oid put_item(int number)
 {
-    char text[16];
+    char text[32];
 
     if (items[number].kind == 'd')
         return put_tree(number);
