@@ -9,8 +9,8 @@
 /*
  * Ids are random, so a transaction of some thousand rows touches every page of an index, and writes
  * each of them: to the log, and then to the database. What 200,000 members write is therefore up to
- * how many transactions they come in: some GB by the thousand, a tenth of that so. (Others who write wait for
- * one, and what is lost with a killed process is compressed again.)
+ * how many transactions they come in: some GB by the thousand, a tenth of that so. (Others who
+ * write wait for one, and what is lost with a killed process is compressed again.)
  */
 enum {
     BATCH_JOBS = 20000, /* what one transaction writes at most … */
