@@ -163,8 +163,8 @@ static int keep_limit(struct cache *cache)
     return r == SQLITE_OK ? cache_database_shrink(cache->writer) : r;
 }
 
-/* Write jobs in one transaction, and free them. */
-static void write_batch(struct cache *cache, struct job *jobs)
+/* Write jobs in one transaction, and free them. False: it could not be done. */
+static bool write_batch(struct cache *cache, struct job *jobs)
 {
     int r = atomic_load(&cache->usable) ? cache_database_begin_writing(cache->writer) : SQLITE_BUSY;
 
@@ -182,6 +182,7 @@ static void write_batch(struct cache *cache, struct job *jobs)
     if (r != SQLITE_OK)
         cache_database_rollback(cache->writer);
     cache_free_jobs(jobs);
+    return r == SQLITE_OK;
 }
 
 /* Give the jobs that are there some time to become a batch. The lock is held. */
@@ -265,7 +266,7 @@ void *cache_write_jobs(void *argument)
     /* Whoever waits for an answer comes first. */
     (void)setpriority(PRIO_PROCESS, (id_t)gettid(), 19);
     while ((jobs = take_jobs(cache))) {
-        write_batch(cache, jobs);
+        (void)write_batch(cache, jobs);
         if (atomic_load(&cache->usable))
             cache_database_rest(cache->writer);
     }
@@ -278,8 +279,9 @@ void cache_write_rest(struct cache *cache)
 {
     if (!atomic_load(&cache->usable))
         return;
-    while (cache->first && atomic_load(&cache->usable))
-        write_batch(cache, take_batch(cache));
+    /* Where others hold the database for so long once, nobody waits for the rest. */
+    while (cache->first && atomic_load(&cache->usable) && write_batch(cache, take_batch(cache)))
+        ;
     if (!atomic_load(&cache->usable))
         let_go(cache);
 }

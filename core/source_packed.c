@@ -19,6 +19,10 @@ enum {
     ROOM_LIMIT = 1 << 30, /* of what zlib is given at once */
 };
 
+/* What a delta may make: a few hundred bytes can ask for gigabytes. Git itself makes none of files
+ * of more than 512 MiB (core.bigFileThreshold). */
+static const size_t RESULT_LIMIT = (size_t)1 << 32;
+
 int packed_open(const struct pack_index *index, struct packed *ret_pack, struct error *why)
 {
     struct stat status;
@@ -349,7 +353,7 @@ static int apply(const struct reading *reading, const unsigned char *bytes, size
         .base_size = base ? base->size : reading->raw.size,
     };
 
-    if (!delta_check(&delta, &ret_raw->size))
+    if (!delta_check(&delta, &ret_raw->size) || ret_raw->size > RESULT_LIMIT)
         return PACK_DAMAGED;
     ret_raw->type = base ? base->type : reading->raw.type;
     ret_raw->bytes = git_odb_backend_data_alloc(reading->backend, ret_raw->size + 1);

@@ -104,40 +104,52 @@ void packed_refs_clear(struct packed_refs *refs)
     *refs = (struct packed_refs){.text = NULL};
 }
 
+void packed_refs_begin(struct packed_refs *refs)
+{
+    refs->is_current = false;
+}
+
 static int read_packed(struct packed_refs *refs, const char *path, struct error *error)
 {
     cleanup_file FILE *file = NULL;
+    struct stat status;
     size_t room = 0;
 
     packed_refs_clear(refs);
     int r = regular_open(path, &file, error);
-    if (r < 0 || !file)
+    if (r < 0)
         return r;
+    if (!file) {
+        refs->stamp = (struct stamp){0};
+        refs->is_settled = true;
+        return 0;
+    }
+    if (fstat(fileno(file), &status) < 0)
+        return error_of_the_moment(error, -errno, "%s", path);
+    bool is_settled = stamp_is_old(status.st_ctim);
     errno = 0;
     /* There is no NUL in it. */
     ssize_t size = getdelim(&refs->text, &room, '\0', file);
     if (size < 0 && !feof(file))
         return error_of_the_moment(error, errno ? -errno : -ENOMEM, "%s", path);
     refs->size = size > 0 ? (size_t)size : 0;
+    refs->stamp = stamp_of(&status);
+    refs->is_settled = is_settled;
     return 0;
 }
 
 /* Have it as it is now. */
 static int renew(struct packed_refs *refs, const char *path, struct error *error)
 {
-    struct stat status = {0};
+    struct stat status;
+    struct stamp now = {0};
 
-    if (stat(path, &status) < 0 && errno != ENOENT && errno != ENOTDIR)
+    if (stat(path, &status) == 0)
+        now = stamp_of(&status);
+    else if (errno != ENOENT && errno != ENOTDIR)
         return error_of_the_moment(error, -errno, "%s", path);
-    struct stamp now = stamp_of(&status);
-    if (refs->is_read && stamp_is_same(&now, &refs->stamp) && stamp_is_old(now.change))
-        return 0;
-    int r = read_packed(refs, path, error);
-    if (r < 0)
-        return r;
-    refs->stamp = now;
-    refs->is_read = true;
-    return 0;
+    return refs->is_settled && stamp_is_same(&now, &refs->stamp) ? 0
+                                                                 : read_packed(refs, path, error);
 }
 
 struct line {
@@ -217,27 +229,40 @@ static int search(const struct packed_refs *refs, const char *name, struct line 
     return 0;
 }
 
+/* As `search`, of what may be of before this lookup: where it has no such name, the file is asked.
+ */
+static int search_file(struct packed_refs *refs, const char *path, const char *name,
+                       struct line *ret_line, struct error *error)
+{
+    for (;;) {
+        bool is_current = refs->is_current;
+        int r = is_current ? 0 : renew(refs, path, error);
+        if (r < 0)
+            return r;
+        refs->is_current = true;
+        r = refs->size > 0 ? search(refs, name, ret_line) : 0;
+        /* A name that is cut is another name, and one that is not there may have been behind it. */
+        if (r < 0 || (r == 0 && refs->size > 0 && refs->text[refs->size - 1] != '\n') ||
+            (r > 0 && ret_line->end == refs->text + refs->size))
+            return error_set(error, -EIO, "%s: %s is damaged: a line is no ref", name, path);
+        if (r > 0 || !is_current)
+            return r;
+        refs->is_current = false;
+    }
+}
+
 static int look_packed(struct packed_refs *refs, const char *common_dir, const char *name,
                        git_reference **ret_reference, struct error *error)
 {
     cleanup_free char *path = path_join(common_dir, "packed-refs");
-    struct line line;
+    struct line line = {0};
     git_oid id;
 
     if (!path)
         return error_errno(error, -ENOMEM, "%s", name);
-    int r = renew(refs, path, error);
-    if (r < 0)
-        return r;
-    if (refs->size == 0)
-        return -ENOENT;
-    r = search(refs, name, &line);
-    /* A name that is cut is another name, and one that is not there may have been behind it. */
-    if (r < 0 || (r == 0 && refs->text[refs->size - 1] != '\n') ||
-        (r > 0 && line.end == refs->text + refs->size))
-        return error_set(error, -EIO, "%s: %s is damaged: a line is no ref", name, path);
-    if (r == 0)
-        return -ENOENT;
+    int r = search_file(refs, path, name, &line, error);
+    if (r <= 0)
+        return r < 0 ? r : -ENOENT;
     (void)git_oid_fromstrn(&id, line.begin, ID_SIZE);
     return give(git_reference__alloc(name, &id, NULL), name, ret_reference, error);
 }

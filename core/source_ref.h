@@ -18,11 +18,15 @@
 struct packed_refs {
     char *text; /* of `size`; NULL: none was read, or there is no such file */
     size_t size;
-    struct stamp stamp;
-    bool is_read;
+    struct stamp stamp; /* of the file that was read … */
+    bool is_settled;    /* … and it told the truth then: the same stamp is the same text */
+    bool is_current;    /* it is of this question */
 };
 
 void packed_refs_clear(struct packed_refs *refs);
+
+/* A question begins: the file is looked at anew, once, and again for what it does not have. */
+void packed_refs_begin(struct packed_refs *refs);
 
 /*
  * Look `name` up in a worktree of its own at `git_dir`, and what all share at `common_dir`. The

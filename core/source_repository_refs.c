@@ -27,6 +27,7 @@ int repository_refs_begin(struct repository *repository, struct error *error)
 {
     git_error_clear();
     reader_renew(repository->reader);
+    packed_refs_begin(&repository->packed);
     return check_packed(repository, error);
 }
 
@@ -108,6 +109,9 @@ int repository_reference_guess(struct repository *repository, const char *name, 
     for (size_t i = 0; r == -ENOENT && i < sizeof(places) / sizeof(places[0]); i++) {
         cleanup_reference git_reference *reference = NULL;
         cleanup_free char *whole = NULL;
+        /* What lies there beside refs/ is no ref, but for HEAD and its like. */
+        if (i == 0 && strchr(name, '/') && strncmp(name, "refs/", 5) != 0)
+            continue;
         if (asprintf(&whole, "%s%s%s", places[i][0], name, places[i][1]) < 0) {
             whole = NULL;
             return error_errno(error, -ENOMEM, "%s", name);

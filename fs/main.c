@@ -15,6 +15,7 @@
 #include <getopt.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 
 enum exit_code {
     EXIT_DONE = 0,
@@ -341,10 +342,23 @@ static int run(const struct command *command, const struct command_line *line)
     return command->failed;
 }
 
+/* Each pack of Git's and each watched folder may take one. A shell allows 1024, and more to who
+ * asks. */
+static void allow_descriptors(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    (void)setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 int main(int count, char **arguments)
 {
     struct command_line line = {.timeout = -1};
 
+    allow_descriptors();
     hold_standard_streams();
     const char *slash = count > 0 ? strrchr(arguments[0], '/') : NULL;
     if (count > 0 && strcmp(slash ? slash + 1 : arguments[0], MOUNTHELPER_NAME) == 0)

@@ -1,5 +1,6 @@
 """addonfs wait: asleep until there is another generation."""
 
+import contextlib
 import os
 import re
 import signal
@@ -146,6 +147,17 @@ def test_two_mounts_never_have_the_same_generation(repo, folder, fuse):
     assert len(seen) == 6
 
 
+def waits_since(shell):
+    """The generation that the `addonfs wait` of a shell was given, or None while it runs something else."""
+    for child in Path(f"/proc/{shell}/task/{shell}/children").read_text().split():
+        with contextlib.suppress(OSError):
+            arguments = Path(f"/proc/{child}/cmdline").read_text().split("\0")
+            if arguments[1:2] == ["wait"]:
+                return arguments[arguments.index("--since") + 1]
+            return waits_since(child)
+    return None
+
+
 def test_a_deploy_loop_misses_nothing(repo, folder, fuse):
     """The loop of the README; the last state arrives, however edits and copies fall together."""
     (script,) = [block for block in re.findall(r"^```sh\n(.*?)^```$", README.read_text(), re.M | re.S)
@@ -164,7 +176,8 @@ def test_a_deploy_loop_misses_nothing(repo, folder, fuse):
         until(lambda: subprocess.run(["diff", "-r", package(mnt), target / "3.15.12"],
                                      capture_output=True).returncode == 0)
         assert (target / "3.15.12/settings/main.py").read_text() == "done\n"
-        # Not while rsync still reads. Then the mount is gone, and the loop over.
+        # Not while rsync still reads, nor before it is begun: when the loop waits for what comes after this.
+        until(lambda: waits_since(loop.pid) == (mnt / ".addonfs/generation").read_text().strip())
         until(lambda: run("umount", mnt).returncode == 0)
         assert loop.wait(TIMEOUT) == 0
     finally:
