@@ -58,9 +58,11 @@ static bool take_instruction(struct reading *reading, const struct delta *delta,
             !take_bytes(reading, first >> OFFSET_BYTES, SIZE_BYTES, &size))
             return false;
         size = size ? size : COPY_OF_NONE;
+        if (size > delta->base_size || offset > delta->base_size - size)
+            return false;
         *ret_from = delta->base + offset;
         *ret_size = size;
-        return size <= delta->base_size && offset <= delta->base_size - size;
+        return true;
     }
     *ret_from = reading->at;
     *ret_size = size;

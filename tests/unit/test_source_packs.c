@@ -1,6 +1,7 @@
 /* Packs that nobody's Git would write, and packs that come, go and are mended under a reader. */
 #include "fixture.h"
 
+#include "source_delta.h"
 #include "source_reader.h"
 
 #include <dirent.h>
@@ -333,6 +334,22 @@ static void a_delta_does_what_it_says_or_is_damage(void **state)
 #undef DELTA
 }
 
+/* Behind the end of the address space, where UBSan sees it. */
+static void no_address_is_formed_of_an_offset_outside_the_base(void **state)
+{
+    static const unsigned char far[] = "\x07\x05\x9f\xff\xff\xff\xff\x05";
+    struct delta copy = {
+        .bytes = far,
+        .size = sizeof(far) - 1,
+        .base = (const unsigned char *)(UINTPTR_MAX - 7), // NOLINT(performance-no-int-to-ptr)
+        .base_size = 7,
+    };
+    size_t size;
+
+    (void)state;
+    assert_false(delta_check(&copy, &size));
+}
+
 /* --- Packs that change --------------------------------------------------------------------------
  */
 
@@ -532,6 +549,7 @@ int main(void)
         TEST(a_stream_that_ends_too_early_is_damage),
         TEST(a_size_that_cannot_be_is_damage),
         TEST(a_delta_does_what_it_says_or_is_damage),
+        cmocka_unit_test(no_address_is_formed_of_an_offset_outside_the_base),
         TEST(a_pack_that_is_mended_in_place_is_read),
         TEST(what_is_cut_while_it_is_open_is_damage_until_it_is_whole),
         TEST(a_pack_that_is_mended_by_another_is_read),
