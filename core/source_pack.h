@@ -20,6 +20,7 @@
 #include <sys/stat.h>
 
 #define PACK_DAMAGED 1
+#define PACK_EXCESSIVE 2 /* what the file asks for is more than it may (source_packed.h) */
 
 struct pack_index {
     int fd; /* or -1 */

@@ -1,27 +1,31 @@
 #include "source_packed.h"
 
 #include "source_delta.h"
+#include "source_pack_stream.h"
 
 #include <addonfs/cleanup.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
-#include <zlib.h>
 
 enum {
-    CHECKSUM = 20,        /* at the end of a pack */
-    OFFSET_DELTA = 6,     /* types of objects … */
-    ID_DELTA = 7,         /* … that are deltas */
-    FIRST_PIECE = 4096,   /* what is read at first: most objects are smaller … */
-    PIECE = 1 << 15,      /* … and then */
-    CHAIN_LIMIT = 10000,  /* deltas; Git writes none of more than 4095 (pack-objects --depth) */
-    RATIO_LIMIT = 1040,   /* no deflated byte becomes more (zlib: 1032) */
-    ROOM_LIMIT = 1 << 30, /* of what zlib is given at once */
+    CHECKSUM = 20,      /* at the end of a pack */
+    OFFSET_DELTA = 6,   /* types of objects … */
+    ID_DELTA = 7,       /* … that are deltas */
+    RATIO_LIMIT = 1040, /* no deflated byte becomes more (zlib: 1032) */
 };
 
-/* What a delta may make: a few hundred bytes can ask for gigabytes. Git itself makes none of files
- * of more than 512 MiB (core.bigFileThreshold). */
-static const size_t RESULT_LIMIT = (size_t)1 << 32;
+/*
+ * A few hundred bytes of a delta can ask for gigabytes, and so can each of thousands in a chain.
+ * What Git writes: chains of up to 4095 (pack-objects --depth), 50 by default, and none of files of
+ * more than 512 MiB (core.bigFileThreshold). So at most 25 GiB by default, and 32 GiB where files
+ * of 8 MiB are in chains of any length. All that a read may cost is half a minute, not hours.
+ */
+static const struct packed_limits LIMITS = {
+    .links = 10000,
+    .object = UINT64_C(4) << 30,
+    .work = UINT64_C(32) << 30,
+};
 
 int packed_open(const struct pack_index *index, struct packed *ret_pack, struct error *why)
 {
@@ -42,6 +46,7 @@ int packed_open(const struct pack_index *index, struct packed *ret_pack, struct 
         .fd = steal_fd(&fd),
         .end = (uint64_t)status.st_size - CHECKSUM,
         .bases = bases,
+        .limits = LIMITS,
     };
     return 0;
 }
@@ -73,112 +78,6 @@ int packed_find(const struct packed *pack, const git_oid *object, uint64_t *ret_
                                          : -ENOENT;
 }
 
-/* --- Bytes of a pack ----------------------------------------------------------------------------
- */
-
-struct stream {
-    const struct packed *pack;
-    uint64_t next; /* the offset of what follows the piece */
-    size_t at;     /* in the piece */
-    size_t size;   /* of the piece */
-    struct error *why;
-    unsigned char piece[PIECE];
-};
-
-static void stream_begin(struct stream *stream, const struct packed *pack, uint64_t offset,
-                         struct error *why)
-{
-    stream->pack = pack;
-    stream->next = offset;
-    stream->at = 0;
-    stream->size = 0;
-    stream->why = why;
-}
-
-static uint64_t stream_offset(const struct stream *stream)
-{
-    return stream->next - (stream->size - stream->at);
-}
-
-/* Read the next piece. There is one, or the pack is damaged. */
-static int read_piece(struct stream *stream)
-{
-    const struct packed *pack = stream->pack;
-    size_t size = stream->size == 0 ? FIRST_PIECE : PIECE;
-    ssize_t n;
-
-    if (stream->next >= pack->end)
-        return PACK_DAMAGED;
-    if (size > pack->end - stream->next)
-        size = (size_t)(pack->end - stream->next);
-    do {
-        n = pread(pack->fd, stream->piece, size, (off_t)stream->next);
-    } while (n < 0 && errno == EINTR);
-    if (n < 0)
-        return error_of_the_moment(stream->why, -errno, "%s", pack->index->pack);
-    if (n == 0)
-        return PACK_DAMAGED;
-    stream->at = 0;
-    stream->size = (size_t)n;
-    stream->next += (uint64_t)n;
-    return 0;
-}
-
-static int take_byte(struct stream *stream, unsigned char *ret_byte)
-{
-    int r = stream->at == stream->size ? read_piece(stream) : 0;
-
-    if (r == 0)
-        *ret_byte = stream->piece[stream->at++];
-    return r;
-}
-
-/*
- * Inflate what begins here: all of it, which is `size` bytes, with room for one behind them; or, if
- * it is `partial`, the first so many.
- */
-static int inflate_with(z_stream *zlib, struct stream *stream, unsigned char *bytes, size_t size,
-                        bool partial)
-{
-    size_t limit = partial ? size : size + 1; /* one byte more must not come */
-    size_t done = 0;
-
-    for (int r = Z_OK; r != Z_STREAM_END && !(partial && done == size);) {
-        if (stream->at == stream->size) {
-            int failure = read_piece(stream);
-            if (failure != 0)
-                return failure;
-        }
-        size_t room = limit - done < ROOM_LIMIT ? limit - done : ROOM_LIMIT;
-        zlib->next_in = stream->piece + stream->at;
-        zlib->avail_in = (uInt)(stream->size - stream->at);
-        zlib->next_out = bytes + done;
-        zlib->avail_out = (uInt)room;
-        /* Told that this is all, it needs no window of its own. */
-        r = inflate(zlib, Z_FINISH);
-        if (r == Z_MEM_ERROR)
-            return error_errno(stream->why, -ENOMEM, "%s", stream->pack->index->pack);
-        if (r != Z_OK && r != Z_STREAM_END && r != Z_BUF_ERROR)
-            return PACK_DAMAGED;
-        done += room - zlib->avail_out;
-        stream->at = stream->size - zlib->avail_in;
-        if (done > size)
-            return PACK_DAMAGED;
-    }
-    return done == size ? 0 : PACK_DAMAGED;
-}
-
-static int inflate_bytes(struct stream *stream, unsigned char *bytes, size_t size, bool partial)
-{
-    z_stream zlib = {.zalloc = Z_NULL};
-
-    if (inflateInit(&zlib) != Z_OK)
-        return error_errno(stream->why, -ENOMEM, "%s", stream->pack->index->pack);
-    int r = inflate_with(&zlib, stream, bytes, size, partial);
-    inflateEnd(&zlib);
-    return r;
-}
-
 /* --- Objects ------------------------------------------------------------------------------------
  */
 
@@ -188,13 +87,13 @@ struct header {
     uint64_t base; /* of a delta: the offset of what it is against */
 };
 
-static int take_distance(struct stream *stream, uint64_t offset, uint64_t *ret_base)
+static int take_distance(struct pack_stream *stream, uint64_t offset, uint64_t *ret_base)
 {
     unsigned char byte;
     uint64_t distance = 0;
-    int r = take_byte(stream, &byte);
+    int r = pack_stream_byte(stream, &byte);
 
-    for (; r == 0 && byte & 0x80; r = take_byte(stream, &byte)) {
+    for (; r == 0 && byte & 0x80; r = pack_stream_byte(stream, &byte)) {
         distance = ((distance | (byte & 0x7f)) + 1) << 7;
         if (distance > offset)
             return PACK_DAMAGED;
@@ -208,13 +107,13 @@ static int take_distance(struct stream *stream, uint64_t offset, uint64_t *ret_b
     return 0;
 }
 
-static int take_base(struct stream *stream, uint64_t *ret_base)
+static int take_base(struct pack_stream *stream, uint64_t *ret_base)
 {
     git_oid id;
     int r = 0;
 
     for (size_t i = 0; r == 0 && i < GIT_OID_RAWSZ; i++)
-        r = take_byte(stream, &id.id[i]);
+        r = pack_stream_byte(stream, &id.id[i]);
     if (r == 0)
         r = packed_find(stream->pack, &id, ret_base, stream->why);
     return r == -ENOENT ? PACK_DAMAGED : r; /* it must be in the same pack */
@@ -222,19 +121,19 @@ static int take_base(struct stream *stream, uint64_t *ret_base)
 
 /* The header of the object at `offset`, where the stream begins; it ends where what is deflated
  * does. */
-static int take_header(struct stream *stream, uint64_t offset, struct header *ret_header)
+static int take_header(struct pack_stream *stream, uint64_t offset, struct header *ret_header)
 {
     struct header header = {.type = 0};
     unsigned char byte;
     unsigned shift = 4;
 
-    int r = take_byte(stream, &byte);
+    int r = pack_stream_byte(stream, &byte);
     if (r != 0)
         return r;
     header.type = byte >> 4 & 7;
     header.size = byte & 15;
     for (; byte & 0x80; shift += 7) {
-        r = shift > 56 ? PACK_DAMAGED : take_byte(stream, &byte);
+        r = shift > 56 ? PACK_DAMAGED : pack_stream_byte(stream, &byte);
         if (r != 0)
             return r;
         header.size |= (uint64_t)(byte & 0x7f) << shift;
@@ -248,7 +147,7 @@ static int take_header(struct stream *stream, uint64_t offset, struct header *re
     if (r != 0)
         return r;
     /* Nobody asks for memory because of a number that cannot be true. */
-    if (header.size / RATIO_LIMIT > stream->pack->end - stream_offset(stream))
+    if (header.size / RATIO_LIMIT > stream->pack->end - pack_stream_offset(stream))
         return PACK_DAMAGED;
     *ret_header = header;
     return 0;
@@ -261,7 +160,7 @@ static bool is_delta(const struct header *header)
 
 /* An object that is being read: the deltas that are to be applied to what is there of it. */
 struct reading {
-    struct stream stream;
+    struct pack_stream stream;
     git_odb_backend *backend;
     struct link {
         uint64_t offset;  /* of the object */
@@ -270,6 +169,7 @@ struct reading {
     } * links;
     size_t count;
     size_t capacity;
+    uint64_t work;   /* bytes that may still be made on the way */
     uint64_t offset; /* of what is there: `base`, or else `raw` */
     struct base *base;
     struct raw_object raw;
@@ -287,9 +187,18 @@ static void reading_end(struct reading *reading)
     free(reading->links);
 }
 
+/* So many bytes are to be made for a delta, or of it. */
+static int spend(struct reading *reading, uint64_t size)
+{
+    if (size > reading->stream.pack->limits.object || size > reading->work)
+        return PACK_EXCESSIVE;
+    reading->work -= size;
+    return 0;
+}
+
 static int add_link(struct reading *reading, const struct header *header)
 {
-    if (reading->count == CHAIN_LIMIT)
+    if (reading->count == reading->stream.pack->limits.links)
         return PACK_DAMAGED;
     if (reading->count == reading->capacity) {
         size_t capacity = reading->capacity ? 2 * reading->capacity : 16;
@@ -301,22 +210,41 @@ static int add_link(struct reading *reading, const struct header *header)
     }
     reading->links[reading->count++] = (struct link){
         .offset = reading->offset,
-        .content = stream_offset(&reading->stream),
+        .content = pack_stream_offset(&reading->stream),
         .size = (size_t)header->size,
     };
     return 0;
+}
+
+/* Inflate what begins where the stream is, of which the header says that it is `size` bytes. */
+static int inflate(struct reading *reading, size_t size, void **ret_bytes)
+{
+    void *bytes = git_odb_backend_data_alloc(reading->backend, size + 1);
+
+    if (!bytes) {
+        /* A header may say anything. Memory is short only for what is there. */
+        int r = pack_stream_count(&reading->stream, size, reading->work);
+        return r == 0 ? out_of_memory(reading) : r;
+    }
+    int r = pack_stream_inflate(&reading->stream, bytes, size);
+    if (r == 0)
+        *ret_bytes = bytes;
+    else
+        git_odb_backend_data_free(reading->backend, bytes);
+    return r;
 }
 
 /* Read what is whole, where the stream is. */
 static int read_whole(struct reading *reading, const struct header *header)
 {
     struct raw_object *raw = &reading->raw;
+    int r = reading->count > 0 ? spend(reading, header->size) : 0;
 
+    if (r != 0)
+        return r;
     raw->type = (git_object_t)header->type;
     raw->size = (size_t)header->size;
-    raw->bytes = git_odb_backend_data_alloc(reading->backend, raw->size + 1);
-    return raw->bytes ? inflate_bytes(&reading->stream, raw->bytes, raw->size, false)
-                      : out_of_memory(reading);
+    return inflate(reading, raw->size, &raw->bytes);
 }
 
 /* Follow the chain to what is whole, or at hand. */
@@ -329,7 +257,7 @@ static int find_whole(struct reading *reading)
         reading->base = bases_get(pack->bases, reading->offset);
         if (reading->base)
             return 0;
-        stream_begin(&reading->stream, pack, reading->offset, reading->stream.why);
+        pack_stream_begin(&reading->stream, pack, reading->offset, reading->stream.why);
         int r = take_header(&reading->stream, reading->offset, &header);
         if (r == 0 && !is_delta(&header))
             return read_whole(reading, &header);
@@ -342,7 +270,7 @@ static int find_whole(struct reading *reading)
 }
 
 /* Make `ret_raw` of what is there and a delta. */
-static int apply(const struct reading *reading, const unsigned char *bytes, size_t size,
+static int apply(struct reading *reading, const unsigned char *bytes, size_t size,
                  struct raw_object *ret_raw)
 {
     const struct base *base = reading->base;
@@ -353,8 +281,11 @@ static int apply(const struct reading *reading, const unsigned char *bytes, size
         .base_size = base ? base->size : reading->raw.size,
     };
 
-    if (!delta_check(&delta, &ret_raw->size) || ret_raw->size > RESULT_LIMIT)
+    if (!delta_check(&delta, &ret_raw->size))
         return PACK_DAMAGED;
+    int r = spend(reading, ret_raw->size);
+    if (r != 0)
+        return r;
     ret_raw->type = base ? base->type : reading->raw.type;
     ret_raw->bytes = git_odb_backend_data_alloc(reading->backend, ret_raw->size + 1);
     if (!ret_raw->bytes)
@@ -368,18 +299,20 @@ static int apply_link(struct reading *reading)
 {
     const struct packed *pack = reading->stream.pack;
     const struct link *link = &reading->links[reading->count - 1];
-    cleanup_free unsigned char *bytes = malloc(link->size + 1);
     struct raw_object raw;
+    void *bytes;
 
-    if (!bytes)
-        return out_of_memory(reading);
     if (!reading->base)
         bases_put(pack->bases, reading->offset, reading->raw.type, reading->raw.bytes,
                   reading->raw.size);
-    stream_begin(&reading->stream, pack, link->content, reading->stream.why);
-    int r = inflate_bytes(&reading->stream, bytes, link->size, false);
+    pack_stream_begin(&reading->stream, pack, link->content, reading->stream.why);
+    int r = spend(reading, link->size);
     if (r == 0)
-        r = apply(reading, bytes, link->size, &raw);
+        r = inflate(reading, link->size, &bytes);
+    if (r != 0)
+        return r;
+    r = apply(reading, bytes, link->size, &raw);
+    git_odb_backend_data_free(reading->backend, bytes);
     if (r != 0)
         return r;
     base_unref(reading->base);
@@ -410,11 +343,12 @@ int packed_read(const struct packed *pack, uint64_t offset, git_odb_backend *bac
 {
     __attribute__((cleanup(reading_end))) struct reading reading;
 
-    stream_begin(&reading.stream, pack, offset, why);
+    pack_stream_begin(&reading.stream, pack, offset, why);
     reading.backend = backend;
     reading.links = NULL;
     reading.count = 0;
     reading.capacity = 0;
+    reading.work = pack->limits.work;
     reading.offset = offset;
     reading.base = NULL;
     reading.raw = (struct raw_object){.bytes = NULL};
@@ -435,10 +369,10 @@ int packed_size(const struct packed *pack, uint64_t offset, uint64_t *ret_size, 
 {
     unsigned char sizes[DELTA_SIZES];
     struct header header;
-    struct stream stream;
+    struct pack_stream stream;
     uint64_t base;
 
-    stream_begin(&stream, pack, offset, why);
+    pack_stream_begin(&stream, pack, offset, why);
     int r = take_header(&stream, offset, &header);
     if (r != 0)
         return r;
@@ -447,7 +381,7 @@ int packed_size(const struct packed *pack, uint64_t offset, uint64_t *ret_size, 
         return 0;
     }
     size_t some = header.size < sizeof(sizes) ? (size_t)header.size : sizeof(sizes);
-    r = inflate_bytes(&stream, sizes, some, true);
+    r = pack_stream_inflate_some(&stream, sizes, some);
     if (r == 0 && !delta_sizes(sizes, some, &base, ret_size))
         r = PACK_DAMAGED;
     return r;

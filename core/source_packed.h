@@ -17,11 +17,19 @@
 #include "source_loose.h"
 #include "source_pack.h"
 
+/* What reading one object may ask for, along its whole chain of deltas. */
+struct packed_limits {
+    size_t links;    /* deltas; with more it is damaged */
+    uint64_t object; /* bytes of one delta, or of what it is against or makes … */
+    uint64_t work;   /* … and of all these together */
+};
+
 struct packed {
     const struct pack_index *index; /* open */
     int fd;
     uint64_t end; /* of the objects: the checksum follows */
     struct bases *bases;
+    struct packed_limits limits;
 };
 
 /* Open the pack of an index that was found good (pack_holds_offsets) and outlives it. */
@@ -32,7 +40,10 @@ void packed_close(struct packed *pack);
 int packed_find(const struct packed *pack, const git_oid *object, uint64_t *ret_offset,
                 struct error *why);
 
-/* Read the object at `offset`; `backend` is whom the memory is for. */
+/*
+ * Read the object at `offset`; `backend` is whom the memory is for. PACK_EXCESSIVE: it is beyond
+ * the limits. One that is no delta may have any size.
+ */
 int packed_read(const struct packed *pack, uint64_t offset, git_odb_backend *backend,
                 struct raw_object *ret_raw, struct error *why);
 

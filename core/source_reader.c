@@ -12,6 +12,10 @@
 
 enum { ATTEMPTS = 4 /* to read an object that is there */ };
 
+static const char TOO_MUCH[] =
+    "it asks for more work or memory than is allowed; if it is honest: git "
+    "-c core.bigFileThreshold=32m repack -a -d -F";
+
 /* --- Packs --------------------------------------------------------------------------------------
  */
 
@@ -161,6 +165,8 @@ static int read_packed(struct reader *reader, size_t place, const git_oid *objec
         return r;
     if (r == PACK_DAMAGED)
         fault_set(fault, -EIO, "its pack is damaged");
+    else if (r == PACK_EXCESSIVE)
+        fault_set(fault, -EIO, TOO_MUCH);
     else
         fault_set(fault, r, why.text);
     return fault->code;

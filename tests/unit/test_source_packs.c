@@ -5,8 +5,10 @@
 #include "source_reader.h"
 
 #include <dirent.h>
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <git2/sys/odb_backend.h>
 #include <limits.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -31,6 +33,17 @@ int clock_gettime(clockid_t clock, struct timespec *ret_time)
     return r;
 }
 
+/* What is asked for at once and more than this is not there. */
+static size_t memory = SIZE_MAX;
+
+void *git_odb_backend_data_alloc(git_odb_backend *backend, size_t size)
+{
+    void *(*original)(git_odb_backend *, size_t) =
+        (void *(*)(git_odb_backend *, size_t))dlsym(RTLD_NEXT, "git_odb_backend_data_alloc");
+
+    return size > memory ? NULL : original(backend, size);
+}
+
 struct test {
     struct fixture *fixture;
     struct objects *all;
@@ -44,6 +57,7 @@ static int setup(void **state)
     int r = fixture_setup(state);
 
     ahead = 0;
+    memory = SIZE_MAX;
     test->fixture = *state;
     snprintf(folder, sizeof(folder), "%s/.git", test->fixture->root);
     assert_int_equal(objects_open(folder, &test->all, NULL), 0);
@@ -279,6 +293,142 @@ static void a_size_that_cannot_be_is_damage(void **state)
     assert_int_equal(git_odb_hash(&object.id, "hello", 5, GIT_OBJECT_BLOB), 0);
     write_pack(test, &object, 1);
     expect(test, &object.id, -EIO, "damaged");
+}
+
+/* A pack of a large object, and a large delta against a small one. */
+static void write_large(const struct test *test, uint64_t claimed, uint64_t claimed_by_delta)
+{
+    static const char zeros[2001];
+    char copies[2001] = "\x07\xd1\x36"; /* 7 bytes of 7, again and again: 6,993 */
+    git_oid ids[] = {id_of(0x11), id_of(0x22), id_of(0x33)};
+    struct object objects[] = {
+        {.id = ids[0], .type = 3, .claimed = claimed, .content = zeros, .size = sizeof(zeros)},
+        {.id = ids[1], .type = 3, .claimed = 7, .content = "seven..", .size = 7},
+        {.id = ids[2],
+         .type = 7,
+         .claimed = claimed_by_delta,
+         .base = ids[1].id,
+         .base_size = 20,
+         .content = copies,
+         .size = sizeof(copies)},
+    };
+
+    for (size_t at = 3; at < sizeof(copies); at += 2)
+        memcpy(copies + at, "\x90\x07", 2);
+    write_pack(test, objects, 3);
+}
+
+static void a_size_that_is_a_lie_is_damage_also_without_the_memory_for_it(void **state)
+{
+    static const uint64_t lies[] = {2000, 2002, 20000};
+    const struct test *test = *state;
+    git_oid whole = id_of(0x11);
+    git_oid delta_id = id_of(0x33);
+
+    write_large(test, 2001, 2001);
+    expect(test, &whole, -EIO, "its content is not what its id says");
+    expect(test, &delta_id, -EIO, "its content is not what its id says");
+    memory = 1000;
+    expect(test, &whole, -ENOMEM, "cannot be read now: ");
+    expect(test, &delta_id, -ENOMEM, "cannot be read now: ");
+    for (size_t i = 0; i < sizeof(lies) / sizeof(lies[0]); i++) {
+        write_large(test, lies[i], lies[i]);
+        expect(test, &whole, -EIO, "its pack is damaged");
+        expect(test, &delta_id, -EIO, "its pack is damaged");
+    }
+}
+
+static void whether_it_is_a_lie_is_not_looked_at_for_ever(void **state)
+{
+    struct test *test = *state;
+    git_oid whole = id_of(0x11);
+
+    write_large(test, 2001, 2001);
+    ahead = 10; /* so that all readers share the pack */
+    reader_free(test->reader);
+    test->reader = NULL;
+    assert_int_equal(reader_new(test->all, &test->reader, NULL), 0);
+    assert_int_equal(test->reader->pack_count, 1);
+    memory = 1000;
+    test->reader->packs[0]->objects.limits.work = 2001;
+    expect(test, &whole, -ENOMEM, "cannot be read now: ");
+    test->reader->packs[0]->objects.limits.work = 2000;
+    expect(test, &whole, -EIO, "than is allowed; ");
+}
+
+/* A pack of an object of 7 bytes, and two deltas one after the other. */
+static void open_chain(const struct test *test, struct pack_index *ret_index,
+                       struct packed *ret_pack)
+{
+    git_oid ids[] = {id_of(0x11), id_of(0x22), id_of(0x33)};
+    struct object objects[] = {
+        {.id = ids[0], .type = 3, .claimed = 7, .content = "seven..", .size = 7},
+        {.id = ids[1],
+         .type = 7,
+         .claimed = 4,
+         .base = ids[0].id,
+         .base_size = 20,
+         .content = "\x07\x05\x90\x05",
+         .size = 4},
+        {.id = ids[2],
+         .type = 7,
+         .claimed = 4,
+         .base = ids[1].id,
+         .base_size = 20,
+         .content = "\x05\x03\x90\x03",
+         .size = 4},
+    };
+    char path[PATH_MAX];
+
+    write_pack(test, objects, 3);
+    snprintf(path, sizeof(path), "%s/.git/objects/pack/pack-made.idx", test->fixture->root);
+    assert_int_equal(pack_index_open(path, ret_index, NULL), 0);
+    assert_int_equal(packed_open(ret_index, ret_pack, NULL), 0);
+    /* What Git writes of itself is within, and what costs hours is not. */
+    assert_in_range(ret_pack->limits.links, 4095, 10000);
+    assert_in_range(ret_pack->limits.object, UINT64_C(512) << 20, UINT64_C(4) << 30);
+    assert_in_range(ret_pack->limits.work, 50 * (UINT64_C(512) << 20), UINT64_C(32) << 30);
+}
+
+/* What comes of reading object `which` of that pack within these limits. */
+static int read_within(const struct test *test, unsigned char which, struct packed_limits limits)
+{
+    cleanup_pack_index struct pack_index index = {.fd = -1};
+    struct packed pack = {.fd = -1};
+    struct raw_object raw = {.bytes = NULL};
+    git_oid id = id_of(which);
+    uint64_t offset;
+
+    open_chain(test, &index, &pack);
+    pack.limits = limits;
+    assert_int_equal(packed_find(&pack, &id, &offset, NULL), 0);
+    int r = packed_read(&pack, offset, &test->reader->backend, &raw, NULL);
+    if (r == 0)
+        assert_memory_equal(raw.bytes, "sev", which == 0x33 ? 3 : 0);
+    git_odb_backend_data_free(&test->reader->backend, raw.bytes);
+    packed_close(&pack);
+    return r;
+}
+
+static void what_a_chain_may_ask_for_is_limited(void **state)
+{
+    const struct test *test = *state;
+    /* The object, two deltas of 4 bytes, and what they make. */
+    const struct packed_limits exact = {.links = 2, .object = 7, .work = 7 + 4 + 5 + 4 + 3};
+    struct packed_limits limits = exact;
+
+    assert_int_equal(read_within(test, 0x33, exact), 0);
+    limits.links--;
+    assert_int_equal(read_within(test, 0x33, limits), PACK_DAMAGED);
+    limits = exact;
+    limits.object--;
+    assert_int_equal(read_within(test, 0x33, limits), PACK_EXCESSIVE);
+    limits = exact;
+    limits.work--;
+    assert_int_equal(read_within(test, 0x33, limits), PACK_EXCESSIVE);
+    /* What is no delta is as large as it is in the pack. */
+    limits = (struct packed_limits){.links = 0, .object = 1, .work = 1};
+    assert_int_equal(read_within(test, 0x11, limits), 0);
 }
 
 /* What a delta does with a base of seven bytes. */
@@ -548,6 +698,9 @@ int main(void)
         TEST(a_delta_against_another_size_is_damage),
         TEST(a_stream_that_ends_too_early_is_damage),
         TEST(a_size_that_cannot_be_is_damage),
+        TEST(a_size_that_is_a_lie_is_damage_also_without_the_memory_for_it),
+        TEST(whether_it_is_a_lie_is_not_looked_at_for_ever),
+        TEST(what_a_chain_may_ask_for_is_limited),
         TEST(a_delta_does_what_it_says_or_is_damage),
         cmocka_unit_test(no_address_is_formed_of_an_offset_outside_the_base),
         TEST(a_pack_that_is_mended_in_place_is_read),
