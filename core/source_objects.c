@@ -3,6 +3,7 @@
 #include <addonfs/cleanup.h>
 #include <addonfs/map.h>
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -361,6 +362,28 @@ int objects_pack(struct objects *objects, const char *path, struct known_pack **
         list_pack(objects, pack);
     *ret_pack = steal_pointer(&pack);
     return 0;
+}
+
+bool objects_pack_is_same(const struct known_pack *pack)
+{
+    struct stat status;
+
+    if (stat(pack->name, &status) < 0)
+        return false;
+    struct stamp stamp = stamp_of(&status);
+    return stamp_is_same(&stamp, &pack->index_stamp);
+}
+
+int objects_check_index(struct known_pack *pack, struct error *why)
+{
+    bool old = stamp_is_old(pack->index_stamp.change);
+
+    if (atomic_load(&pack->whole))
+        return 0;
+    int r = pack_index_is_whole(&pack->index, why);
+    if (r == 0 && old)
+        atomic_store(&pack->whole, true);
+    return r;
 }
 
 void objects_drop_pack(struct objects *objects, struct known_pack *pack)

@@ -72,6 +72,7 @@ struct known_pack {
     char *name; /* the rest belongs to `struct objects`: the path of the index */
     struct stamp index_stamp;
     struct stamp pack_stamp;
+    _Atomic bool whole; /* the index is, and will be as long as its stamp is the same */
     unsigned references;
     bool listed; /* in the table */
 };
@@ -79,6 +80,16 @@ struct known_pack {
 /* The pack of this index. Answers as source_pack.h has it. */
 int objects_pack(struct objects *objects, const char *path, struct known_pack **ret_pack,
                  struct error *why);
+
+/* Is the index what it was when the pack was opened? */
+bool objects_pack_is_same(const struct known_pack *pack);
+
+/*
+ * Is what the index does not name certainly not in the pack? A bit that has changed in an id makes
+ * another id of it. All of the index is read, once as long as it does not change.
+ */
+int objects_check_index(struct known_pack *pack, struct error *why);
+
 void objects_drop_pack(struct objects *objects, struct known_pack *pack);
 
 #endif

@@ -4,6 +4,7 @@
 #include <endian.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <openssl/evp.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -189,6 +190,45 @@ int pack_holds_offsets(const struct pack_index *index, struct error *why)
         at += some;
     }
     return r;
+}
+
+CLEANUP(digest, EVP_MD_CTX *, EVP_MD_CTX_free)
+
+/* The SHA-1 of all before the index's own checksum. */
+static int hash_index(const struct pack_index *index, EVP_MD_CTX *digest,
+                      unsigned char ret_sum[static CHECKSUM], struct error *why)
+{
+    off_t end = index->status.st_size - CHECKSUM;
+    unsigned char bytes[1 << 15];
+    int r = 0;
+
+    for (off_t at = 0; r == 0 && at < end;) {
+        size_t some = end - at < (off_t)sizeof(bytes) ? (size_t)(end - at) : sizeof(bytes);
+        r = read_index(index, bytes, some, at, why);
+        if (r == 0 && !EVP_DigestUpdate(digest, bytes, some))
+            r = error_errno(why, -ENOMEM, "%s", index->pack);
+        at += (off_t)some;
+    }
+    if (r == 0 && !EVP_DigestFinal_ex(digest, ret_sum, NULL))
+        r = error_errno(why, -ENOMEM, "%s", index->pack);
+    return r;
+}
+
+int pack_index_is_whole(const struct pack_index *index, struct error *why)
+{
+    __attribute__((cleanup(cleanup_digest_scope))) EVP_MD_CTX *digest = EVP_MD_CTX_new();
+    unsigned char found[CHECKSUM];
+    unsigned char told[CHECKSUM];
+
+    if (!digest)
+        return error_errno(why, -ENOMEM, "%s", index->pack);
+    /* Where a policy of the host forbids SHA-1, nothing can be said against the index. */
+    if (!EVP_DigestInit_ex(digest, EVP_sha1(), NULL))
+        return 0;
+    int r = hash_index(index, digest, found, why);
+    if (r == 0)
+        r = read_index(index, told, CHECKSUM, index->status.st_size - CHECKSUM, why);
+    return r == 0 && memcmp(found, told, CHECKSUM) != 0 ? PACK_DAMAGED : r;
 }
 
 int pack_index_id(const struct pack_index *index, uint32_t at, git_oid *ret_id, struct error *why)

@@ -61,6 +61,9 @@ int pack_index_id(const struct pack_index *index, uint32_t at, git_oid *ret_id, 
  */
 int pack_index_check(const struct pack_index *index, unsigned char first, struct error *why);
 
+/* Is all of it as it was written? Its checksum says so; reads all of it. */
+int pack_index_is_whole(const struct pack_index *index, struct error *why);
+
 /* Where in the pack the object of that id is said to lie. */
 int pack_index_offset(const struct pack_index *index, uint32_t at, uint64_t *ret_offset,
                       struct error *why);

@@ -225,6 +225,27 @@ static int look_everywhere(struct reader *reader, const git_oid *object, struct 
     return fault->code;
 }
 
+/* Has no index been changed in place? */
+static bool indexes_are_same(const struct reader *reader)
+{
+    for (size_t i = 0; i < reader->pack_count; i++) {
+        if (!objects_pack_is_same(reader->packs[i]))
+            return false;
+    }
+    return true;
+}
+
+/* Nothing names the object. Can that be relied on? Answers as stores_find. */
+static int check_indexes(const struct reader *reader, struct error *why)
+{
+    for (size_t i = 0; i < reader->pack_count; i++) {
+        int r = objects_check_index(reader->packs[i], why);
+        if (r != 0)
+            return r == PACK_DAMAGED ? -EIO : r;
+    }
+    return -ENOENT;
+}
+
 /* Look whether the object is there: what is certain of the fault afterwards, is. */
 static void certify(const struct reader *reader, struct fault *fault)
 {
@@ -233,6 +254,8 @@ static void certify(const struct reader *reader, struct fault *fault)
     struct error why;
 
     int r = stores_find(reader->stores, &fault->object, GIT_OID_HEXSZ, &found, 1, &count, &why);
+    if (r == -ENOENT)
+        r = check_indexes(reader, &why);
     bool is_damaged =
         r == -EIO ? fault->code != -EIO : fault->code == -ENOENT && reader->lacks_pack;
 
@@ -259,7 +282,8 @@ static int insist(struct reader *reader, const git_oid *object, struct raw_objec
         int code = fault->code;
         struct stores_stamp stamp = objects_stamp(reader->stores, object, code);
         /* What is open may have become another pack in place: nothing else tells. */
-        int r = code == -ENOENT ? refresh(reader, &why) : open_packs(reader, &why);
+        int r = code == -ENOENT && indexes_are_same(reader) ? refresh(reader, &why)
+                                                            : open_packs(reader, &why);
         if (r < 0 && !error_is_transient(code))
             fault_set(fault, r, why.text);
         if (r < 0)

@@ -573,6 +573,63 @@ static void a_pack_that_is_mended_in_place_is_read(void **state)
     expect(test, &id, 0, "");
 }
 
+/* Where in an index of version 2 the id of an object is. */
+static off_t place_of(const char *path, const git_oid *id)
+{
+    unsigned char bytes[8192];
+    FILE *file = fopen(path, "re");
+
+    assert_non_null(file);
+    size_t size = fread(bytes, 1, sizeof(bytes), file);
+    fclose(file);
+    const unsigned char *found = memmem(bytes, size, id->id, GIT_OID_RAWSZ);
+    assert_non_null(found);
+    return found - bytes;
+}
+
+/* Another byte, at a time that can be told from the last change. */
+static void patch_later(const char *path, off_t offset, char byte)
+{
+    struct stat before;
+    struct stat now;
+    char ignored;
+
+    assert_int_equal(stat(path, &before), 0);
+    do {
+        patch(path, offset, &ignored, byte);
+        assert_int_equal(stat(path, &now), 0);
+    } while (now.st_mtim.tv_sec == before.st_mtim.tv_sec &&
+             now.st_mtim.tv_nsec == before.st_mtim.tv_nsec);
+}
+
+/* A bit of an id in an index: ids are in order all the same. */
+static void an_object_whose_id_is_damaged_is_not_missing(void **state)
+{
+    struct test *test = *state;
+    git_oid absent = id_of(0x77);
+    char path[PATH_MAX];
+    git_oid id;
+
+    blob_of(test, "openpype/version.py", &id);
+    fixture_pack(test->fixture);
+    find_pack(test, ".idx", path);
+    off_t place = place_of(path, &id) + GIT_OID_RAWSZ - 1;
+    char byte = (char)id.id[GIT_OID_RAWSZ - 1];
+    ahead = 10;
+    /* At first none of it was read yet, and then it was found whole. */
+    for (int i = 0; i < 2; i++) {
+        patch_later(path, place, (char)(byte ^ 1));
+        expect(test, &id, -EIO, "a pack or its index is damaged");
+        uint64_t number = objects_healing(test->all);
+        expect(test, &id, -EIO, "a pack or its index is damaged");
+        assert_int_equal(objects_healing(test->all), number);
+        patch_later(path, place, byte);
+        assert_true(objects_healing(test->all) > number);
+        expect(test, &id, 0, "");
+        expect(test, &absent, -EIO, "is missing");
+    }
+}
+
 static void overwrite(const char *path, const char *bytes, size_t size)
 {
     assert_int_equal(chmod(path, 0644), 0);
@@ -704,6 +761,7 @@ int main(void)
         TEST(a_delta_does_what_it_says_or_is_damage),
         cmocka_unit_test(no_address_is_formed_of_an_offset_outside_the_base),
         TEST(a_pack_that_is_mended_in_place_is_read),
+        TEST(an_object_whose_id_is_damaged_is_not_missing),
         TEST(what_is_cut_while_it_is_open_is_damage_until_it_is_whole),
         TEST(a_pack_that_is_mended_by_another_is_read),
         TEST(packs_that_git_has_thrown_away_are_let_go),
