@@ -8,11 +8,13 @@ enum {
     SLOT_BITS = 10,
     SLOTS = 1 << SLOT_BITS, /* more than one look through a tree with 500 folders needs */
     SIZE_LIMIT = 1 << 20,   /* of one, and … */
-    ROOM = 16 << 20,        /* … of all: as libgit2 has it (1.5, pack.h) */
+    ROOM = 16 << 20,        /* … of all: as libgit2 has it for each pack (1.5, pack.h) */
 };
 
 struct bases {
-    pthread_mutex_t lock; /* held for moments only */
+    _Atomic unsigned references;
+    _Atomic uint64_t packs; /* the last number that was given */
+    pthread_mutex_t lock;   /* held for moments only */
     struct base *slots[SLOTS];
     size_t size; /* of all */
     size_t hand; /* the slot that is emptied next when there is no room */
@@ -22,8 +24,16 @@ struct bases *bases_new(void)
 {
     struct bases *bases = calloc(1, sizeof(*bases));
 
-    if (bases)
-        pthread_mutex_init(&bases->lock, NULL);
+    if (!bases)
+        return NULL;
+    atomic_init(&bases->references, 1);
+    pthread_mutex_init(&bases->lock, NULL);
+    return bases;
+}
+
+struct bases *bases_ref(struct bases *bases)
+{
+    atomic_fetch_add(&bases->references, 1);
     return bases;
 }
 
@@ -45,9 +55,9 @@ static void empty(struct bases *bases, size_t slot)
     base_unref(base);
 }
 
-void bases_free(struct bases *bases)
+void bases_unref(struct bases *bases)
 {
-    if (!bases)
+    if (!bases || atomic_fetch_sub(&bases->references, 1) > 1)
         return;
     for (size_t i = 0; i < SLOTS; i++)
         empty(bases, i);
@@ -55,27 +65,43 @@ void bases_free(struct bases *bases)
     free(bases);
 }
 
-/* Fibonacci hashing: the upper bits of the product hang on all of the offset. */
-static size_t slot_of(uint64_t offset)
+uint64_t bases_add_pack(struct bases *bases)
 {
-    return (size_t)(offset * 0x9e3779b97f4a7c15 >> (64 - SLOT_BITS));
+    return atomic_fetch_add(&bases->packs, 1) + 1;
 }
 
-struct base *bases_get(struct bases *bases, uint64_t offset)
+void bases_drop_pack(struct bases *bases, uint64_t pack)
 {
     cleanup_lock(&bases->lock);
-    struct base *base = bases->slots[slot_of(offset)];
 
-    if (!base || base->offset != offset)
+    for (size_t i = 0; i < SLOTS; i++) {
+        if (bases->slots[i] && bases->slots[i]->pack == pack)
+            empty(bases, i);
+    }
+}
+
+/* Fibonacci hashing: the upper bits of the product hang on all of the number. */
+static size_t slot_of(uint64_t pack, uint64_t offset)
+{
+    /* Offsets are below 2^48. */
+    return (size_t)((offset + (pack << 48)) * 0x9e3779b97f4a7c15 >> (64 - SLOT_BITS));
+}
+
+struct base *bases_get(struct bases *bases, uint64_t pack, uint64_t offset)
+{
+    cleanup_lock(&bases->lock);
+    struct base *base = bases->slots[slot_of(pack, offset)];
+
+    if (!base || base->pack != pack || base->offset != offset)
         return NULL;
     atomic_fetch_add(&base->references, 1);
     return base;
 }
 
-void bases_put(struct bases *bases, uint64_t offset, git_object_t type, const void *bytes,
-               size_t size)
+void bases_put(struct bases *bases, uint64_t pack, uint64_t offset, git_object_t type,
+               const void *bytes, size_t size)
 {
-    size_t slot = slot_of(offset);
+    size_t slot = slot_of(pack, offset);
 
     if (size > SIZE_LIMIT)
         return;
@@ -83,6 +109,7 @@ void bases_put(struct bases *bases, uint64_t offset, git_object_t type, const vo
     if (!base)
         return;
     atomic_init(&base->references, 1);
+    base->pack = pack;
     base->offset = offset;
     base->type = type;
     base->size = size;

@@ -358,7 +358,7 @@ static int open_module(struct repository *repository, const char *real,
     *ret_repository = known;
     if (known)
         return 0;
-    int r = repository_open_objects(real, &opened, why);
+    int r = repository_open_objects(repository, real, &opened, why);
     if (r < 0)
         return r;
     cleanup_free struct module *module = calloc(1, sizeof(*module));

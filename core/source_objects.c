@@ -24,6 +24,7 @@ enum { FAULT_LIMIT = 8192 };
 struct objects {
     char *folder;
     pthread_mutex_t lock;          /* guards the rest; held for moments only */
+    struct bases *bases;           /* of all packs; set once */
     struct stores *stores;         /* as they were when it healed last */
     struct map faults;             /* of struct known_fault, by id */
     bool overflowed;               /* there are more, and … */
@@ -39,7 +40,8 @@ struct known_fault {
     char text[];
 };
 
-int objects_open(const char *common_dir, struct objects **ret_objects, struct error *error)
+int objects_open_within(struct objects *around, const char *common_dir,
+                        struct objects **ret_objects, struct error *error)
 {
     struct objects *objects = calloc(1, sizeof(*objects));
 
@@ -48,13 +50,20 @@ int objects_open(const char *common_dir, struct objects **ret_objects, struct er
     pthread_mutex_init(&objects->lock, NULL);
     if (asprintf(&objects->folder, "%s/objects", common_dir) < 0)
         objects->folder = NULL;
-    int r = objects->folder ? stores_open(objects->folder, &objects->stores, error)
-                            : error_errno(error, -ENOMEM, "%s", common_dir);
+    objects->bases = around ? bases_ref(around->bases) : bases_new();
+    int r = objects->folder && objects->bases
+                ? stores_open(objects->folder, &objects->stores, error)
+                : error_errno(error, -ENOMEM, "%s", common_dir);
     if (r < 0)
         objects_free(objects);
     else
         *ret_objects = objects;
     return r;
+}
+
+int objects_open(const char *common_dir, struct objects **ret_objects, struct error *error)
+{
+    return objects_open_within(NULL, common_dir, ret_objects, error);
 }
 
 void objects_free(struct objects *objects)
@@ -63,6 +72,7 @@ void objects_free(struct objects *objects)
         return;
     map_clear(&objects->faults, free);
     map_clear(&objects->packs, NULL);
+    bases_unref(objects->bases);
     stores_unref(objects->stores);
     pthread_mutex_destroy(&objects->lock);
     free(objects->folder);
@@ -355,7 +365,7 @@ int objects_pack(struct objects *objects, const char *path, struct known_pack **
     bool old = stamp_is_old(pack->index_stamp.change) && stamp_is_old(pack->pack_stamp.change);
     r = pack_holds_offsets(&pack->index, why);
     if (r == 0)
-        r = packed_open(&pack->index, &pack->objects, why);
+        r = packed_open(&pack->index, objects->bases, &pack->objects, why);
     if (r != 0)
         return r;
     if (old)

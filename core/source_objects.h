@@ -24,6 +24,10 @@ struct objects;
  */
 int objects_open(const char *common_dir, struct objects **ret_objects, struct error *error);
 
+/* The same of a submodule, which shares with what is `around` it (or NULL) the room for packs. */
+int objects_open_within(struct objects *around, const char *common_dir,
+                        struct objects **ret_objects, struct error *error);
+
 /* After the last of its readers. */
 void objects_free(struct objects *objects);
 

@@ -27,7 +27,8 @@ static const struct packed_limits LIMITS = {
     .work = UINT64_C(32) << 30,
 };
 
-int packed_open(const struct pack_index *index, struct packed *ret_pack, struct error *why)
+int packed_open(const struct pack_index *index, struct bases *bases, struct packed *ret_pack,
+                struct error *why)
 {
     struct stat status;
     cleanup_fd int fd = open(index->pack, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
@@ -38,14 +39,12 @@ int packed_open(const struct pack_index *index, struct packed *ret_pack, struct 
         return error_of_the_moment(why, -errno, "%s", index->pack);
     if (!S_ISREG(status.st_mode) || status.st_size <= CHECKSUM)
         return PACK_DAMAGED;
-    struct bases *bases = bases_new();
-    if (!bases)
-        return error_errno(why, -ENOMEM, "%s", index->pack);
     *ret_pack = (struct packed){
         .index = index,
         .fd = steal_fd(&fd),
         .end = (uint64_t)status.st_size - CHECKSUM,
         .bases = bases,
+        .number = bases_add_pack(bases),
         .limits = LIMITS,
     };
     return 0;
@@ -56,7 +55,8 @@ void packed_close(struct packed *pack)
     if (pack->fd >= 0)
         close(pack->fd);
     pack->fd = -1;
-    bases_free(pack->bases);
+    if (pack->bases)
+        bases_drop_pack(pack->bases, pack->number);
     pack->bases = NULL;
 }
 
@@ -254,7 +254,7 @@ static int find_whole(struct reading *reading)
     struct header header;
 
     for (;;) {
-        reading->base = bases_get(pack->bases, reading->offset);
+        reading->base = bases_get(pack->bases, pack->number, reading->offset);
         if (reading->base)
             return 0;
         pack_stream_begin(&reading->stream, pack, reading->offset, reading->stream.why);
@@ -303,7 +303,7 @@ static int apply_link(struct reading *reading)
     void *bytes;
 
     if (!reading->base)
-        bases_put(pack->bases, reading->offset, reading->raw.type, reading->raw.bytes,
+        bases_put(pack->bases, pack->number, reading->offset, reading->raw.type, reading->raw.bytes,
                   reading->raw.size);
     pack_stream_begin(&reading->stream, pack, link->content, reading->stream.why);
     int r = spend(reading, link->size);

@@ -27,13 +27,16 @@ struct packed_limits {
 struct packed {
     const struct pack_index *index; /* open */
     int fd;
-    uint64_t end; /* of the objects: the checksum follows */
-    struct bases *bases;
+    uint64_t end;        /* of the objects: the checksum follows */
+    struct bases *bases; /* lives as long, at least … */
+    uint64_t number;     /* … and knows this pack by that */
     struct packed_limits limits;
 };
 
-/* Open the pack of an index that was found good (pack_holds_offsets) and outlives it. */
-int packed_open(const struct pack_index *index, struct packed *ret_pack, struct error *why);
+/* Open the pack of an index that was found good (pack_holds_offsets); this and `bases` outlive it.
+ */
+int packed_open(const struct pack_index *index, struct bases *bases, struct packed *ret_pack,
+                struct error *why);
 void packed_close(struct packed *pack);
 
 /* Where the object lies. -ENOENT: not in this pack. */

@@ -282,8 +282,8 @@ int repository_open(const char *path, struct repository **ret_repository, struct
     return 0;
 }
 
-int repository_open_objects(const char *git_dir, struct repository **ret_repository,
-                            struct error *error)
+int repository_open_objects(const struct repository *around, const char *git_dir,
+                            struct repository **ret_repository, struct error *error)
 {
     cleanup_repository struct repository *repository = new ();
 
@@ -291,7 +291,7 @@ int repository_open_objects(const char *git_dir, struct repository **ret_reposit
         !(repository->git_dir = strdup(git_dir)) || !(repository->common_dir = strdup(git_dir)))
         return error_errno(error, -ENOMEM, "%s", git_dir);
     repository->bare = true;
-    int r = objects_open(git_dir, &repository->objects, error);
+    int r = objects_open_within(around->objects, git_dir, &repository->objects, error);
     if (r < 0)
         return r;
     *ret_repository = steal_pointer(&repository);

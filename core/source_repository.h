@@ -54,10 +54,11 @@ int repository_open(const char *path, struct repository **ret_repository, struct
 
 /*
  * The same of a git dir (absolute, without links) of which nothing but objects is asked for: no
- * revision, no history, no version. Its configuration is not read.
+ * revision, no history, no version. Its configuration is not read. A submodule of `around`, whose
+ * room for packs it shares.
  */
-int repository_open_objects(const char *git_dir, struct repository **ret_repository,
-                            struct error *error);
+int repository_open_objects(const struct repository *around, const char *git_dir,
+                            struct repository **ret_repository, struct error *error);
 
 struct repository *repository_ref(struct repository *repository);
 void repository_unref(struct repository *repository);

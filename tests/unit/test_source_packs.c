@@ -357,7 +357,7 @@ static void whether_it_is_a_lie_is_not_looked_at_for_ever(void **state)
 }
 
 /* A pack of an object of 7 bytes, and two deltas one after the other. */
-static void open_chain(const struct test *test, struct pack_index *ret_index,
+static void open_chain(const struct test *test, struct pack_index *ret_index, struct bases *bases,
                        struct packed *ret_pack)
 {
     git_oid ids[] = {id_of(0x11), id_of(0x22), id_of(0x33)};
@@ -383,7 +383,7 @@ static void open_chain(const struct test *test, struct pack_index *ret_index,
     write_pack(test, objects, 3);
     snprintf(path, sizeof(path), "%s/.git/objects/pack/pack-made.idx", test->fixture->root);
     assert_int_equal(pack_index_open(path, ret_index, NULL), 0);
-    assert_int_equal(packed_open(ret_index, ret_pack, NULL), 0);
+    assert_int_equal(packed_open(ret_index, bases, ret_pack, NULL), 0);
     /* What Git writes of itself is within, and what costs hours is not. */
     assert_in_range(ret_pack->limits.links, 4095, 10000);
     assert_in_range(ret_pack->limits.object, UINT64_C(512) << 20, UINT64_C(4) << 30);
@@ -395,11 +395,13 @@ static int read_within(const struct test *test, unsigned char which, struct pack
 {
     cleanup_pack_index struct pack_index index = {.fd = -1};
     struct packed pack = {.fd = -1};
+    struct bases *bases = bases_new();
     struct raw_object raw = {.bytes = NULL};
     git_oid id = id_of(which);
     uint64_t offset;
 
-    open_chain(test, &index, &pack);
+    assert_non_null(bases);
+    open_chain(test, &index, bases, &pack);
     pack.limits = limits;
     assert_int_equal(packed_find(&pack, &id, &offset, NULL), 0);
     int r = packed_read(&pack, offset, &test->reader->backend, &raw, NULL);
@@ -407,6 +409,7 @@ static int read_within(const struct test *test, unsigned char which, struct pack
         assert_memory_equal(raw.bytes, "sev", which == 0x33 ? 3 : 0);
     git_odb_backend_data_free(&test->reader->backend, raw.bytes);
     packed_close(&pack);
+    bases_unref(bases);
     return r;
 }
 
