@@ -21,10 +21,14 @@
 /* Of faults: beyond, none is kept by itself, but a look at all folders of loose objects. */
 enum { FAULT_LIMIT = 8192 };
 
+/* Files of packs that are open: half of the 1024 that a process may have where nobody says more. */
+enum { OPEN_LIMIT = 512 };
+
 struct objects {
     char *folder;
     pthread_mutex_t lock;          /* guards the rest; held for moments only */
-    struct bases *bases;           /* of all packs; set once */
+    struct bases *bases;           /* of all packs; this and … */
+    struct pack_files *files;      /* … this are set once */
     struct stores *stores;         /* as they were when it healed last */
     struct map faults;             /* of struct known_fault, by id */
     bool overflowed;               /* there are more, and … */
@@ -51,7 +55,8 @@ int objects_open_within(struct objects *around, const char *common_dir,
     if (asprintf(&objects->folder, "%s/objects", common_dir) < 0)
         objects->folder = NULL;
     objects->bases = around ? bases_ref(around->bases) : bases_new();
-    int r = objects->folder && objects->bases
+    objects->files = around ? pack_files_ref(around->files) : pack_files_new(OPEN_LIMIT);
+    int r = objects->folder && objects->bases && objects->files
                 ? stores_open(objects->folder, &objects->stores, error)
                 : error_errno(error, -ENOMEM, "%s", common_dir);
     if (r < 0)
@@ -73,6 +78,7 @@ void objects_free(struct objects *objects)
     map_clear(&objects->faults, free);
     map_clear(&objects->packs, NULL);
     bases_unref(objects->bases);
+    pack_files_unref(objects->files);
     stores_unref(objects->stores);
     pthread_mutex_destroy(&objects->lock);
     free(objects->folder);
@@ -295,7 +301,9 @@ static void pack_free(struct known_pack *pack)
 {
     if (!pack)
         return;
-    packed_close(&pack->objects);
+    packed_end(&pack->objects);
+    pack_file_remove(&pack->pack_file);
+    pack_file_remove(&pack->index_file);
     pack_index_close(&pack->index);
     free(pack->name);
     free(pack);
@@ -351,7 +359,6 @@ int objects_pack(struct objects *objects, const char *path, struct known_pack **
     if (!pack)
         return error_errno(why, -ENOMEM, "%s", path);
     pack->index.fd = -1;
-    pack->objects.fd = -1;
     pack->references = 1;
     pack->name = strdup(path);
     int r = pack->name ? look_at_pack(pack, why) : error_errno(why, -ENOMEM, "%s", path);
@@ -364,14 +371,66 @@ int objects_pack(struct objects *objects, const char *path, struct known_pack **
     }
     bool old = stamp_is_old(pack->index_stamp.change) && stamp_is_old(pack->pack_stamp.change);
     r = pack_holds_offsets(&pack->index, why);
-    if (r == 0)
-        r = packed_open(&pack->index, objects->bases, &pack->objects, why);
     if (r != 0)
         return r;
+    packed_begin(&pack->index, (uint64_t)pack->pack_stamp.size, objects->bases, &pack->objects);
+    pack_file_add(objects->files, &pack->index_file, pack->name, pack->index_stamp,
+                  &pack->index.fd);
+    pack_file_add(objects->files, &pack->pack_file, pack->index.pack, pack->pack_stamp,
+                  &pack->objects.fd);
     if (old)
         list_pack(objects, pack);
     *ret_pack = steal_pointer(&pack);
     return 0;
+}
+
+/* Where it lies; then both files are open until they are given back. */
+static int find_packed(struct known_pack *pack, const git_oid *object, uint64_t *ret_offset,
+                       struct error *why)
+{
+    if (!pack_index_has(&pack->index, object->id[0]))
+        return -ENOENT;
+    int r = pack_file_take(&pack->index_file, why);
+    if (r != 0)
+        return r;
+    r = packed_find(&pack->objects, object, ret_offset, why);
+    if (r == 0)
+        r = pack_file_take(&pack->pack_file, why);
+    if (r != 0)
+        pack_file_give(&pack->index_file);
+    return r;
+}
+
+static void give_files(struct known_pack *pack)
+{
+    pack_file_give(&pack->pack_file);
+    pack_file_give(&pack->index_file);
+}
+
+int objects_read_packed(struct known_pack *pack, const git_oid *object, git_odb_backend *backend,
+                        struct raw_object *ret_raw, struct error *why)
+{
+    uint64_t offset;
+
+    int r = find_packed(pack, object, &offset, why);
+    if (r != 0)
+        return r;
+    r = packed_read(&pack->objects, offset, backend, ret_raw, why);
+    give_files(pack);
+    return r;
+}
+
+int objects_packed_size(struct known_pack *pack, const git_oid *object, uint64_t *ret_size,
+                        struct error *why)
+{
+    uint64_t offset;
+
+    int r = find_packed(pack, object, &offset, why);
+    if (r != 0)
+        return r;
+    r = packed_size(&pack->objects, offset, ret_size, why);
+    give_files(pack);
+    return r;
 }
 
 bool objects_pack_is_same(const struct known_pack *pack)
@@ -390,7 +449,11 @@ int objects_check_index(struct known_pack *pack, struct error *why)
 
     if (atomic_load(&pack->whole))
         return 0;
-    int r = pack_index_is_whole(&pack->index, why);
+    int r = pack_file_take(&pack->index_file, why);
+    if (r != 0)
+        return r;
+    r = pack_index_is_whole(&pack->index, why);
+    pack_file_give(&pack->index_file);
     if (r == 0 && old)
         atomic_store(&pack->whole, true);
     return r;

@@ -2,12 +2,14 @@
  * source_objects: what all readers of a repository's objects know together.
  *
  * Which objects are missing or damaged for certain: they are not looked for again before something
- * has changed where they may lie. And which packs are open: what was found good is not looked at
- * twice, and each is open once. Objects themselves are read by source_reader.h. Thread-safe.
+ * has changed where they may lie. And which packs there are: what was found good is not looked at
+ * twice, and each is open once, or not for the moment (source_pack_files.h). Objects themselves are
+ * read by source_reader.h. Thread-safe.
  */
 #ifndef ADDONFS_SOURCE_OBJECTS_H
 #define ADDONFS_SOURCE_OBJECTS_H
 
+#include "source_pack_files.h"
 #include "source_packed.h"
 #include "source_stores.h"
 #include "stamp.h"
@@ -74,6 +76,8 @@ struct known_pack {
     struct packed objects;
 
     char *name; /* the rest belongs to `struct objects`: the path of the index */
+    struct pack_file index_file;
+    struct pack_file pack_file;
     struct stamp index_stamp;
     struct stamp pack_stamp;
     _Atomic bool whole; /* the index is, and will be as long as its stamp is the same */
@@ -84,6 +88,12 @@ struct known_pack {
 /* The pack of this index. Answers as source_pack.h has it. */
 int objects_pack(struct objects *objects, const char *path, struct known_pack **ret_pack,
                  struct error *why);
+
+/* packed_find, and packed_read or packed_size there: of a pack whose files need not be open. */
+int objects_read_packed(struct known_pack *pack, const git_oid *object, git_odb_backend *backend,
+                        struct raw_object *ret_raw, struct error *why);
+int objects_packed_size(struct known_pack *pack, const git_oid *object, uint64_t *ret_size,
+                        struct error *why);
 
 /* Is the index what it was when the pack was opened? */
 bool objects_pack_is_same(const struct known_pack *pack);

@@ -292,6 +292,11 @@ static int read_window(const struct pack_index *index, uint32_t low, uint32_t hi
                       why);
 }
 
+bool pack_index_has(const struct pack_index *index, unsigned char first)
+{
+    return index->fan_out[first] > (first > 0 ? index->fan_out[first - 1] : 0);
+}
+
 /*
  * Ids are spread evenly, so where one lies among those that begin with the same byte can be told
  * from those that follow: a window around that place has it in almost all cases. If not, halves.

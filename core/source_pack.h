@@ -47,6 +47,9 @@ int pack_matches_index(const struct pack_index *index, struct error *why);
 /* The same, and do all objects lie inside the pack? Reads four bytes an object. */
 int pack_holds_offsets(const struct pack_index *index, struct error *why);
 
+/* Does it name any object whose id begins so? It need not be open for that. */
+bool pack_index_has(const struct pack_index *index, unsigned char first);
+
 /*
  * The place of the first id that is not below `id`, among those that begin with the same byte;
  * `*ret_end` is the end of these.

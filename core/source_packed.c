@@ -5,7 +5,6 @@
 
 #include <addonfs/cleanup.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <string.h>
 
 enum {
@@ -27,37 +26,23 @@ static const struct packed_limits LIMITS = {
     .work = UINT64_C(32) << 30,
 };
 
-int packed_open(const struct pack_index *index, struct bases *bases, struct packed *ret_pack,
-                struct error *why)
+void packed_begin(const struct pack_index *index, uint64_t size, struct bases *bases,
+                  struct packed *ret_pack)
 {
-    struct stat status;
-    cleanup_fd int fd = open(index->pack, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-
-    if (fd < 0 && errno == ENOENT)
-        return -ENOENT;
-    if (fd < 0 || fstat(fd, &status) < 0)
-        return error_of_the_moment(why, -errno, "%s", index->pack);
-    if (!S_ISREG(status.st_mode) || status.st_size <= CHECKSUM)
-        return PACK_DAMAGED;
     *ret_pack = (struct packed){
         .index = index,
-        .fd = steal_fd(&fd),
-        .end = (uint64_t)status.st_size - CHECKSUM,
+        .fd = -1,
+        .end = size > CHECKSUM ? size - CHECKSUM : 0,
         .bases = bases,
         .number = bases_add_pack(bases),
         .limits = LIMITS,
     };
-    return 0;
 }
 
-void packed_close(struct packed *pack)
+void packed_end(struct packed *pack)
 {
-    if (pack->fd >= 0)
-        close(pack->fd);
-    pack->fd = -1;
     if (pack->bases)
         bases_drop_pack(pack->bases, pack->number);
-    pack->bases = NULL;
 }
 
 int packed_find(const struct packed *pack, const git_oid *object, uint64_t *ret_offset,

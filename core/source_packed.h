@@ -8,6 +8,7 @@
  * is what is used. Whatever a file says, the answer is the object, damage, or an error of the
  * moment; that the object is the one that was meant, its id tells (source_reader.c).
  *
+ * Whoever calls them has the files open: of the index for packed_find, of both for what reads.
  * Functions answer as source_pack.h has it. Thread-safe.
  */
 #ifndef ADDONFS_SOURCE_PACKED_H
@@ -25,19 +26,19 @@ struct packed_limits {
 };
 
 struct packed {
-    const struct pack_index *index; /* open */
-    int fd;
+    const struct pack_index *index;
+    int fd;              /* or -1 */
     uint64_t end;        /* of the objects: the checksum follows */
     struct bases *bases; /* lives as long, at least … */
     uint64_t number;     /* … and knows this pack by that */
     struct packed_limits limits;
 };
 
-/* Open the pack of an index that was found good (pack_holds_offsets); this and `bases` outlive it.
- */
-int packed_open(const struct pack_index *index, struct bases *bases, struct packed *ret_pack,
-                struct error *why);
-void packed_close(struct packed *pack);
+/* The pack of an index that was found good (pack_holds_offsets), and so many bytes; not yet open.
+ * The index and `bases` outlive it. */
+void packed_begin(const struct pack_index *index, uint64_t size, struct bases *bases,
+                  struct packed *ret_pack);
+void packed_end(struct packed *pack);
 
 /* Where the object lies. -ENOENT: not in this pack. */
 int packed_find(const struct packed *pack, const git_oid *object, uint64_t *ret_offset,

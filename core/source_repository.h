@@ -3,7 +3,7 @@
  *
  * A handle of libgit2 belongs to one thread (libgit2, docs/threading.md). So there is one for refs,
  * under a lock, and whoever reads objects has a reader of their own: `repository_borrow` lends one
- * from a pool. They share the packs that are open (source_objects.h); libgit2 has one limit for
+ * from a pool. They share the packs that are known (source_objects.h); libgit2 has one limit for
  * what all handles of a process cache.
  */
 #ifndef ADDONFS_SOURCE_REPOSITORY_H

@@ -379,11 +379,16 @@ static void open_chain(const struct test *test, struct pack_index *ret_index, st
          .size = 4},
     };
     char path[PATH_MAX];
+    struct stat status;
 
     write_pack(test, objects, 3);
     snprintf(path, sizeof(path), "%s/.git/objects/pack/pack-made.idx", test->fixture->root);
     assert_int_equal(pack_index_open(path, ret_index, NULL), 0);
-    assert_int_equal(packed_open(ret_index, bases, ret_pack, NULL), 0);
+    int fd = open(ret_index->pack, O_RDONLY | O_CLOEXEC);
+    assert_true(fd >= 0);
+    assert_int_equal(fstat(fd, &status), 0);
+    packed_begin(ret_index, (uint64_t)status.st_size, bases, ret_pack);
+    ret_pack->fd = fd;
     /* What Git writes of itself is within, and what costs hours is not. */
     assert_in_range(ret_pack->limits.links, 4095, 10000);
     assert_in_range(ret_pack->limits.object, UINT64_C(512) << 20, UINT64_C(4) << 30);
@@ -394,7 +399,7 @@ static void open_chain(const struct test *test, struct pack_index *ret_index, st
 static int read_within(const struct test *test, unsigned char which, struct packed_limits limits)
 {
     cleanup_pack_index struct pack_index index = {.fd = -1};
-    struct packed pack = {.fd = -1};
+    struct packed pack;
     struct bases *bases = bases_new();
     struct raw_object raw = {.bytes = NULL};
     git_oid id = id_of(which);
@@ -408,7 +413,8 @@ static int read_within(const struct test *test, unsigned char which, struct pack
     if (r == 0)
         assert_memory_equal(raw.bytes, "sev", which == 0x33 ? 3 : 0);
     git_odb_backend_data_free(&test->reader->backend, raw.bytes);
-    packed_close(&pack);
+    close(pack.fd);
+    packed_end(&pack);
     bases_unref(bases);
     return r;
 }
@@ -705,6 +711,97 @@ static void a_pack_that_is_mended_by_another_is_read(void **state)
     assert_int_equal(read_with(other, &id, &error), 0);
 }
 
+/* So many files that are called so does this process have open. */
+static size_t count_open(const char *end)
+{
+    char target[PATH_MAX];
+    size_t count = 0;
+    DIR *files = opendir("/proc/self/fd");
+
+    assert_non_null(files);
+    for (const struct dirent *entry; (entry = readdir(files));) {
+        ssize_t size = readlinkat(dirfd(files), entry->d_name, target, sizeof(target) - 1);
+        size_t length = size > 0 ? (size_t)size : 0;
+        target[length] = '\0';
+        count += length > strlen(end) && strcmp(target + length - strlen(end), end) == 0;
+    }
+    closedir(files);
+    return count;
+}
+
+/* Give a pack another name beside its own. */
+static void link_pack(const char *path, const char *name)
+{
+    char from[PATH_MAX];
+    char to[PATH_MAX + 64];
+    static const char *const ends[] = {".pack", ".idx"};
+
+    for (size_t i = 0; i < 2; i++) {
+        snprintf(from, sizeof(from), "%.*s%s", (int)(strrchr(path, '.') - path), path, ends[i]);
+        snprintf(to, sizeof(to), "%.*s/%s%s", (int)(strrchr(path, '/') - path), path, name,
+                 ends[i]);
+        assert_int_equal(link(from, to), 0);
+    }
+}
+
+static void of_thousands_of_packs_few_are_open(void **state)
+{
+    struct test *test = *state;
+    char path[PATH_MAX];
+    char name[32];
+    struct error error = {0};
+    git_oid id;
+    git_oid absent = id_of(0x77);
+
+    blob_of(test, "openpype/version.py", &id);
+    absent.id[0] = id.id[0]; /* so that each index has to be looked into */
+    fixture_pack(test->fixture);
+    find_pack(test, ".idx", path);
+    for (int i = 0; i < 2000; i++) {
+        snprintf(name, sizeof(name), "pack-%04d", i);
+        link_pack(path, name);
+    }
+    ahead = 10;
+    reader_free(test->reader);
+    test->reader = NULL;
+    assert_int_equal(reader_new(test->all, &test->reader, NULL), 0);
+    assert_int_equal(test->reader->pack_count, 2001);
+    assert_int_equal(count_open(".pack"), 0);
+    assert_in_range(count_open(".idx"), 1, 600);
+    expect(test, &id, 0, "");
+    assert_int_equal(count_open(".pack"), 1);
+    for (size_t i = 0; i < test->reader->pack_count; i++) {
+        test->reader->last_pack = i;
+        assert_int_equal(read_with(test->reader, &id, &error), 0);
+    }
+    expect(test, &absent, -EIO, "is missing");
+    assert_in_range(count_open(".idx") + count_open(".pack"), 1, 600);
+}
+
+static void what_goes_before_it_was_opened_is_found_where_it_is_now(void **state)
+{
+    const struct test *test = *state;
+    cleanup_reader struct reader *other = NULL;
+    struct error error = {0};
+    char names[2][PATH_MAX];
+    git_oid id;
+
+    blob_of(test, "openpype/version.py", &id);
+    fixture_pack(test->fixture);
+    find_pack(test, ".pack", names[0]);
+    find_pack(test, ".idx", names[1]);
+    ahead = 10;
+    assert_int_equal(reader_new(test->all, &other, NULL), 0);
+    assert_int_equal(other->pack_count, 1);
+    fixture_write(test->fixture, "more", "more");
+    fixture_commit(test->fixture, NULL);
+    fixture_pack(test->fixture);
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(unlink(names[i]), 0);
+    if (read_with(other, &id, &error) != 0)
+        fail_msg("%s", error.text);
+}
+
 /* Does this process have a file open, or mapped, that has been deleted? */
 static bool holds_deleted(void)
 {
@@ -767,6 +864,8 @@ int main(void)
         TEST(an_object_whose_id_is_damaged_is_not_missing),
         TEST(what_is_cut_while_it_is_open_is_damage_until_it_is_whole),
         TEST(a_pack_that_is_mended_by_another_is_read),
+        TEST(of_thousands_of_packs_few_are_open),
+        TEST(what_goes_before_it_was_opened_is_found_where_it_is_now),
         TEST(packs_that_git_has_thrown_away_are_let_go),
     };
 
