@@ -7,6 +7,7 @@
 #include "mounthelper.h"
 #include "mounts.h"
 #include "options.h"
+#include "output.h"
 #include "verifying.h"
 
 #include <addonfs/cleanup.h>
@@ -92,19 +93,11 @@ static int usage(const char *text, const char *argument)
     return EXIT_USAGE;
 }
 
-/* What was printed counts only when it has gone out. */
-static int finish_output(struct error *error)
-{
-    return fflush(stdout) != 0 || ferror(stdout)
-               ? error_set(error, -EIO, "standard output: cannot be written")
-               : 0;
-}
-
 static int end_output(void)
 {
     struct error error;
 
-    if (finish_output(&error) == 0)
+    if (output_finish(&error) == 0)
         return EXIT_DONE;
     fprintf(stderr, "addonfs: %s\n", error.text);
     return EXIT_FAILED;
@@ -316,7 +309,7 @@ static int run_wait(const struct command_line *line, struct error *error)
     if (r <= 0)
         return r < 0 ? r : 1;
     puts(generation);
-    return finish_output(error);
+    return output_finish(error);
 }
 
 static const struct command commands[] = {

@@ -105,3 +105,14 @@ def test_what_fails_otherwise_ends_as_the_manual_page_says(folder, arguments, co
     (folder / "mnt").mkdir()
     result = run(*arguments, cwd=folder)
     assert result.returncode == code and result.stderr.decode().count("\n") == 1, result
+
+
+def test_every_command_says_that_its_output_cannot_be_written(repo, folder, program):
+    assert run("export", repo.path, folder / "out").returncode == 0
+    cache = ("-o", f"cache={folder / 'cache'}")
+    for arguments, code in ((("list", repo.path), 2), (("diff", "--json", repo.path, folder / "out"), 2), (("--help",), 1),
+                            (("verify", folder / "out", repo.path), 2), (("cache", "stats", *cache), 1),
+                            (("status", "--json"), 2)):
+        with open("/dev/full", "wb") as full:
+            result = subprocess.run([program, *arguments], stdout=full, stderr=subprocess.PIPE)
+        assert (result.returncode, result.stderr) == (code, b"addonfs: standard output: cannot be written\n"), arguments
