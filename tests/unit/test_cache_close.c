@@ -173,11 +173,66 @@ static void whoever_closes_waits_once_for_others_who_hold_the_database(void **st
     sqlite3_close(other);
 }
 
+/* Of the members that are written: the first one by the thread that is told to end meanwhile. */
+static struct {
+    bool begun;
+    unsigned by_writer;
+    unsigned by_closer;
+} reads;
+
+static int read_member(void *context, uint64_t offset, void *bytes, size_t size)
+{
+    (void)context;
+    (void)offset;
+    if (is_closer()) {
+        reads.by_closer++;
+    } else {
+        reads.by_writer++;
+        set(&reads.begun);
+        await(&closing);
+    }
+    memset(bytes, 'x', size);
+    return 0;
+}
+
+static void release(void *context)
+{
+    (void)context;
+}
+
+static void whoever_closes_does_not_wait_for_a_thread_behind_all_others(void **state)
+{
+    enum { COUNT = 10 };
+    struct cache *cache = open_cache();
+    struct cache_member found;
+
+    (void)state;
+    memset(&reads, 0, sizeof(reads));
+    for (uint32_t n = 0; n < COUNT; n++)
+        cache_put_member(cache, &(struct cache_put){.id = id_of(n),
+                                                    .member = {.size = 9, .compressed_size = 9},
+                                                    .read = read_member,
+                                                    .release = release});
+    await(&reads.begun);
+    cache_close(cache);
+    assert_int_equal(reads.by_writer, 1);
+    assert_int_equal(reads.by_closer, COUNT);
+    cache = open_cache();
+    struct cache_reader *reader = cache_reader_begin(cache);
+    for (uint32_t n = 0; n < COUNT; n++) {
+        const struct content_id id = id_of(n);
+        assert_true(cache_find_member(reader, &id, &found));
+    }
+    cache_reader_end(reader);
+    cache_close(cache);
+}
+
 int main(void)
 {
 #define TEST(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
     const struct CMUnitTest tests[] = {
         TEST(whoever_closes_writes_what_waits),
+        TEST(whoever_closes_does_not_wait_for_a_thread_behind_all_others),
         TEST(whoever_closes_waits_once_for_others_who_hold_the_database),
     };
 
