@@ -3,7 +3,6 @@
 #include <addonfs/cache.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <linux/magic.h>
 #include <setjmp.h>
 #include <sqlite3.h>
@@ -45,18 +44,10 @@ static int setup(void **state)
     return mkdtemp(folder) ? 0 : -1;
 }
 
-static int remove_one(const char *path, const struct stat *status, int type, struct FTW *place)
-{
-    (void)status;
-    (void)type;
-    (void)place;
-    return remove(path);
-}
-
 static int teardown(void **state)
 {
     (void)state;
-    return nftw(folder, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    return fixture_remove_all(folder);
 }
 
 /* Stream number `n`: its id, its size and its bytes follow from `n`. */

@@ -2,9 +2,10 @@
  * The end of a cache: whoever closes it writes what waits. Functions of the C library are replaced
  * here, so that a test knows when the closing has begun, and never waits for a lock that it holds.
  */
+#include "fixture.h"
+
 #include <addonfs/cache.h>
 #include <dlfcn.h>
-#include <ftw.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <sqlite3.h>
@@ -88,18 +89,10 @@ static int setup(void **state)
     return mkdtemp(folder) ? 0 : -1;
 }
 
-static int remove_one(const char *path, const struct stat *status, int type, struct FTW *place)
-{
-    (void)status;
-    (void)type;
-    (void)place;
-    return remove(path);
-}
-
 static int teardown(void **state)
 {
     (void)state;
-    return nftw(folder, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    return fixture_remove_all(folder);
 }
 
 static struct cache *open_cache(void)
