@@ -85,7 +85,7 @@ struct body *body_unreadable(uint64_t number, const char *failure)
 static int conclude(struct body *body, int result, const struct error *why, struct body **ret_body,
                     struct error *error)
 {
-    if (result == -ESTALE || result == -EINTR || result == -ECANCELED) {
+    if (error_tells_nothing(result)) {
         if (error)
             *error = *why;
         return result;

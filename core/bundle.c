@@ -463,10 +463,11 @@ int bundle_problems(struct bundle *bundle, const struct origin *origin, const ch
     for (size_t i = 0; i < bundle->count; i++) {
         const struct bundle_member *member = &bundle->members[i];
         const char *reason = member->failure ? member->failure : bundle->faults[i];
+        /* What only cannot be read at the moment is not left out. */
+        bool is_skipped = origin->skip_problems && (member->failure || bundle->tried);
         if (member->bundle && bundle_problems(member->bundle, origin, affects, problems) < 0)
             return -ENOMEM;
-        if (reason &&
-            problems_add(problems, path_of(member), reason, origin->skip_problems, affects) < 0)
+        if (reason && problems_add(problems, path_of(member), reason, is_skipped, affects) < 0)
             return -ENOMEM;
     }
     return 0;

@@ -153,13 +153,13 @@ static void do_member(struct work *work, struct bundle_tools *tools, size_t at)
     int r = work->step(work->origin, tools, member->file, &why);
     if (r == 0)
         return;
-    if (error_is_transient(r) || !work->faults) {
-        fail(work, r, &why);
-        return;
+    if (work->faults && !error_tells_nothing(r)) {
+        work->faults[at] = strdup(error_reason(why.text, member->file->path));
+        if (!work->faults[at])
+            r = error_errno(&why, -ENOMEM, "%s", member->file->path);
     }
-    work->faults[at] = strdup(error_reason(why.text, member->file->path));
-    if (!work->faults[at])
-        fail(work, error_errno(&why, -ENOMEM, "%s", member->file->path), &why);
+    if (!work->faults || error_is_transient(r))
+        fail(work, r, &why);
 }
 
 static size_t pending_at(const struct work *work, size_t turn)

@@ -28,7 +28,8 @@ size_t bundle_cores(void);
 /*
  * See that every file has its compressed form, from the cache or by compressing it now. For those
  * that cannot be read, `faults` (one for each member) gets the reason; what was there is freed.
- * -ESTALE, -ENOSPC and other failures of the moment; -ECANCELED: the origin says to stop.
+ * -ESTALE, -ENOSPC and other failures of the moment, whose reason is there until the next call;
+ * -ECANCELED: the origin says to stop.
  */
 int bundle_compress_all(const struct bundle_member *members, char **faults, size_t count,
                         const struct origin *origin, struct error *error);

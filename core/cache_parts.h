@@ -54,7 +54,7 @@ struct cache {
     bool hurried;           /* an urgent job is among them */
     unsigned settling;      /* callers of cache_settle: they wait for all that is in the list */
     bool writing;
-    bool ending;
+    _Atomic bool ending;       /* becomes true under the lock */
     struct cache_reader *idle; /* `idle_limit` at most: as many as there are cores */
     long idle_count;
     long idle_limit;
@@ -86,8 +86,9 @@ void cache_enqueue(struct cache *cache, const struct job *given);
 void *cache_write_jobs(void *argument);
 
 /*
- * Write what is left when that thread has ended. Somebody waits for it now, and a thread that has
- * stepped behind all others (nice 19) may not come back: on a busy machine it would take minutes.
+ * Write what is left when that thread has ended, the transaction included that it was at. Somebody
+ * waits for it now, and a thread that has stepped behind all others (nice 19) may not come back: on
+ * a busy machine it would take minutes.
  */
 void cache_write_rest(struct cache *cache);
 

@@ -90,7 +90,11 @@ static int ask(const struct upkeep *upkeep, const char *question, int64_t argume
     return r == SQLITE_ROW ? SQLITE_OK : r;
 }
 
-static uint64_t disk_of(const struct upkeep *upkeep)
+/*
+ * The bytes on the disk of all that makes the database; `mark` is behind its name (".damaged", or
+ * ""). With `unlinks` it is removed, and what the disk has got back by that is counted.
+ */
+static uint64_t disk_of(const struct upkeep *upkeep, const char *mark, bool unlinks)
 {
     static const char *const suffixes[] = {"", "-wal", "-shm"};
     uint64_t bytes = 0;
@@ -98,9 +102,9 @@ static uint64_t disk_of(const struct upkeep *upkeep)
     for (size_t i = 0; i < sizeof(suffixes) / sizeof(suffixes[0]); i++) {
         cleanup_free char *path = NULL;
         struct stat status;
-        if (asprintf(&path, "%s%s", upkeep->cache.path, suffixes[i]) < 0)
+        if (asprintf(&path, "%s%s%s", upkeep->cache.path, mark, suffixes[i]) < 0)
             path = NULL;
-        else if (lstat(path, &status) == 0)
+        else if (lstat(path, &status) == 0 && (!unlinks || unlink(path) == 0))
             bytes += (uint64_t)status.st_blocks * 512;
     }
     return bytes;
@@ -163,7 +167,7 @@ int cache_stats(const char *folder, struct cache_stats *ret_stats, struct error 
             r = cache_database_commit(upkeep.database);
         if (r != SQLITE_OK)
             return fail(&upkeep, r);
-        stats.disk = disk_of(&upkeep);
+        stats.disk = disk_of(&upkeep, "", false);
     }
     *ret_stats = stats;
     return 0;
@@ -196,18 +200,20 @@ static int delete_all(const struct upkeep *upkeep, uint64_t size)
 }
 
 /*
- * Delete in one transaction, in which also is counted what goes: then it is this and not what
- * others did. SQLite's result.
+ * Open the database and delete in one transaction, in which also is counted what goes: then it is
+ * this and not what others did. SQLite's result.
  */
-static int reduce(const struct upkeep *upkeep,
-                  int (*action)(const struct upkeep *upkeep, uint64_t size), uint64_t size,
-                  struct cache_removed *removed)
+static int reduce(struct upkeep *upkeep, int (*action)(const struct upkeep *upkeep, uint64_t size),
+                  uint64_t size, struct cache_removed *removed)
 {
     struct cache_stats before = {.exists = false};
     struct cache_stats after = {.exists = false};
-    uint64_t disk = disk_of(upkeep);
-    int r = cache_database_begin_writing(upkeep->database);
+    int r = open_database(upkeep);
 
+    if (r != SQLITE_OK)
+        return r;
+    uint64_t disk = disk_of(upkeep, "", false);
+    r = cache_database_begin_writing(upkeep->database);
     if (r == SQLITE_OK)
         r = count(upkeep, &before);
     if (r == SQLITE_OK)
@@ -230,7 +236,7 @@ static int reduce(const struct upkeep *upkeep,
         .aliases = less(before.aliases, after.aliases),
         .notes = less(before.notes, after.notes),
         .noted = less(before.noted, after.noted),
-        .disk = less(disk, disk_of(upkeep)),
+        .disk = less(disk, disk_of(upkeep, "", false)),
     };
     return r;
 }
@@ -245,31 +251,12 @@ int cache_prune(const char *folder, uint64_t size, struct cache_removed *ret_rem
     if (r < 0)
         return r;
     if (r == 0) {
-        r = open_database(&upkeep);
-        if (r == SQLITE_OK)
-            r = reduce(&upkeep, evict, size, &removed);
+        r = reduce(&upkeep, evict, size, &removed);
         if (r != SQLITE_OK)
             return fail(&upkeep, r);
     }
     *ret_removed = removed;
     return 0;
-}
-
-/* Bytes that the disk has got back by it. */
-static uint64_t unlink_damaged(const struct upkeep *upkeep)
-{
-    static const char *const suffixes[] = {"", "-wal", "-shm"};
-    uint64_t bytes = 0;
-
-    for (size_t i = 0; i < sizeof(suffixes) / sizeof(suffixes[0]); i++) {
-        cleanup_free char *path = NULL;
-        struct stat status;
-        if (asprintf(&path, "%s.damaged%s", upkeep->cache.path, suffixes[i]) < 0)
-            path = NULL;
-        else if (lstat(path, &status) == 0 && unlink(path) == 0)
-            bytes += (uint64_t)status.st_blocks * 512;
-    }
-    return bytes;
 }
 
 int cache_clear(const char *folder, struct cache_removed *ret_removed, struct error *error)
@@ -288,15 +275,13 @@ int cache_clear(const char *folder, struct cache_removed *ret_removed, struct er
     if (lock < 0)
         return error_errno(error, lock, "%s", folder);
     if (r == 0) {
-        r = open_database(&upkeep);
-        if (r == SQLITE_OK)
-            r = reduce(&upkeep, delete_all, 0, &removed);
+        r = reduce(&upkeep, delete_all, 0, &removed);
         if (r != SQLITE_OK && !cache_database_is_damaged(r))
             return fail(&upkeep, r);
         if (r != SQLITE_OK)
             cache_set_aside(&upkeep.cache, &upkeep.cache.file);
     }
-    removed.disk += unlink_damaged(&upkeep);
+    removed.disk += disk_of(&upkeep, ".damaged", true);
     *ret_removed = removed;
     return 0;
 }

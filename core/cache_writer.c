@@ -163,13 +163,38 @@ static int keep_limit(struct cache *cache)
     return r == SQLITE_OK ? cache_database_shrink(cache->writer) : r;
 }
 
-/* Write jobs in one transaction, and free them. False: it could not be done. */
-static bool write_batch(struct cache *cache, struct job *jobs)
+/* Take back what take_batch has given. */
+static void return_batch(struct cache *cache, struct job *jobs)
+{
+    struct job **end = &jobs;
+    cleanup_lock(&cache->lock);
+
+    for (; *end; end = &(*end)->next) {
+        cache->waiting++;
+        cache->waiting_bytes += job_bytes(*end);
+    }
+    if (!cache->first)
+        cache->last = end;
+    *end = cache->first;
+    cache->first = jobs;
+}
+
+/*
+ * Write jobs in one transaction, and free them. False: it could not be done. Once `*hand_over` (or
+ * NULL) becomes true another thread is to do it: the jobs wait again.
+ */
+static bool write_batch(struct cache *cache, struct job *jobs, const _Atomic bool *hand_over)
 {
     int r = atomic_load(&cache->usable) ? cache_database_begin_writing(cache->writer) : SQLITE_BUSY;
 
-    for (const struct job *job = jobs; job && r == SQLITE_OK; job = job->next)
+    for (const struct job *job = jobs; job && r == SQLITE_OK; job = job->next) {
+        if (hand_over && atomic_load(hand_over)) {
+            cache_database_rollback(cache->writer);
+            return_batch(cache, jobs);
+            return false;
+        }
         r = do_job(cache, job);
+    }
     if (r == SQLITE_OK)
         r = cache_database_commit(cache->writer);
     if (r == SQLITE_OK)
@@ -266,7 +291,7 @@ void *cache_write_jobs(void *argument)
     /* Whoever waits for an answer comes first. */
     (void)setpriority(PRIO_PROCESS, (id_t)gettid(), 19);
     while ((jobs = take_jobs(cache))) {
-        (void)write_batch(cache, jobs);
+        (void)write_batch(cache, jobs, &cache->ending);
         if (atomic_load(&cache->usable))
             cache_database_rest(cache->writer);
     }
@@ -280,7 +305,8 @@ void cache_write_rest(struct cache *cache)
     if (!atomic_load(&cache->usable))
         return;
     /* Where others hold the database for so long once, nobody waits for the rest. */
-    while (cache->first && atomic_load(&cache->usable) && write_batch(cache, take_batch(cache)))
+    while (cache->first && atomic_load(&cache->usable) &&
+           write_batch(cache, take_batch(cache), NULL))
         ;
     if (!atomic_load(&cache->usable))
         let_go(cache);

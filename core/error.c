@@ -197,3 +197,8 @@ bool error_is_transient(int code)
         return false;
     }
 }
+
+bool error_tells_nothing(int code)
+{
+    return code == -ESTALE || code == -EINTR || code == -ECANCELED;
+}

@@ -1,4 +1,5 @@
 #include "caching.h"
+#include "output.h"
 #include "quantity.h"
 
 #include <addonfs/cache.h>
@@ -113,7 +114,7 @@ int caching_run(const char *action, const struct options *options, bool json, st
         return error_errno(error, -ENOMEM, "cache");
     int r = strcmp(action, "stats") == 0 ? show(folder, json, error)
                                          : reduce(folder, action, view->cache_size, json, error);
-    if (r == 0 && (fflush(stdout) != 0 || ferror(stdout)))
-        return error_set(error, -EIO, "standard output: cannot be written");
+    if (r == 0)
+        r = output_finish(error);
     return r;
 }

@@ -1,4 +1,5 @@
 #include "diffing.h"
+#include "output.h"
 #include "paint.h"
 #include "viewing.h"
 
@@ -55,7 +56,7 @@ int diffing_run(const char *source, const char *package, const struct options *o
     struct diffing given = {.package = package, .json = json};
 
     int r = viewing_run(source, options, compare, &given, error);
-    if (r == 0 && (fflush(stdout) != 0 || ferror(stdout)))
-        return error_set(error, -EIO, "standard output: cannot be written");
+    if (r == 0)
+        r = output_finish(error);
     return r < 0 ? r : given.differ;
 }

@@ -60,7 +60,7 @@ int filesystem_open(struct filesystem *filesystem, const struct inode *inode,
     int r = view_open_body(filesystem->view, inode->body, interrupted, &error);
 
     /* Outdated is no fault: the name is looked up again. */
-    if (r < 0 && r != -ESTALE && r != -EINTR && r != -ECANCELED && !body_failure(inode->body))
+    if (r < 0 && !error_tells_nothing(r) && !body_failure(inode->body))
         filesystem_report(filesystem, "", error.text, false);
     return r;
 }

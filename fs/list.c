@@ -1,4 +1,5 @@
 #include "list.h"
+#include "output.h"
 #include "quantity.h"
 #include "viewing.h"
 
@@ -87,7 +88,7 @@ int list_run(const char *source, const struct options *options, bool json, struc
     struct list given = {.json = json};
 
     int r = viewing_run(source, options, list, &given, error);
-    if (r == 0 && (fflush(stdout) != 0 || ferror(stdout)))
-        return error_set(error, -EIO, "standard output: cannot be written");
+    if (r == 0)
+        r = output_finish(error);
     return r < 0 ? r : given.has_errors;
 }

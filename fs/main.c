@@ -7,13 +7,16 @@
 #include "mounthelper.h"
 #include "mounts.h"
 #include "options.h"
+#include "output.h"
 #include "verifying.h"
 
 #include <addonfs/cleanup.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
+#include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 
@@ -75,7 +78,8 @@ struct command_line {
     bool replace;
     bool json;
     bool lazy;
-    const char *since;
+    bool has_since;
+    uint64_t since;
     const char *format;   /* of an export */
     double timeout;       /* seconds; negative: none */
     int (*instead)(void); /* what to do instead of the command */
@@ -92,19 +96,11 @@ static int usage(const char *text, const char *argument)
     return EXIT_USAGE;
 }
 
-/* What was printed counts only when it has gone out. */
-static int finish_output(struct error *error)
-{
-    return fflush(stdout) != 0 || ferror(stdout)
-               ? error_set(error, -EIO, "standard output: cannot be written")
-               : 0;
-}
-
 static int end_output(void)
 {
     struct error error;
 
-    if (finish_output(&error) == 0)
+    if (output_finish(&error) == 0)
         return EXIT_DONE;
     fprintf(stderr, "addonfs: %s\n", error.text);
     return EXIT_FAILED;
@@ -143,6 +139,16 @@ static bool parse_seconds(const char *text, double *ret_seconds)
 
     *ret_seconds = strtod(text, &end);
     return end != text && *end == '\0' && *ret_seconds >= 0 && *ret_seconds < 1e9;
+}
+
+/* The number of a generation; without digits, none's. */
+static bool parse_generation(const char *text, uint64_t *ret_generation)
+{
+    if (text[strspn(text, "0123456789")] != '\0')
+        return false;
+    errno = 0;
+    *ret_generation = *text ? strtoull(text, NULL, 10) : MOUNT_NO_GENERATION;
+    return errno == 0;
 }
 
 /*
@@ -223,9 +229,9 @@ static int parse(int count, char **arguments, const struct command *command,
             line->lazy = true;
             break;
         case 's':
-            if (optarg[strspn(optarg, "0123456789")] != '\0')
+            if (!parse_generation(optarg, &line->since))
                 return usage("not the number of a generation: ", optarg);
-            line->since = optarg;
+            line->has_since = true;
             break;
         case 't':
             if (!parse_seconds(optarg, &line->timeout))
@@ -310,13 +316,14 @@ static int run_export(const struct command_line *line, struct error *error)
 /* 0: another generation; 1: the time is over. */
 static int run_wait(const struct command_line *line, struct error *error)
 {
-    cleanup_free char *generation = NULL;
+    uint64_t generation = 0;
 
-    int r = mount_wait(line->operands[0], line->since, line->timeout, &generation, error);
+    int r = mount_wait(line->operands[0], line->has_since ? &line->since : NULL, line->timeout,
+                       &generation, error);
     if (r <= 0)
         return r < 0 ? r : 1;
-    puts(generation);
-    return finish_output(error);
+    printf("%" PRIu64 "\n", generation);
+    return output_finish(error);
 }
 
 static const struct command commands[] = {

@@ -8,6 +8,7 @@
 
 #include <addonfs/error.h>
 #include <stdbool.h>
+#include <stdint.h>
 
 /*
  * Mount `source` at `mountpoint`. In the background it returns when the mount answers; the daemon
@@ -39,12 +40,15 @@ int mount_end(const char *mountpoint, bool lazy, double timeout, struct error *e
 int mount_clear(const char *mountpoint, struct error *error);
 
 /*
- * Wait until the live view of the mount has another generation than `since`, a number in decimal
- * digits: NULL is that of now, "" is none. `timeout` in seconds, negative: for ever. Returns 1 and
- * `*ret_generation` (the caller frees it), 0 when the time is over, or a negative errno: the mount
- * is gone, or is none of ours.
+ * Wait until the live view of the mount has another generation than `*since` (NULL: than that of
+ * now; MOUNT_NO_GENERATION: it has). `timeout` in seconds, negative: for ever. Returns 1 and
+ * `*ret_generation`, 0 when the time is over, or a negative errno: the mount is gone, or is none of
+ * ours.
  */
-int mount_wait(const char *mountpoint, const char *since, double timeout, char **ret_generation,
-               struct error *error);
+int mount_wait(const char *mountpoint, const uint64_t *since, double timeout,
+               uint64_t *ret_generation, struct error *error);
+
+/* No generation has this number: see first_serial in core/view.c. */
+#define MOUNT_NO_GENERATION UINT64_C(0)
 
 #endif

@@ -1,6 +1,7 @@
 #include "mounts.h"
 #include "filesystem.h"
 #include "mountinfo.h"
+#include "output.h"
 
 #include <addonfs/cleanup.h>
 #include <addonfs/status.h>
@@ -348,7 +349,7 @@ int mounts_run(const char *mountpoint, bool json, double timeout, struct error *
         r = print_json(&asking, &has_errors, error);
     for (size_t i = 0; !json && r == 0 && i < asking.count; i++)
         r = print(&asking.items[i].report, &has_errors, error);
-    if (r == 0 && (fflush(stdout) != 0 || ferror(stdout)))
-        return error_set(error, -EIO, "standard output: cannot be written");
+    if (r == 0)
+        r = output_finish(error);
     return r < 0 ? r : has_errors;
 }

@@ -89,11 +89,20 @@ int options_set_view(struct options *options, const char *value, struct error *e
     return bad_value("view", value, "not package, upload or client", error);
 }
 
+/* Each says how packages are made. */
+static int refuse_both(const char *layout, const char *recipe, struct error *error)
+{
+    return error_set(error, -EINVAL, "option layout=%s beside recipe=%s: give one of them", layout,
+                     recipe);
+}
+
 static int set_layout(struct options *options, const char *value, struct error *error)
 {
     if (!recipe_layout_exists(value))
         return error_set(error, -EINVAL, "option layout=%s: there are %s", value,
                          recipe_layout_names());
+    if (options->view.recipe_path)
+        return refuse_both(value, options->view.recipe_path, error);
     return set_text(&options->view.shown.choice.layout, value, error);
 }
 
@@ -178,6 +187,8 @@ static int set_recipe(struct options *options, const char *value, struct error *
 {
     if (*value == '\0')
         return error_set(error, -EINVAL, "option recipe: give a file");
+    if (options->view.shown.choice.layout)
+        return refuse_both(options->view.shown.choice.layout, value, error);
     return set_path(&options->view.recipe_path, "recipe", value, error);
 }
 

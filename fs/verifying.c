@@ -1,4 +1,5 @@
 #include "verifying.h"
+#include "output.h"
 #include "paint.h"
 #include "viewing.h"
 
@@ -56,9 +57,8 @@ static int tell(const struct verification *verification, bool json, struct error
         fputs(text, stdout);
     else
         print(verification);
-    if (fflush(stdout) != 0 || ferror(stdout))
-        return error_set(error, -EIO, "standard output: cannot be written");
-    return !verify_is_good(verification);
+    r = output_finish(error);
+    return r < 0 ? r : !verify_is_good(verification);
 }
 
 static int look(struct viewing *viewing, void *context, struct error *error)

@@ -7,7 +7,7 @@
 #include <poll.h>
 #include <stdint.h>
 #include <stdio.h>
-#include <string.h>
+#include <stdlib.h>
 #include <time.h>
 
 static int64_t milliseconds(void)
@@ -19,15 +19,17 @@ static int64_t milliseconds(void)
 }
 
 /* The generation of now (waiting.h). */
-static int read_generation(int fd, char text[static 32])
+static int read_generation(int fd, uint64_t *ret_generation)
 {
-    ssize_t n = pread(fd, text, 31, 0);
+    char text[32];
+    char *end = NULL;
+    ssize_t n = pread(fd, text, sizeof(text) - 1, 0);
 
     if (n < 0)
         return -errno;
     text[n] = '\0';
-    text[strcspn(text, "\n")] = '\0';
-    return *text ? 0 : -ENODEV;
+    *ret_generation = strtoull(text, &end, 10);
+    return end != text ? 0 : -ENODEV;
 }
 
 static int fail(const char *mountpoint, int code, struct error *error)
@@ -53,12 +55,11 @@ static int sleep_until(int fd, int64_t end)
     return r == 0 && left > INT_MAX ? 1 : r;
 }
 
-int mount_wait(const char *mountpoint, const char *since, double timeout, char **ret_generation,
-               struct error *error)
+int mount_wait(const char *mountpoint, const uint64_t *since, double timeout,
+               uint64_t *ret_generation, struct error *error)
 {
     cleanup_free char *path = NULL;
-    char first[32];
-    char now[32];
+    uint64_t now = 0;
     int64_t end = timeout < 0 ? -1 : milliseconds() + (int64_t)(timeout * 1000);
 
     if (asprintf(&path, "%s/.addonfs/generation", mountpoint) < 0) {
@@ -66,20 +67,17 @@ int mount_wait(const char *mountpoint, const char *since, double timeout, char *
         return error_errno(error, -ENOMEM, "%s", mountpoint);
     }
     cleanup_fd int fd = open(path, O_RDONLY | O_CLOEXEC);
-    int r = fd < 0 ? -errno : read_generation(fd, now);
-    if (r == 0 && !since) {
-        memcpy(first, now, sizeof(first));
-        since = first;
-    }
-    while (r == 0 && strcmp(now, since) == 0) {
+    int r = fd < 0 ? -errno : read_generation(fd, &now);
+    uint64_t before = since ? *since : now;
+    while (r == 0 && now == before) {
         r = sleep_until(fd, end);
         if (r == 0)
             return 0;
         if (r > 0)
-            r = read_generation(fd, now);
+            r = read_generation(fd, &now);
     }
     if (r < 0)
         return fail(mountpoint, r, error);
-    *ret_generation = strdup(now);
-    return *ret_generation ? 1 : error_errno(error, -ENOMEM, "%s", mountpoint);
+    *ret_generation = now;
+    return 1;
 }

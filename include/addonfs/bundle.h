@@ -108,7 +108,10 @@ ssize_t bundle_read(const struct bundle *bundle, uint64_t offset, void *bytes, s
  */
 bool bundle_heals(struct bundle *bundle, const struct origin *origin);
 
-/* Add what is wrong with its members, as far as is known, to `problems`. 0 or -ENOMEM. */
+/*
+ * Add what is wrong with its members, as far as is known, to `problems`: as warnings where the
+ * origin skips them, but for what only could not be read at the moment. 0 or -ENOMEM.
+ */
 int bundle_problems(struct bundle *bundle, const struct origin *origin, const char *affects,
                     struct problems *problems);
 

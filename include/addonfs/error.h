@@ -73,4 +73,10 @@ bool error_names(const char *text, const char *path);
  */
 bool error_is_transient(int code);
 
+/*
+ * Does this end what was being done, and tell nothing of what it was about: nobody wants the answer
+ * any more (-EINTR, -ECANCELED), or the look is outdated (-ESTALE)? Such a failure is transient.
+ */
+bool error_tells_nothing(int code);
+
 #endif

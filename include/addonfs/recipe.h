@@ -129,7 +129,7 @@ struct recipe_matches {
 };
 
 struct recipe_choice {
-    const char *layout;    /* only this one: "a", "b", "c", "d"; or NULL */
+    const char *layout;    /* only this one: "a", "b", "c", "d"; or NULL. Before all recipes */
     struct recipe *recipe; /* only this one; or NULL. Borrowed */
 };
 

@@ -3,8 +3,10 @@
 #define ADDONFS_FUZZ_H
 
 #include <addonfs/cleanup.h>
+#include <ftw.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -28,6 +30,21 @@ static inline char *fuzz_text(const uint8_t *input, size_t size)
         memcpy(text, input, size);
     text[size] = '\0';
     return text;
+}
+
+static inline int fuzz_remove_one(const char *path, const struct stat *status, int type,
+                                  struct FTW *place)
+{
+    (void)status;
+    (void)type;
+    (void)place;
+    return remove(path);
+}
+
+/* Remove a folder, with all that is in it. */
+static inline void fuzz_remove(const char *folder)
+{
+    nftw(folder, fuzz_remove_one, 16, FTW_DEPTH | FTW_PHYS);
 }
 
 #endif

@@ -14,7 +14,6 @@
 #include <addonfs/spool.h>
 #include <archive.h>
 #include <archive_entry.h>
-#include <ftw.h>
 #include <git2.h>
 #include <stdio.h>
 
@@ -24,20 +23,12 @@ static char folder[64];
 static git_repository *repository;
 static int inputs;
 
-static int remove_one(const char *path, const struct stat *status, int type, struct FTW *place)
-{
-    (void)status;
-    (void)type;
-    (void)place;
-    return remove(path);
-}
-
 static void end(void)
 {
     git_repository_free(repository);
     repository = NULL;
     if (*folder)
-        nftw(folder, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+        fuzz_remove(folder);
 }
 
 /* A new one every now and then, for the objects of all inputs stay in it. */

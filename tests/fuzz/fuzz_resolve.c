@@ -26,7 +26,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <git2.h>
 #include <limits.h>
 #include <linux/openat2.h>
@@ -72,14 +71,6 @@ static bool has_fifo;
 /* --- The folder that all inputs share -----------------------------------------------------------
  */
 
-static int remove_one(const char *path, const struct stat *status, int type, struct FTW *place)
-{
-    (void)status;
-    (void)type;
-    (void)place;
-    return remove(path);
-}
-
 static void end(void)
 {
     git_odb_free(objects);
@@ -89,7 +80,7 @@ static void end(void)
     if (worktree_fd >= 0) {
         close(worktree_fd);
         close(plain_fd);
-        nftw(folder, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+        fuzz_remove(folder);
     }
 }
 

@@ -8,7 +8,7 @@ import shutil
 import pytest
 
 import oracle
-from mounting import client_zip, mounted, package, status
+from mounting import client_zip, mounted, package, run, status
 from repository import Link
 
 
@@ -125,3 +125,16 @@ def test_without_descriptors_no_branch_is_missing(repo, folder, fuse):
             assert set(os.listdir(mnt / "branches")) == names
             assert os.readlink(mnt / "branches/loose/3") == f"../../commits/{head}"
     assert failed > 0
+
+
+def test_what_a_shell_allows_is_no_limit(repo, folder, program):
+    """Each pack takes a descriptor, and the host allows more than the shell's limit."""
+    for number in range(48):
+        change(repo, number)
+        repo.git("repack", "-dq")
+    assert len(list((repo.path / ".git/objects/pack").glob("*.pack"))) == 48
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    result = run("export", repo.path, folder / "out", "-o", "rev=HEAD,cache=none",
+                 preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (32, hard)))
+    assert result.returncode == 0, result.stderr
+    assert list(oracle.compare(expected(repo, folder), folder / "out/openpype/3.15.12")) == []

@@ -21,9 +21,9 @@ from repository import ENVIRONMENT, Exec, Link, Repository
 SEED = int(os.environ.get("ADDONFS_SEED", secrets.randbelow(1 << 32)))
 STEP = int(os.environ.get("ADDONFS_FAULTS_STEP", "0"))
 # As in tests/fixtures/faults.c: which calls count, and what becomes of one.
-OPENS, LOOKS, READS, LISTS, MAPS, WRITES = (1 << bit for bit in range(6))
+OPENS, LOOKS, READS, LISTS, WRITES = (1 << bit for bit in range(5))
 KINDS = {
-    "fails": (OPENS | LOOKS | READS | LISTS | MAPS, errno.EIO),
+    "fails": (OPENS | LOOKS | READS | LISTS, errno.EIO),
     "is short": (READS, -1),
     "is at its end": (READS, -2),
     "has no descriptor": (OPENS, errno.EMFILE),

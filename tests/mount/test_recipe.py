@@ -563,13 +563,16 @@ def test_the_option_layout_overrides_the_sources_recipe(folder, fuse, options):
         assert oracle.compare_root(clean if "rev" in options else repo.path, mnt, layout="a") == []
 
 
-def test_layout_and_recipe_exclude_each_other_or_layout_wins(repo, folder, program):
-    (folder / "recipe.json").write_text(recipe(ONE))
-    result = run("export", repo.path, folder / "out", "-o", f"layout=a,recipe={folder / 'recipe.json'}")
-    if result.returncode == 0:
-        assert os.listdir(folder / "out") == ["openpype"]
-    else:
-        assert result.stderr.count(b"\n") == 1 and b"recipe" in result.stderr
+@pytest.mark.parametrize("order", [("layout=a", "recipe={}"), ("recipe={}", "layout=a")])
+@pytest.mark.parametrize("apart", [False, True])
+def test_layout_and_recipe_exclude_each_other(repo, folder, program, order, apart):
+    path = folder / "recipe.json"
+    path.write_text(recipe(ONE))
+    options = [option.format(path) for option in order]
+    given = ["-o", options[0], "-o", options[1]] if apart else ["-o", ",".join(options)]
+    result = run("export", repo.path, folder / "out", *given)
+    assert result.returncode == 2 and not (folder / "out").exists()
+    assert result.stderr.decode() == f"addonfs: option layout=a beside recipe={path}: give one of them\n"
 
 
 # --- The recipes that we ship and show -----------------------------------------------------------

@@ -70,6 +70,9 @@ def test_arguments_and_options_are_counted(repo, folder, command):
     ("wait", ["--since"], "missing value: --since"),
     ("wait", ["--since", "yesterday"], "not the number of a generation: yesterday"),
     ("wait", ["--since", "-1"], "not the number of a generation: -1"),
+    ("wait", ["--since", " 7"], "not the number of a generation:  7"),
+    ("wait", ["--since", "7x"], "not the number of a generation: 7x"),
+    ("wait", ["--since", str(2**64)], f"not the number of a generation: {2**64}"),
     ("cache", ["-o", "cache=none"], "cache=none: there is nothing to look after"),
     ("cache", ["-o", "cache_size=1X"], "cache_size=1X: not a size"),
     ("export", ["--format=rar"], "format rar: there are folder, zip, tar, tar.gz, tar.xz and tar.zst"),
@@ -105,3 +108,14 @@ def test_what_fails_otherwise_ends_as_the_manual_page_says(folder, arguments, co
     (folder / "mnt").mkdir()
     result = run(*arguments, cwd=folder)
     assert result.returncode == code and result.stderr.decode().count("\n") == 1, result
+
+
+def test_every_command_says_that_its_output_cannot_be_written(repo, folder, program):
+    assert run("export", repo.path, folder / "out").returncode == 0
+    cache = ("-o", f"cache={folder / 'cache'}")
+    for arguments, code in ((("list", repo.path), 2), (("diff", "--json", repo.path, folder / "out"), 2), (("--help",), 1),
+                            (("verify", folder / "out", repo.path), 2), (("cache", "stats", *cache), 1),
+                            (("status", "--json"), 2)):
+        with open("/dev/full", "wb") as full:
+            result = subprocess.run([program, *arguments], stdout=full, stderr=subprocess.PIPE)
+        assert (result.returncode, result.stderr) == (code, b"addonfs: standard output: cannot be written\n"), arguments

@@ -65,6 +65,15 @@ def test_what_changes_nothing_is_no_other_generation(repo, mount):
     assert result.returncode == 1 and result.stdout == b"" and result.stderr == b""
 
 
+def test_a_generation_is_a_number_however_it_is_written(mount):
+    number = generation(mount)
+    for since in (number, f"0{number}", f"{number:0>60}"):
+        result = run("wait", mount, "--since", since, "--timeout", "0")
+        assert result.returncode == 1 and result.stdout == b"", since
+    for since in ("", "0", "007", str(int(number) - 1), str(2**64 - 1)):
+        assert run("wait", mount, "--since", since).stdout.decode().strip() == number
+
+
 @pytest.mark.parametrize("change", ["commit", "update-ref", "packed", "branch", "push"])
 def test_a_ref_that_moves_wakes(repo, folder, fuse, change):
     revision = {"branch": "feature/new~0", "commit": "HEAD"}.get(change, "main")

@@ -67,12 +67,17 @@ static int remove_one(const char *path, const struct stat *status, int type, str
     return remove(path);
 }
 
+int fixture_remove_all(const char *path)
+{
+    return nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+}
+
 void fixture_remove(const struct fixture *fixture, const char *path)
 {
     char absolute[PATH_MAX];
 
     place(fixture, path, absolute);
-    assert_int_equal(nftw(absolute, remove_one, 16, FTW_DEPTH | FTW_PHYS), 0);
+    assert_int_equal(fixture_remove_all(absolute), 0);
 }
 
 void fixture_commit(const struct fixture *fixture, char *ret_commit)
@@ -221,7 +226,7 @@ int fixture_teardown(void **state)
     source_close(fixture->origin.source);
     members_free(fixture->origin.members);
     spool_free(fixture->origin.spool);
-    int r = nftw(fixture->root, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    int r = fixture_remove_all(fixture->root);
     free(fixture);
     git_libgit2_shutdown();
     return r;

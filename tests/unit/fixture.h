@@ -25,6 +25,9 @@ void fixture_write(const struct fixture *fixture, const char *path, const char *
 void fixture_link(const struct fixture *fixture, const char *path, const char *target);
 void fixture_remove(const struct fixture *fixture, const char *path);
 
+/* Any file or folder, with all that is in it. As nftw(3). */
+int fixture_remove_all(const char *path);
+
 /* Commit the worktree as it is; `ret_commit` (or NULL) has room for 41 bytes. */
 void fixture_commit(const struct fixture *fixture, char *ret_commit);
 

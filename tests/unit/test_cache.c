@@ -3,7 +3,6 @@
 #include <addonfs/cache.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <linux/magic.h>
 #include <setjmp.h>
 #include <sqlite3.h>
@@ -45,18 +44,10 @@ static int setup(void **state)
     return mkdtemp(folder) ? 0 : -1;
 }
 
-static int remove_one(const char *path, const struct stat *status, int type, struct FTW *place)
-{
-    (void)status;
-    (void)type;
-    (void)place;
-    return remove(path);
-}
-
 static int teardown(void **state)
 {
     (void)state;
-    return nftw(folder, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    return fixture_remove_all(folder);
 }
 
 /* Stream number `n`: its id, its size and its bytes follow from `n`. */
@@ -842,31 +833,6 @@ static void what_comes_one_by_one_is_written_together(void **state)
     assert_true(has(cache, COUNT - 1, 100));
 }
 
-/* More than one transaction takes, most of which waits when the cache is closed. */
-static void whoever_closes_writes_what_waits(void **state)
-{
-    enum { COUNT = 50000 };
-    struct cache *cache = open_good(CACHE_SIZE_DEFAULT);
-    struct content_id key = {{0}};
-    struct content_id found;
-
-    (void)state;
-    for (uint32_t n = 0; n < COUNT; n++) {
-        memcpy(key.bytes, &n, sizeof(n));
-        cache_put_alias(cache, &key, &key);
-    }
-    cache_close(cache);
-    cache = open_good(CACHE_SIZE_DEFAULT);
-    struct cache_reader *reader = cache_reader_begin(cache);
-    for (uint32_t n = 0; n < COUNT; n++) {
-        memcpy(key.bytes, &n, sizeof(n));
-        assert_true(cache_find_alias(reader, &key, &found));
-        assert_memory_equal(&found, &key, sizeof(key));
-    }
-    cache_reader_end(reader);
-    cache_close(cache);
-}
-
 int main(void)
 {
 #define TEST(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
@@ -894,7 +860,6 @@ int main(void)
         TEST(a_moment_without_descriptors_is_a_miss),
         TEST(a_full_disk_is_one_fault),
         TEST(what_comes_one_by_one_is_written_together),
-        TEST(whoever_closes_writes_what_waits),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -103,6 +103,11 @@ static void failures_of_the_moment_are_not_of_the_content(void **state)
     assert_false(error_is_transient(-EIO));
     assert_false(error_is_transient(-EACCES));
     assert_false(error_is_transient(0));
+    assert_true(error_tells_nothing(-ESTALE));
+    assert_true(error_tells_nothing(-EINTR));
+    assert_true(error_tells_nothing(-ECANCELED));
+    assert_false(error_tells_nothing(-EMFILE));
+    assert_false(error_tells_nothing(0));
 }
 
 static void a_failure_of_the_moment_keeps_its_true_reason(void **state)

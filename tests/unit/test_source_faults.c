@@ -682,6 +682,35 @@ static void a_file_that_does_not_hold_what_was_promised_is_another_at_the_next_l
     assert_false(fixture_refresh(fixture));
 }
 
+/* Both zips hold it, one of them within the other. */
+static void what_cannot_be_read_at_the_moment_is_named_by_its_own_path(void **state)
+{
+    const struct fixture *fixture = *state;
+
+    for (int skip = 0; skip < 2; skip++) {
+        struct view_options options = {
+            .source.path = fixture->root, .no_cache = true, .skip_problems = skip};
+        cleanup_view struct view *view = NULL;
+        cleanup_generation struct generation *generation = NULL;
+        cleanup_problems struct problems problems = {0};
+
+        let_time_pass();
+        assert_int_equal(view_open(&options, &view, NULL), 0);
+        faults.refused = "openpype/lib/tools.py";
+        assert_int_equal(view_problems(view, NULL, &generation, &problems, NULL), 0);
+        faults.refused = NULL;
+        assert_int_equal(problems.count, 1);
+        assert_string_equal(problems.items[0].path, "openpype/lib/tools.py");
+        assert_string_equal(problems.items[0].reason, "Too many open files");
+        assert_false(problems.items[0].warning);
+        assert_int_equal(problems.items[0].affects_count, 2);
+        generation_unref(steal_pointer(&generation));
+        problems_clear(&problems);
+        assert_int_equal(view_problems(view, NULL, &generation, &problems, NULL), 0);
+        assert_int_equal(problems.count, 0);
+    }
+}
+
 int main(void)
 {
 #define TEST(test) cmocka_unit_test_setup_teardown(test, setup, fixture_teardown)
@@ -704,6 +733,7 @@ int main(void)
         TEST(a_store_under_an_old_stamp_is_seen_when_the_file_is_closed),
         TEST(a_file_that_is_closed_without_a_store_is_the_same),
         TEST(a_file_that_does_not_hold_what_was_promised_is_another_at_the_next_look),
+        TEST(what_cannot_be_read_at_the_moment_is_named_by_its_own_path),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
