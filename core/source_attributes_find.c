@@ -68,8 +68,9 @@ static size_t find_macro(const struct search *search, const char *name, size_t l
 
 static struct run run_of(const struct attributes *list, const struct assignments *assignments)
 {
+    if (assignments->count == 0)
+        return (struct run){0};
     const struct assignment *first = list->assignments + assignments->first;
-
     return (struct run){first, first + assignments->count, list->text};
 }
 
