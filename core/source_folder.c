@@ -1,4 +1,5 @@
 #include "source_folder.h"
+#include "source_attributes_table.h"
 #include "source_backend.h"
 
 #include <addonfs/text.h>
@@ -134,6 +135,7 @@ void folder_free(void *pointer)
     free(folder->real);
     free(folder->link);
     free(folder->error);
+    attributes_chain_unref(folder->identity.chain);
     free(folder);
 }
 

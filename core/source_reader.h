@@ -1,14 +1,14 @@
 /*
  * source_reader: reading a repository's objects, and being sure of what could not be read.
  *
- * Everything that we let libgit2 do with commits, trees, blobs and attributes reads objects through
- * a `struct reader`: a repository of libgit2's around an object database whose only backend is
- * ours. That backend reads loose objects (source_loose.h) and packs (source_packed.h), and knows
- * three things that libgit2 does not tell:
+ * Everything that we let libgit2 do with commits, trees and blobs reads objects through a `struct
+ * reader`: a repository of libgit2's around an object database whose only backend is ours. That
+ * backend reads loose objects (source_loose.h) and packs (source_packed.h), and knows three things
+ * that libgit2 does not tell:
  *
  *   - whether an object is missing or damaged for certain, or could not be had at the moment (no
  *     descriptors, no memory, …), which must never be taken for the former: error_is_transient;
- *   - that something was missing although libgit2 went on without it, as it does for attributes;
+ *   - that something was missing although libgit2 went on without it;
  *   - that packs have come and gone under it (git gc): then it opens them anew and tries again.
  *
  *     reader_begin(reader);

@@ -1,5 +1,6 @@
 #include <addonfs/file.h>
 
+#include "source_attributes_table.h"
 #include "source_checkout.h"
 #include "source_file.h"
 #include "stamp.h"
@@ -71,6 +72,7 @@ void file_unref(struct file *file)
     free(file->lfs);
     free(file->text);
     free(file->also);
+    attributes_chain_unref(file->identity.chain);
     source_unref(file->source);
     free(file);
 }
@@ -142,10 +144,8 @@ bool file_key(const struct file *file, struct content_id *ret_key)
     if (!sha256)
         return false;
     if (is_blob) {
-        char converter[CHECKOUT_CONVERTER_SIZE];
-        checkout_converter(converter);
         sha256_update(sha256, "blob", sizeof("blob"));
-        sha256_update(sha256, converter, strlen(converter) + 1);
+        sha256_update(sha256, CHECKOUT_CONVERSION, sizeof(CHECKOUT_CONVERSION));
         if (file->source->lfs_pointers)
             sha256_update(sha256, "pointer", sizeof("pointer"));
         sha256_update(sha256, identity->object, sizeof(identity->object));

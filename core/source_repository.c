@@ -1,7 +1,6 @@
 #include "source_repository.h"
 
 #include "source_commit.h"
-#include "source_libgit2.h"
 #include "source_modules.h"
 #include "source_regular.h"
 #include "stamp.h"
@@ -102,15 +101,6 @@ static int explain_failure(const char *path, struct error *error)
                      source_git_message());
 }
 
-/*
- * Where libgit2 looks for gitconfig and gitattributes of the host (/etc): whom the repository may
- * belong to stands in the former; the latter must not have a say in what a revision holds.
- */
-static void show_system_files(bool show)
-{
-    (void)git_libgit2_opts(GIT_OPT_SET_SEARCH_PATH, GIT_CONFIG_LEVEL_SYSTEM, show ? NULL : "");
-}
-
 /* The folder that a line in the file `name` leads to, seen from `folder`: `prefix` stands before
  * it. `*ret_path`, the caller's to free, is NULL where there is none. */
 static int read_link_file(const char *folder, const char *name, const char *prefix, char **ret_path,
@@ -181,9 +171,7 @@ static int open_handle(struct repository *repository, struct error *error)
     int r = check_files(path, dot_git, error);
     if (r < 0)
         return r;
-    show_system_files(true);
     r = git_repository_open_ext(&repository->handle, path, GIT_REPOSITORY_OPEN_NO_SEARCH, NULL);
-    show_system_files(false);
     if (r == GIT_ENOTFOUND)
         return explain_not_found(path, error);
     if (r == GIT_EOWNER)
@@ -237,6 +225,11 @@ static struct repository *new (void)
 
     if (!repository)
         return NULL;
+    repository->attributes = attributes_table_new();
+    if (!repository->attributes) {
+        free(repository);
+        return NULL;
+    }
     git_libgit2_init();
     atomic_init(&repository->references, 1);
     pthread_mutex_init(&repository->lock, NULL);
@@ -317,6 +310,7 @@ void repository_unref(struct repository *repository)
     modules_free(repository);
     history_free(repository->history);
     version_memory_free(repository->versions);
+    attributes_table_free(repository->attributes);
     if (!repository->reader)
         git_repository_free(repository->handle);
     reader_free(repository->reader);

@@ -9,6 +9,7 @@
 #ifndef ADDONFS_SOURCE_REPOSITORY_H
 #define ADDONFS_SOURCE_REPOSITORY_H
 
+#include "source_attributes_table.h"
 #include "source_history.h"
 #include "source_reader.h"
 #include "source_ref.h"
@@ -26,6 +27,7 @@ struct repository {
     char *git_dir; /* absolute */
     char *common_dir;
     struct objects *objects;
+    struct attributes_table *attributes;
     struct history *history;
     struct version_memory *versions;
     _Atomic bool lfs_absent; /* an object of Git LFS was not there */
@@ -47,8 +49,7 @@ struct repository {
 
 /*
  * Errors as source_open. The only place that reads the repository's configuration, and the user's
- * (whose safe.directory counts). Not while another thread reads revisions: libgit2 has one path of
- * /etc for all, which must lead to its gitconfig here, and not to its gitattributes there.
+ * (whose safe.directory counts).
  */
 int repository_open(const char *path, struct repository **ret_repository, struct error *error);
 
@@ -63,8 +64,7 @@ int repository_open_objects(const struct repository *around, const char *git_dir
 struct repository *repository_ref(struct repository *repository);
 void repository_unref(struct repository *repository);
 
-/* A reader for the calling thread, fit for checkout_blob. -ENOMEM, or what is wrong at the moment.
- */
+/* A reader for the calling thread. -ENOMEM, or what is wrong at the moment. */
 int repository_borrow(struct repository *repository, struct reader **ret_reader,
                       struct error *error);
 

@@ -1,8 +1,6 @@
 /* Readers of a repository's objects, lent to the threads that read revisions. */
 #include "source_repository.h"
 
-#include "source_checkout.h"
-
 #include <addonfs/cleanup.h>
 #include <time.h>
 
@@ -52,9 +50,6 @@ int repository_borrow(struct repository *repository, struct reader **ret_reader,
         int r = reader_new(repository->objects, &reader, error);
         if (r < 0)
             return r;
-        r = checkout_prepare(reader->git);
-        if (r < 0)
-            return error_errno(error, r, "%s", repository->path);
     }
     note_opened(repository, reader);
     *ret_reader = steal_pointer(&reader);

@@ -109,15 +109,15 @@ static int list(struct source *source, struct source_folder *folder, bool *ret_c
 {
     struct revision *revision = revision_of(source);
     struct folder_identity *identity = &folder->identity;
-    struct revision_place place;
+    cleanup_place struct revision_place place = {0};
     struct error error;
 
     revision_begin(revision);
     int r = revision_find(revision, folder->real, &place, &error);
     if (r < 0)
         return error_set(why, r, "%s: %s", folder->path, error_reason(error.text, folder->real));
-    cleanup_tree git_tree *tree = place.tree;
-    bool same_attributes = content_id_equal(&place.attributes, &identity->attributes) &&
+    const git_tree *tree = place.tree;
+    bool same_attributes = content_id_equal(&place.attributes.digest, &identity->attributes) &&
                            identity->repository == place.part->repository;
     bool same_tree =
         identity->trusted && memcmp(identity->object, git_tree_id(tree)->id, GIT_OID_RAWSZ) == 0;
@@ -130,7 +130,9 @@ static int list(struct source *source, struct source_folder *folder, bool *ret_c
     if (forget_entries(folder, !same_attributes))
         *ret_changed = true;
     memcpy(identity->object, git_tree_id(tree)->id, GIT_OID_RAWSZ);
-    identity->attributes = place.attributes;
+    identity->attributes = place.attributes.digest;
+    attributes_chain_unref(identity->chain);
+    identity->chain = steal_pointer(&place.attributes.chain);
     identity->repository = place.part->repository;
     identity->trusted = true;
     (void)folder_own(source, folder, (struct source_owner){0555, geteuid(), getegid()});
@@ -185,7 +187,7 @@ static int load(struct source *source, struct source_folder *folder, bool *ret_c
 static int look_at_blob(struct source *source, struct source_folder *folder,
                         struct source_entry *entry, const struct revision_part *part,
                         const char *real, const git_oid *object, bool executable,
-                        const struct content_id *attributes, struct error *error)
+                        const struct revision_attributes *attributes, struct error *error)
 {
     cleanup_free char *path = path_join(folder->path, entry->name);
     cleanup_free char *link = entry->linked ? path_join(folder->real, entry->name) : NULL;
@@ -199,10 +201,10 @@ static int look_at_blob(struct source *source, struct source_folder *folder,
     file->owner = (struct source_owner){executable ? 0555 : 0444, geteuid(), getegid()};
     file->mtime = revision_of(source)->time;
     memcpy(file->identity.object, object->id, GIT_OID_RAWSZ);
-    memcpy(file->identity.commit, part->commit.id, GIT_OID_RAWSZ);
     file->identity.repository = part->repository;
     file->identity.below = (size_t)(revision_part_path(part, real) - real);
-    file->identity.attributes = *attributes;
+    file->identity.attributes = attributes->digest;
+    file->identity.chain = attributes_chain_ref(attributes->chain);
     entry->file = file;
     entry->kind = SOURCE_FILE;
     return 0;
@@ -215,12 +217,12 @@ static char *folder_of(const char *path)
     return slash ? strndup(path, (size_t)(slash - path)) : strdup("");
 }
 
-/* Where the link leads, and which attributes apply there. */
+/* Where the link leads, and which attributes apply there: their chain is the caller's. */
 static int find_target(struct revision *revision, const struct source_folder *folder,
                        const struct source_entry *entry, struct revision_target *ret_target,
-                       struct content_id *ret_attributes, struct error *why)
+                       struct revision_attributes *ret_attributes, struct error *why)
 {
-    struct revision_place place;
+    cleanup_place struct revision_place place = {0};
     struct error error;
 
     revision_begin(revision);
@@ -233,8 +235,8 @@ static int find_target(struct revision *revision, const struct source_folder *fo
     r = revision_find(revision, parent, &place, &error);
     if (r < 0)
         return error_set(why, r, "%s", error_reason(error.text, parent));
-    git_tree_free(place.tree);
     *ret_attributes = place.attributes;
+    place.attributes.chain = NULL;
     return 0;
 }
 
@@ -269,13 +271,18 @@ static int take_absent(struct source_entry *entry, const char *path, const struc
     return entry->reason ? 0 : error_errno(error, -ENOMEM, "%s", entry->name);
 }
 
+static void clear_attributes(struct revision_attributes *attributes)
+{
+    attributes_chain_unref(attributes->chain);
+}
+
 static int look_at_link(struct source *source, struct source_folder *folder,
                         struct source_entry *entry, struct error *error)
 {
     struct revision *revision = revision_of(source);
     cleanup_lock(&revision->lock);
     cleanup_free struct revision_target *target = malloc(sizeof(*target));
-    struct content_id attributes;
+    __attribute__((cleanup(clear_attributes))) struct revision_attributes attributes = {0};
     struct error why = {0};
 
     if (!target)
@@ -362,58 +369,32 @@ static int look(struct source *source, struct source_folder *folder, struct sour
         cleanup_lock(&revision->lock);
         part = revision_part_of(revision, folder->real);
     }
+    const struct revision_attributes attributes = {folder->identity.chain,
+                                                   folder->identity.attributes};
     return look_at_blob(source, folder, entry, part, real, &object,
-                        entry->type == GIT_FILEMODE_BLOB_EXECUTABLE, &folder->identity.attributes,
-                        error);
-}
-
-/*
- * The commit whose attributes apply: the file's, or the current one if they are the same there. The
- * file's own may have been collected as garbage while the file lives on in later commits.
- */
-static int attributes_commit(struct revision *revision, const struct file *file,
-                             git_oid *ret_commit, struct error *error)
-{
-    cleanup_free char *folder = folder_of(file->real);
-    struct revision_place place;
-
-    if (!folder)
-        return error_errno(error, -ENOMEM, "%s", file->path);
-    memcpy(ret_commit->id, file->identity.commit, GIT_OID_RAWSZ);
-    cleanup_lock(&revision->lock);
-    if (git_oid_equal(ret_commit, &revision_part_of(revision, file->real)->commit))
-        return 0;
-    revision_begin(revision);
-    int r = revision_find(revision, folder, &place, error);
-    if (r < 0)
-        return error_is_transient(r) ? r : 0;
-    git_tree_free(place.tree);
-    if (content_id_equal(&place.attributes, &file->identity.attributes) &&
-        place.part->repository == file->identity.repository)
-        *ret_commit = place.part->commit;
-    return 0;
+                        entry->type == GIT_FILEMODE_BLOB_EXECUTABLE, &attributes, error);
 }
 
 static int read_blob(struct source *source, const struct file *file, struct spool *spool,
                      size_t memory_limit, struct content **ret_content, struct error *error)
 {
     struct repository *repository = file->identity.repository;
-    const char *path = file->real + file->identity.below;
-    struct reader *reader = NULL;
+    struct checkout checkout = {
+        .table = repository->attributes,
+        .chain = file->identity.chain,
+        .path = file->real + file->identity.below,
+    };
     struct error why;
-    git_oid commit;
-    git_oid object;
 
-    int r = attributes_commit(revision_of(source), file, &commit, error);
+    (void)source;
+    memcpy(checkout.object.id, file->identity.object, GIT_OID_RAWSZ);
+    int r = repository_borrow(repository, &checkout.reader, error);
     if (r < 0)
         return r;
-    memcpy(object.id, file->identity.object, GIT_OID_RAWSZ);
-    r = repository_borrow(repository, &reader, error);
-    if (r < 0)
-        return r;
-    r = checkout_blob(reader, &object, &commit, path, spool, memory_limit, ret_content, &why);
-    repository_give_back(repository, reader);
-    return r < 0 ? error_set(error, r, "%s: %s", file->real, error_reason(why.text, path)) : 0;
+    r = checkout_blob(&checkout, spool, memory_limit, ret_content, &why);
+    repository_give_back(repository, checkout.reader);
+    return r < 0 ? error_set(error, r, "%s: %s", file->real, error_reason(why.text, checkout.path))
+                 : 0;
 }
 
 static int await(struct source *source, struct source_wait *ret_wait)

@@ -8,6 +8,7 @@
 #ifndef ADDONFS_SOURCE_REVISION_H
 #define ADDONFS_SOURCE_REVISION_H
 
+#include "source_attributes_table.h"
 #include "source_backend.h"
 #include "source_modules.h"
 
@@ -65,17 +66,26 @@ const char *revision_part_path(const struct revision_part *part, const char *rea
 int revision_enter(struct revision *revision, struct revision_part *above, const char *real,
                    const git_oid *commit, struct revision_part **ret_part, struct error *error);
 
-/* A folder's tree, the part it belongs to, and the digest of the attributes that apply in it. */
+/* Which files of .gitattributes apply in a folder, and a digest of that. */
+struct revision_attributes {
+    struct attributes_chain *chain; /* referenced; NULL: none */
+    struct content_id digest;
+};
+
+/* A folder's tree, and the part it belongs to. */
 struct revision_place {
     struct revision_part *part;
-    git_tree *tree; /* the caller's to free */
-    struct content_id attributes;
+    git_tree *tree;
+    struct revision_attributes attributes;
 };
+
+void revision_place_clear(struct revision_place *place);
+#define cleanup_place __attribute__((cleanup(revision_place_clear)))
 
 /*
  * The folder at `real` (a path without links). -ENOENT, -ENOTDIR, -ENAMETOOLONG: there is no such
  * folder; -ENOLINK: it is a submodule, or in one, that is not there; -EIO, -ENOMEM, …: it cannot be
- * read; the error begins with `real`. The lock is held.
+ * read; the error begins with `real`. The lock is held. The caller clears the place.
  */
 int revision_find(struct revision *revision, const char *real, struct revision_place *ret_place,
                   struct error *error);

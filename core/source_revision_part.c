@@ -236,46 +236,66 @@ int revision_enter(struct revision *revision, struct revision_part *above, const
 /* --- Trees --------------------------------------------------------------------------------------
  */
 
-/* The digest of the parent's .gitattributes and, if there is one, of this folder's. */
-static int digest_attributes(const struct content_id *above, const git_tree *tree,
-                             struct content_id *ret_digest)
+void revision_place_clear(struct revision_place *place)
 {
-    const git_tree_entry *own = git_tree_entry_byname(tree, ".gitattributes");
-    *ret_digest = *above;
-    if (!own)
+    git_tree_free(place->tree);
+    attributes_chain_unref(place->attributes.chain);
+    *place = (struct revision_place){0};
+}
+
+/* Of a link Git takes the text for the file. */
+static bool is_attributes(const git_tree_entry *entry)
+{
+    return entry && git_tree_entry_type(entry) == GIT_OBJECT_BLOB;
+}
+
+/*
+ * Add the .gitattributes of the place, if there is one, to those above. `folder`, bytes of the path
+ * in its part, goes into the digest: patterns begin there, and mean something else elsewhere.
+ */
+static int add_attributes(struct revision_place *place, size_t folder)
+{
+    struct revision_attributes *attributes = &place->attributes;
+    const git_tree_entry *own = git_tree_entry_byname(place->tree, ".gitattributes");
+    const uint64_t depth = folder;
+
+    if (!is_attributes(own))
         return 0;
     cleanup_sha256 struct sha256 *sha256 = sha256_new();
     if (!sha256)
         return -ENOMEM;
-    sha256_update(sha256, above->bytes, sizeof(above->bytes));
+    struct attributes_chain *chain =
+        attributes_chain_new(attributes->chain, git_tree_entry_id(own), folder);
+    if (!chain)
+        return -ENOMEM;
+    attributes_chain_unref(attributes->chain);
+    attributes->chain = chain;
+    sha256_update(sha256, attributes->digest.bytes, sizeof(attributes->digest.bytes));
     sha256_update(sha256, git_tree_entry_id(own)->id, GIT_OID_RAWSZ);
-    sha256_final(sha256, ret_digest);
+    sha256_update(sha256, &depth, sizeof(depth));
+    sha256_final(sha256, &attributes->digest);
     return 0;
 }
 
 /* In the root of a part. Patterns begin there: the same ones mean something else in another. */
-static int digest_root(const struct revision_part *part, struct content_id *ret_digest)
+static int begin_attributes(struct revision_place *place)
 {
-    struct content_id digest = {{0}};
-
-    if (part->above) {
+    if (place->part->above) {
         cleanup_sha256 struct sha256 *sha256 = sha256_new();
         if (!sha256)
             return -ENOMEM;
-        sha256_update(sha256, part->path, strlen(part->path));
-        sha256_final(sha256, &digest);
+        sha256_update(sha256, place->part->path, strlen(place->part->path));
+        sha256_final(sha256, &place->attributes.digest);
     }
-    return digest_attributes(&digest, part->root, ret_digest);
+    return add_attributes(place, 0);
 }
 
 static int go_to_root(struct revision_part *part, struct revision_place *place)
 {
     revision_use(part);
-    git_tree_free(place->tree);
-    place->tree = NULL;
+    revision_place_clear(place);
     place->part = part;
-    return git_tree_dup(&place->tree, part->root) < 0 ? -ENOMEM
-                                                      : digest_root(part, &place->attributes);
+    return git_tree_dup(&place->tree, part->root) < 0 ? -ENOMEM : begin_attributes(place);
 }
 
 /* Go on to `entry` of the place, which is at `real`. */
@@ -299,7 +319,7 @@ static int go_below(struct revision *revision, const git_tree_entry *entry, cons
         return reader_failure(place->part->reader, r, real, error);
     git_tree_free(place->tree);
     place->tree = below;
-    r = digest_attributes(&place->attributes, below, &place->attributes);
+    r = add_attributes(place, strlen(revision_part_path(place->part, real)));
     return r < 0 ? error_errno(error, r, "%s", real) : 0;
 }
 
@@ -337,6 +357,6 @@ int revision_find(struct revision *revision, const char *real, struct revision_p
     if (r == 0)
         *ret_place = place;
     else
-        git_tree_free(place.tree);
+        revision_place_clear(&place);
     return r;
 }

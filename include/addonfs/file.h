@@ -19,6 +19,7 @@
 
 struct source;
 struct repository;
+struct attributes_chain;
 
 struct source_owner {
     mode_t mode; /* permission bits, without those that an access control list takes away */
@@ -58,16 +59,16 @@ struct file {
         dev_t device;                /* worktree */
         ino_t inode;
         struct timespec change;
-        bool several;                  /* it has other names, under which it may change */
-        mode_t denied;                 /* what is not in owner.mode because an ACL forbids it */
-        _Atomic bool trusted;          /* see source_file.c */
-        _Atomic uint64_t written;      /* source_entry.written, when the bytes were compared */
-        bool rewritten;                /* other bytes than before, under the same stamp */
-        unsigned char object[20];      /* revision: the blob */
-        struct content_id attributes;  /* revision: of all .gitattributes that may apply */
-        unsigned char commit[20];      /* revision: whose attributes apply */
-        struct repository *repository; /* revision: in which both are; lives with the source */
-        size_t below; /* revision: bytes of `real` that lead to the root of that commit */
+        bool several;                   /* it has other names, under which it may change */
+        mode_t denied;                  /* what is not in owner.mode because an ACL forbids it */
+        _Atomic bool trusted;           /* see source_file.c */
+        _Atomic uint64_t written;       /* source_entry.written, when the bytes were compared */
+        bool rewritten;                 /* other bytes than before, under the same stamp */
+        unsigned char object[20];       /* revision: the blob */
+        struct content_id attributes;   /* revision: of all .gitattributes that may apply … */
+        struct attributes_chain *chain; /* … and which these are; referenced; NULL: none */
+        struct repository *repository;  /* revision: in which all are; lives with the source */
+        size_t below; /* revision: bytes of `real` that lead to the root of its repository */
     } identity;
 };
 

@@ -98,6 +98,7 @@ struct source_folder {
         unsigned char object[20];
         unsigned char commit[20];
         struct content_id attributes;
+        struct attributes_chain *chain; /* referenced */
         const struct repository *repository;
         bool faulty;      /* an object was at fault … */
         uint64_t healing; /* … when this was the number of objects_healing */

@@ -145,23 +145,11 @@ static bool contains(const uint8_t *input, size_t size, const char *word)
     return memmem(input, size, word, strlen(word)) != NULL;
 }
 
-/*
- * Attributes for archives alone mean nothing to a checkout. The others are where libgit2 1.5 is
- * known to differ from Git: it replaces the first $Id$ alone, and one that Git takes for another
- * system's; knows no quoted patterns; takes a macro for its attributes even where it is unset;
- * passes over a byte order mark; and takes the rest of a line in which one name is none, which Git
- * does not (so only what is plain is compared).
- */
+/* Attributes for archives alone mean nothing to a checkout, and of the two ways in which Git
+ * expands $Id$ (source_conversion.h) an archive knows one. */
 static bool means_another_thing(const uint8_t *input, size_t size, size_t attributes)
 {
-    static const char plain[] = "abcdefghijklmnopqrstuvwxyz/*.:?[]=- \n";
-
-    for (size_t i = 0; i < attributes; i++) {
-        if (input[i] != '\0' && !strchr(plain, input[i]))
-            return true;
-    }
-    return contains(input, attributes, "export-") || contains(input, attributes, "[attr]") ||
-           contains(input, attributes, "binary") || contains(input, size, "$Id");
+    return contains(input, attributes, "export-") || contains(input, size, "$Id");
 }
 
 static bool asks_git(void)

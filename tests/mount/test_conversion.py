@@ -34,13 +34,14 @@ def checkout(repo, path):
     return path, set(re.findall("failed to encode '(.*?)' from", result.stderr.decode()))
 
 
-def commit(repo, files, attributes):
+def commit(repo, files, attributes, mode="100644"):
     """Files as they are, under attributes with which `git add` would refuse some of them."""
     repo.write({**files, ".gitattributes": ""})
     repo.commit()
-    blob = repo.git("hash-object", "-w", "--stdin", data=attributes.encode()).decode().strip()
+    data = attributes if isinstance(attributes, bytes) else attributes.encode()
+    blob = repo.git("hash-object", "-w", "--stdin", data=data).decode().strip()
     entries = [line for line in repo.git("ls-tree", "-z", "HEAD").split(b"\0") if not line.endswith(b"\t.gitattributes")]
-    tree = repo.git("mktree", "-z", data=b"\0".join([f"100644 blob {blob}\t.gitattributes".encode(), *entries]))
+    tree = repo.git("mktree", "-z", data=b"\0".join([f"{mode} blob {blob}\t.gitattributes".encode(), *entries]))
     made = repo.git("commit-tree", "-p", "HEAD", "-m", "attributes", tree.decode().strip())
     repo.git("update-ref", "HEAD", made.decode().strip())
 
@@ -147,3 +148,81 @@ def test_macros_count_at_the_root_of_a_commit_and_nowhere_else(repo, folder, fus
         # What lies on the disk, and beside it the commit.
         assert list(differences(repo.path, failed, files, package(mnt))) == []
         assert list(differences(clean, failed, files, package(mnt / "HEAD"))) == []
+
+
+def converted(clean, files):
+    """What a checkout did not leave as it is in the commit."""
+    return {name.removeprefix(SERVER) for name, text in files.items() if (clean / name).read_bytes() != text.encode()}
+
+
+TEXT = "one $Id$\ntwo\n"
+
+
+@pytest.mark.parametrize("attributes, names, expected", [
+    (b'"a b.txt" text eol=crlf\n"\\303\\244.txt" text eol=crlf\n"c\\q" eol=crlf\n"d" eol=crlf\n',
+     ["a b.txt", "\u00e4.txt", "c", "d"], {"a b.txt", "\u00e4.txt", "d"}),
+    (b'!a text eol=crlf\n"!b" eol=crlf\n\\!c eol=crlf\nd eol=crlf -x=1 y@\ne eol=crlf\n', ["!a", "a", "!b", "b", "!c", "d", "e"], {"!c", "e"}),
+    (b"* text eol=crlf\na binary\nb -binary\nc !binary\nd binary=x\ne text binary\nf binary text\n", [*"abcdefg"], {*"bcdfg"}),
+    (b"\xef\xbb\xbfa eol=crlf\nb eol=crlf\r\nc eol=crlf" + b" " * 2040 + b"\nd eol=crlf\n\0e eol=crlf\n", [*"abcde"], {*"bd"}),
+    (SERVER.encode() + b"w/**/a eol=crlf\nw*/b eol=crlf\n**/w/[^c-d] ident\n/" + SERVER.encode() + b"w** -ident\n",
+     ["w/a", "w/x/a", "w/b", "w/x/y/a", "w/c", "w/e", "x/w/e", "x/w/d"], {"w/a", "w/x/a", "w/x/y/a", "x/w/e"}),
+])
+def test_lines_mean_what_they_mean_to_git(repo, folder, program, attributes, names, expected):
+    files = {SERVER + name: TEXT for name in names}
+    commit(repo, files, attributes)
+    clean, failed = checkout(repo, folder / "clean")
+    assert not failed and converted(clean, files) == expected
+    assert list(differences(clean, failed, files, exported(repo, folder, "cache=none"))) == []
+
+
+def test_of_a_link_the_text_counts_as_in_a_checkout(repo, folder, program):
+    """Git reads the index, and there the blob, whatever its mode is."""
+    files = {SERVER + "a.txt": TEXT}
+    commit(repo, files, "*.txt text eol=crlf", "120000")
+    clean, failed = checkout(repo, folder / "clean")
+    assert (clean / ".gitattributes").is_symlink() and converted(clean, files) == {"a.txt"}
+    assert list(differences(clean, failed, files, exported(repo, folder, "cache=none"))) == []
+
+
+FOLDERS = ["", "s", "s/t", "s/t/u", "v", "v/s"]
+PATTERNS = ["*", "a", "*.txt", "s", "s/", "s/*", "s/**", "**/a", "/a", "/s/a", "t/**/a*", "*/a.txt", "[ab]*", "u/[!b]*", "\"a b\"", "**"]
+WORDS = ["text", "-text", "!text", "eol=crlf", "eol=lf", "ident", "-ident", "!ident", "crlf", "-crlf", "text=auto", "binary", "-binary", "m", "-m",
+         "n", "binary=1"]
+
+
+def test_any_attributes_in_any_folders_give_the_bytes_of_a_checkout(repo, folder, program):
+    print("ADDONFS_SEED =", SEED)
+    chance = random.Random(SEED)
+    for number in range(6):
+        top = f"{SERVER}r{number}/"
+        names = [f"{top}{place}/{name}".replace("//", "/") for place in FOLDERS for name in ("a", "b", "a.txt", "b.txt", "a b")]
+        files = {name: TEXT for name in names}
+        folders = {}
+        for place in chance.sample(FOLDERS, 3):
+            lines = [f"{chance.choice(PATTERNS)} {' '.join(chance.sample(WORDS, chance.choice([1, 1, 2, 3])))}" for _ in range(4)]
+            folders[f"{top}{place}/.gitattributes".replace("//", "/")] = "\n".join(lines) + "\n[attr]n eol=crlf\n"
+        commit(repo, {**files, **folders}, "[attr]m text eol=crlf\n*.txt ident\n[attr]n ident\n")
+        clean, failed = checkout(repo, folder / f"clean{number}")
+        assert not failed and converted(clean, files)
+        assert list(differences(clean, failed, files, exported(repo, folder, "cache=none"))) == []
+        shutil.rmtree(folder / "out")
+
+
+@pytest.mark.parametrize("size, expected", [(12 << 20, {"a"}), (100 << 20, set())])
+def test_a_large_file_counts_as_in_git(repo, folder, program, size, expected):
+    files = {SERVER + "a": TEXT, SERVER + "b": TEXT}
+    line = b"a eol=crlf\n"
+    commit(repo, files, b"# nothing\n" * (size // 10) + line)
+    clean, failed = checkout(repo, folder / "clean")
+    assert not failed and converted(clean, files) == expected
+    assert list(differences(clean, failed, files, exported(repo, folder, "cache=none"))) == []
+
+
+def test_a_file_that_git_reads_and_we_do_not_is_told(repo, folder, fuse):
+    repo.write({SERVER + "b/a": "a\n", SERVER + "b/.gitattributes": "# nothing\n" * ((17 << 20) // 10)})
+    repo.commit()
+    with mounted(repo.path, folder / "mnt", "rev=main") as mnt:
+        assert refuses_to_open(package(mnt) / "b/a")
+        [problem] = errors(mnt)
+        assert problem["path"] == SERVER + "b/a" and SERVER + "b/.gitattributes is too large" in problem["reason"]
+        assert (package(mnt) / "__init__.py").read_bytes() == (repo.path / SERVER / "__init__.py").read_bytes()

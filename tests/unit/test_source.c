@@ -402,24 +402,66 @@ static void attributes_that_cannot_be_read_are_not_taken_for_none(void **state)
     fixture_write(fixture, "openpype/.gitattributes", "*.py text eol=crlf\n");
     fixture_commit(fixture, NULL);
     snprintf(kept, sizeof(kept), "%s/kept", fixture->root);
-    /* The attributes, and the folder that they are in. */
-    static const char *const paths[] = {"openpype/.gitattributes", "openpype"};
+    struct fixture revision = open_head(fixture);
+    cleanup_file struct file *file = file_ref(fixture_file(&revision, "openpype/lib/tools.py"));
+    fixture_object(fixture, "openpype/.gitattributes", object);
+    snprintf(place, sizeof(place), "%s/%s", fixture->root, object);
+    assert_int_equal(rename(place, kept), 0);
     for (int i = 0; i < 2; i++) {
-        struct fixture revision = open_head(fixture);
-        cleanup_file struct file *file = file_ref(fixture_file(&revision, "openpype/lib/tools.py"));
+        cleanup_content struct content *content = NULL;
+        assert_int_equal(source_read(file, fixture->origin.spool, 100, &content, &error), -EIO);
+        assert_int_equal(strncmp(error.text, "openpype/lib/tools.py: ", 23), 0);
+        assert_non_null(strstr(error.text, "is missing from the repository"));
+    }
+    assert_int_equal(rename(kept, place), 0);
+    fixture_expect(&revision, file, "def tool():\r\n    return 1\r\n");
+    source_close(revision.origin.source);
+}
+
+/* What was looked at knows its attributes: their commit and its trees may have been collected. */
+static void a_file_is_read_without_its_commit(void **state)
+{
+    static const char *const paths[] = {"openpype/lib", "openpype", ""};
+    const struct fixture *fixture = *state;
+    char object[128];
+    char place[256];
+
+    fixture_write(fixture, "openpype/.gitattributes", "lib/*.py text eol=crlf\n");
+    fixture_commit(fixture, NULL);
+    struct fixture revision = open_head(fixture);
+    cleanup_file struct file *file = file_ref(fixture_file(&revision, "openpype/lib/tools.py"));
+    for (int i = 0; i < 3; i++) {
         fixture_object(fixture, paths[i], object);
         snprintf(place, sizeof(place), "%s/%s", fixture->root, object);
-        assert_int_equal(rename(place, kept), 0);
-        for (int j = 0; j < 2; j++) {
-            cleanup_content struct content *content = NULL;
-            assert_int_equal(source_read(file, fixture->origin.spool, 100, &content, &error), -EIO);
-            assert_int_equal(strncmp(error.text, "openpype/lib/tools.py: ", 23), 0);
-            assert_non_null(strstr(error.text, "is missing from the repository"));
-        }
-        assert_int_equal(rename(kept, place), 0);
-        fixture_expect(&revision, file, "def tool():\r\n    return 1\r\n");
-        source_close(revision.origin.source);
+        assert_int_equal(unlink(place), 0);
     }
+    fixture_expect(&revision, file, "def tool():\r\n    return 1\r\n");
+    source_close(revision.origin.source);
+}
+
+/* The same .gitattributes in another folder: its patterns begin there. */
+static void attributes_that_are_moved_are_others(void **state)
+{
+    const struct fixture *fixture = *state;
+    struct content_id first;
+    struct content_id second;
+
+    fixture_write(fixture, "openpype/.gitattributes", "/lib/*.py text eol=crlf\n");
+    fixture_commit(fixture, NULL);
+    struct fixture revision = open_head(fixture);
+    cleanup_file struct file *before = file_ref(fixture_file(&revision, "openpype/lib/tools.py"));
+    fixture_expect(&revision, before, "def tool():\r\n    return 1\r\n");
+    assert_true(file_key(before, &first));
+    fixture_remove(fixture, "openpype/.gitattributes");
+    fixture_write(fixture, "openpype/lib/.gitattributes", "/lib/*.py text eol=crlf\n");
+    fixture_commit(fixture, NULL);
+    assert_true(fixture_refresh(&revision));
+    struct file *after = fixture_file(&revision, "openpype/lib/tools.py");
+    fixture_expect(&revision, after, "def tool():\n    return 1\n");
+    assert_true(file_key(after, &second));
+    assert_false(content_id_equal(&first, &second));
+    assert_false(file_equal(before, after));
+    source_close(revision.origin.source);
 }
 
 /* Is every answer right, or a failure of the moment, however many descriptors are left? */
@@ -557,6 +599,8 @@ int main(void)
         TEST(a_linked_file_has_the_attributes_of_where_it_is),
         TEST(nobodys_attributes_but_the_commits_count),
         TEST(attributes_that_cannot_be_read_are_not_taken_for_none),
+        TEST(a_file_is_read_without_its_commit),
+        TEST(attributes_that_are_moved_are_others),
         TEST(without_descriptors_a_revision_says_so),
         TEST(a_second_repository_is_somebodys_too),
         TEST(what_is_missing_of_a_revision_is_asked_for_again_when_it_may_be_there),
