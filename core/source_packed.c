@@ -18,11 +18,12 @@ enum {
  * A few hundred bytes of a delta can ask for gigabytes, and so can each of thousands in a chain.
  * What Git writes: chains of up to 4095 (pack-objects --depth), 50 by default, and none of files of
  * more than 512 MiB (core.bigFileThreshold). So at most 25 GiB by default, and 32 GiB where files
- * of 8 MiB are in chains of any length. All that a read may cost is half a minute, not hours.
+ * of 8 MiB are in chains of any length. All that a read may cost is half a minute, not hours; and
+ * three times one object in memory: a delta, what it is against, and what it makes.
  */
 static const struct packed_limits LIMITS = {
     .links = 10000,
-    .object = UINT64_C(4) << 30,
+    .object = UINT64_C(1) << 30,
     .work = UINT64_C(32) << 30,
 };
 

@@ -391,7 +391,7 @@ static void open_chain(const struct test *test, struct pack_index *ret_index, st
     ret_pack->fd = fd;
     /* What Git writes of itself is within, and what costs hours is not. */
     assert_in_range(ret_pack->limits.links, 4095, 10000);
-    assert_in_range(ret_pack->limits.object, UINT64_C(512) << 20, UINT64_C(4) << 30);
+    assert_in_range(ret_pack->limits.object, UINT64_C(512) << 20, UINT64_C(1) << 30);
     assert_in_range(ret_pack->limits.work, 50 * (UINT64_C(512) << 20), UINT64_C(32) << 30);
 }
 
