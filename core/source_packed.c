@@ -286,7 +286,7 @@ static int apply_link(struct reading *reading)
     const struct packed *pack = reading->stream.pack;
     const struct link *link = &reading->links[reading->count - 1];
     struct raw_object raw;
-    void *bytes;
+    void *bytes = NULL;
 
     if (!reading->base)
         bases_put(pack->bases, pack->number, reading->offset, reading->raw.type, reading->raw.bytes,
