@@ -159,6 +159,7 @@ struct reading {
     uint64_t offset; /* of what is there: `base`, or else `raw` */
     struct base *base;
     struct raw_object raw;
+    struct raw_object spare; /* what is not needed any more */
 };
 
 static int out_of_memory(const struct reading *reading)
@@ -170,6 +171,7 @@ static void reading_end(struct reading *reading)
 {
     base_unref(reading->base);
     git_odb_backend_data_free(reading->backend, reading->raw.bytes);
+    git_odb_backend_data_free(reading->backend, reading->spare.bytes);
     free(reading->links);
 }
 
@@ -255,6 +257,19 @@ static int find_whole(struct reading *reading)
     }
 }
 
+/*
+ * Memory for what a delta makes: that of the one before the last, if it is about as large. What is
+ * given back and taken again the kernel clears anew, and of large ones that is most of the work.
+ */
+static void *take_room(struct reading *reading, size_t size)
+{
+    struct raw_object *spare = &reading->spare;
+
+    if (!spare->bytes || size > spare->size || size < spare->size / 2)
+        return git_odb_backend_data_alloc(reading->backend, size + 1);
+    return steal_pointer(&spare->bytes);
+}
+
 /* Make `ret_raw` of what is there and a delta. */
 static int apply(struct reading *reading, const unsigned char *bytes, size_t size,
                  struct raw_object *ret_raw)
@@ -273,7 +288,7 @@ static int apply(struct reading *reading, const unsigned char *bytes, size_t siz
     if (r != 0)
         return r;
     ret_raw->type = base ? base->type : reading->raw.type;
-    ret_raw->bytes = git_odb_backend_data_alloc(reading->backend, ret_raw->size + 1);
+    ret_raw->bytes = take_room(reading, ret_raw->size);
     if (!ret_raw->bytes)
         return out_of_memory(reading);
     delta_apply(&delta, ret_raw->bytes);
@@ -303,7 +318,8 @@ static int apply_link(struct reading *reading)
         return r;
     base_unref(reading->base);
     reading->base = NULL;
-    git_odb_backend_data_free(reading->backend, reading->raw.bytes);
+    git_odb_backend_data_free(reading->backend, reading->spare.bytes);
+    reading->spare = reading->raw;
     reading->raw = raw;
     reading->offset = link->offset;
     reading->count--;
@@ -338,6 +354,7 @@ int packed_read(const struct packed *pack, uint64_t offset, git_odb_backend *bac
     reading.offset = offset;
     reading.base = NULL;
     reading.raw = (struct raw_object){.bytes = NULL};
+    reading.spare = (struct raw_object){.bytes = NULL};
     int r = find_whole(&reading);
     while (r == 0 && reading.count > 0)
         r = apply_link(&reading);
