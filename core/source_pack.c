@@ -228,7 +228,9 @@ int pack_index_is_whole(const struct pack_index *index, struct error *why)
     int r = hash_index(index, digest, found, why);
     if (r == 0)
         r = read_index(index, told, CHECKSUM, index->status.st_size - CHECKSUM, why);
-    return r == 0 && memcmp(found, told, CHECKSUM) != 0 ? PACK_DAMAGED : r;
+    if (r != 0)
+        return r;
+    return memcmp(found, told, CHECKSUM) == 0 ? 0 : PACK_DAMAGED;
 }
 
 int pack_index_id(const struct pack_index *index, uint32_t at, git_oid *ret_id, struct error *why)

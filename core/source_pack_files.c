@@ -114,13 +114,13 @@ void pack_file_add(struct pack_files *files, struct pack_file *file, const char 
 
 void pack_file_remove(struct pack_file *file)
 {
-    cleanup_fd int closed = -1;
-
     if (!file->files)
         return;
-    cleanup_lock(&file->files->lock);
-    if (*file->fd >= 0)
-        closed = take_descriptor(file);
+    pthread_mutex_lock(&file->files->lock);
+    int fd = *file->fd >= 0 ? take_descriptor(file) : -1;
+    pthread_mutex_unlock(&file->files->lock);
+    if (fd >= 0)
+        close(fd);
 }
 
 static int open_file(const struct pack_file *file, int *ret_fd, struct error *why)

@@ -18,11 +18,12 @@ enum {
  * A few hundred bytes of a delta can ask for gigabytes, and so can each of thousands in a chain.
  * What Git writes: chains of up to 4095 (pack-objects --depth), 50 by default, and none of files of
  * more than 512 MiB (core.bigFileThreshold). So at most 25 GiB by default, and 32 GiB where files
- * of 8 MiB are in chains of any length. All that a read may cost is half a minute, not hours.
+ * of 8 MiB are in chains of any length. All that a read may cost is half a minute, not hours; and
+ * three times one object in memory: a delta, what it is against, and what it makes.
  */
 static const struct packed_limits LIMITS = {
     .links = 10000,
-    .object = UINT64_C(4) << 30,
+    .object = UINT64_C(1) << 30,
     .work = UINT64_C(32) << 30,
 };
 
@@ -158,6 +159,7 @@ struct reading {
     uint64_t offset; /* of what is there: `base`, or else `raw` */
     struct base *base;
     struct raw_object raw;
+    struct raw_object spare; /* what is not needed any more */
 };
 
 static int out_of_memory(const struct reading *reading)
@@ -169,6 +171,7 @@ static void reading_end(struct reading *reading)
 {
     base_unref(reading->base);
     git_odb_backend_data_free(reading->backend, reading->raw.bytes);
+    git_odb_backend_data_free(reading->backend, reading->spare.bytes);
     free(reading->links);
 }
 
@@ -254,6 +257,19 @@ static int find_whole(struct reading *reading)
     }
 }
 
+/*
+ * Memory for what a delta makes: that of the one before the last, if it is about as large. What is
+ * given back and taken again the kernel clears anew, and of large ones that is most of the work.
+ */
+static void *take_room(struct reading *reading, size_t size)
+{
+    struct raw_object *spare = &reading->spare;
+
+    if (!spare->bytes || size > spare->size || size < spare->size / 2)
+        return git_odb_backend_data_alloc(reading->backend, size + 1);
+    return steal_pointer(&spare->bytes);
+}
+
 /* Make `ret_raw` of what is there and a delta. */
 static int apply(struct reading *reading, const unsigned char *bytes, size_t size,
                  struct raw_object *ret_raw)
@@ -272,7 +288,7 @@ static int apply(struct reading *reading, const unsigned char *bytes, size_t siz
     if (r != 0)
         return r;
     ret_raw->type = base ? base->type : reading->raw.type;
-    ret_raw->bytes = git_odb_backend_data_alloc(reading->backend, ret_raw->size + 1);
+    ret_raw->bytes = take_room(reading, ret_raw->size);
     if (!ret_raw->bytes)
         return out_of_memory(reading);
     delta_apply(&delta, ret_raw->bytes);
@@ -285,7 +301,7 @@ static int apply_link(struct reading *reading)
     const struct packed *pack = reading->stream.pack;
     const struct link *link = &reading->links[reading->count - 1];
     struct raw_object raw;
-    void *bytes;
+    void *bytes = NULL;
 
     if (!reading->base)
         bases_put(pack->bases, pack->number, reading->offset, reading->raw.type, reading->raw.bytes,
@@ -302,7 +318,8 @@ static int apply_link(struct reading *reading)
         return r;
     base_unref(reading->base);
     reading->base = NULL;
-    git_odb_backend_data_free(reading->backend, reading->raw.bytes);
+    git_odb_backend_data_free(reading->backend, reading->spare.bytes);
+    reading->spare = reading->raw;
     reading->raw = raw;
     reading->offset = link->offset;
     reading->count--;
@@ -337,6 +354,7 @@ int packed_read(const struct packed *pack, uint64_t offset, git_odb_backend *bac
     reading.offset = offset;
     reading.base = NULL;
     reading.raw = (struct raw_object){.bytes = NULL};
+    reading.spare = (struct raw_object){.bytes = NULL};
     int r = find_whole(&reading);
     while (r == 0 && reading.count > 0)
         r = apply_link(&reading);

@@ -165,6 +165,24 @@ def test_whatever_becomes_of_a_file_under_a_mount(repo, folder, fuse, name, vers
         assert daemon_pid(mnt) == pid
 
 
+def test_an_object_whose_id_is_damaged_in_an_index_is_not_missing(repo, folder, fuse):
+    """A bit of an id makes another id of it, between the same two: the object that was meant seems not to be there."""
+    repo.git("gc", "-q", "--prune=now")
+    (commit,) = repo.git("rev-parse", "HEAD").decode().split()
+    rights = expected(repo, folder, [commit])
+    (place,) = (repo.path / ".git").glob(FILES["idx"])
+    good = place.read_bytes()
+    last = good.index(bytes.fromhex(repo.git("rev-parse", "HEAD:openpype/lib/tools.py").decode())) + 19
+    overwrite(place, good[:last] + bytes([good[last] ^ 1]) + good[last + 1:])
+    with mounted(repo.path, folder / "mnt", "rev=main,cache=none") as mnt:
+        assert not all_right(rights[commit], client(mnt))
+        result = run("export", repo.path, folder / "out", "-o", "rev=main,cache=none")
+        assert result.returncode == 1 and b"damaged" in result.stderr and b"missing" not in result.stderr
+        overwrite(place, good)
+        assert all_right(rights[commit], client(mnt))
+        assert errors(mnt) == []
+
+
 @pytest.mark.parametrize("name", NEEDED)
 def test_a_file_that_is_cut_again_and_again_while_it_is_read(repo, folder, fuse, name):
     commits = fill(repo)

@@ -356,11 +356,12 @@ static void whether_it_is_a_lie_is_not_looked_at_for_ever(void **state)
     expect(test, &whole, -EIO, "than is allowed; ");
 }
 
-/* A pack of an object of 7 bytes, and two deltas one after the other. */
+/* A pack of an object of 7 bytes, and three deltas one after the other: shorter ones, a longer one.
+ */
 static void open_chain(const struct test *test, struct pack_index *ret_index, struct bases *bases,
                        struct packed *ret_pack)
 {
-    git_oid ids[] = {id_of(0x11), id_of(0x22), id_of(0x33)};
+    git_oid ids[] = {id_of(0x11), id_of(0x22), id_of(0x33), id_of(0x44)};
     struct object objects[] = {
         {.id = ids[0], .type = 3, .claimed = 7, .content = "seven..", .size = 7},
         {.id = ids[1],
@@ -377,11 +378,18 @@ static void open_chain(const struct test *test, struct pack_index *ret_index, st
          .base_size = 20,
          .content = "\x05\x03\x90\x03",
          .size = 4},
+        {.id = ids[3],
+         .type = 7,
+         .claimed = 6,
+         .base = ids[2].id,
+         .base_size = 20,
+         .content = "\x03\x06\x90\x03\x90\x03",
+         .size = 6},
     };
     char path[PATH_MAX];
     struct stat status;
 
-    write_pack(test, objects, 3);
+    write_pack(test, objects, 4);
     snprintf(path, sizeof(path), "%s/.git/objects/pack/pack-made.idx", test->fixture->root);
     assert_int_equal(pack_index_open(path, ret_index, NULL), 0);
     int fd = open(ret_index->pack, O_RDONLY | O_CLOEXEC);
@@ -391,7 +399,7 @@ static void open_chain(const struct test *test, struct pack_index *ret_index, st
     ret_pack->fd = fd;
     /* What Git writes of itself is within, and what costs hours is not. */
     assert_in_range(ret_pack->limits.links, 4095, 10000);
-    assert_in_range(ret_pack->limits.object, UINT64_C(512) << 20, UINT64_C(4) << 30);
+    assert_in_range(ret_pack->limits.object, UINT64_C(512) << 20, UINT64_C(1) << 30);
     assert_in_range(ret_pack->limits.work, 50 * (UINT64_C(512) << 20), UINT64_C(32) << 30);
 }
 
@@ -411,7 +419,7 @@ static int read_within(const struct test *test, unsigned char which, struct pack
     assert_int_equal(packed_find(&pack, &id, &offset, NULL), 0);
     int r = packed_read(&pack, offset, &test->reader->backend, &raw, NULL);
     if (r == 0)
-        assert_memory_equal(raw.bytes, "sev", which == 0x33 ? 3 : 0);
+        assert_string_equal(raw.bytes, which == 0x11 ? "seven.." : "sevsev");
     git_odb_backend_data_free(&test->reader->backend, raw.bytes);
     close(pack.fd);
     packed_end(&pack);
@@ -422,19 +430,19 @@ static int read_within(const struct test *test, unsigned char which, struct pack
 static void what_a_chain_may_ask_for_is_limited(void **state)
 {
     const struct test *test = *state;
-    /* The object, two deltas of 4 bytes, and what they make. */
-    const struct packed_limits exact = {.links = 2, .object = 7, .work = 7 + 4 + 5 + 4 + 3};
+    /* The object, the deltas, and what they make. */
+    const struct packed_limits exact = {.links = 3, .object = 7, .work = 7 + 4 + 5 + 4 + 3 + 6 + 6};
     struct packed_limits limits = exact;
 
-    assert_int_equal(read_within(test, 0x33, exact), 0);
+    assert_int_equal(read_within(test, 0x44, exact), 0);
     limits.links--;
-    assert_int_equal(read_within(test, 0x33, limits), PACK_DAMAGED);
+    assert_int_equal(read_within(test, 0x44, limits), PACK_DAMAGED);
     limits = exact;
     limits.object--;
-    assert_int_equal(read_within(test, 0x33, limits), PACK_EXCESSIVE);
+    assert_int_equal(read_within(test, 0x44, limits), PACK_EXCESSIVE);
     limits = exact;
     limits.work--;
-    assert_int_equal(read_within(test, 0x33, limits), PACK_EXCESSIVE);
+    assert_int_equal(read_within(test, 0x44, limits), PACK_EXCESSIVE);
     /* What is no delta is as large as it is in the pack. */
     limits = (struct packed_limits){.links = 0, .object = 1, .work = 1};
     assert_int_equal(read_within(test, 0x11, limits), 0);
