@@ -7,6 +7,7 @@
 
 #include <addonfs/path.h>
 #include <errno.h>
+#include <limits.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
@@ -46,12 +47,34 @@ static int explain_owner(const char *path, struct error *error)
         path, (unsigned)status.st_uid, path);
 }
 
+/*
+ * Git before 1.0 made HEAD a symbolic link. libgit2 follows it as any other, and finds no file
+ * where its branch is packed; Git takes it for what the ref says. True: that is it.
+ */
+static bool explain_head(const char *folder, struct error *error)
+{
+    cleanup_free char *head = path_join(folder, "HEAD");
+    char target[PATH_MAX];
+    ssize_t length = head ? readlink(head, target, sizeof(target) - 1) : -1;
+
+    if (length < 0 || access(head, F_OK) == 0)
+        return false;
+    target[length] = '\0';
+    error_set(error, -ENOTSUP,
+              "%s: a symbolic link to what is no file, as to a packed branch: write it anew with: "
+              "git symbolic-ref HEAD %s",
+              head, target);
+    return true;
+}
+
 /* A folder inside a clone: say which folder to give. */
-static int explain_not_found(const char *path, struct error *error)
+static int explain_not_found(const char *path, const char *git_dir, struct error *error)
 {
     __attribute__((cleanup(git_buf_dispose))) git_buf found = {0};
     cleanup_free char *dot_git = NULL;
 
+    if (explain_head(git_dir, error) || explain_head(path, error))
+        return -ENOTSUP;
     if (git_repository_discover(&found, path, 0, NULL) < 0)
         return error_set(error, -ENOTSUP,
                          "%s: not a Git repository: give the root of a clone or a bare repository",
@@ -183,7 +206,7 @@ static int open_handle(struct repository *repository, struct error *error)
     r = git_repository_open_ext(&repository->handle, path, GIT_REPOSITORY_OPEN_NO_SEARCH, NULL);
     show_system_files(false);
     if (r == GIT_ENOTFOUND)
-        return explain_not_found(path, error);
+        return explain_not_found(path, dot_git, error);
     if (r == GIT_EOWNER)
         return explain_owner(path, error);
     int code = r < 0 ? source_git_failure(r) : 0;

@@ -122,7 +122,10 @@ static const char *const places[][2] = {{"", ""},
                                         {"refs/heads/", ""},
                                         {"refs/remotes/", ""},
                                         {"refs/remotes/", "/HEAD"}};
-enum { PLACES = sizeof(places) / sizeof(places[0]) };
+enum {
+    PLACES = sizeof(places) / sizeof(places[0]),
+    REMOTE_PLACES = 2, /* the last */
+};
 
 struct guesses {
     char *names[PLACES];
@@ -157,16 +160,21 @@ int repository_reference_guess(struct repository *repository, const char *name, 
 
     if (r < 0)
         return error_errno(error, r, "%s", name);
-    /* One that leads nowhere is none: on with those behind it. */
-    for (size_t at = 0, index = 0; at < guesses.count; at += index + 1) {
+    size_t ours = guesses.count - REMOTE_PLACES;
+    for (size_t at = 0, index = 0; at < guesses.count;) {
         cleanup_reference git_reference *reference = NULL;
         const char *const *names = (const char *const *)guesses.names + at;
-        r = ref_lookup(&repository->refs, names, guesses.count - at, &index, &reference, error);
-        if (r < 0)
-            return r == -ENOENT ? error_errno(error, r, "%s", name) : r;
-        r = repository_reference_follow(repository, &reference, ret_object, error);
+        /* Most are ours: then the others need not be looked for, not even where all are packed. */
+        size_t end = at < ours ? ours : guesses.count;
+        r = ref_lookup(&repository->refs, names, end - at, &index, &reference, error);
+        if (r == 0)
+            r = repository_reference_follow(repository, &reference, ret_object, error);
+        else
+            index = end - at - 1;
         if (r != -ENOENT)
             return r;
+        /* One that leads nowhere is none: on with those behind it. */
+        at += index + 1;
     }
     return error_errno(error, -ENOENT, "%s", name);
 }
