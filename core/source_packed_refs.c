@@ -170,7 +170,7 @@ static int read_file(struct packed_refs *refs, const struct ref_folder *folder, 
 {
     cleanup_fd int fd = -1;
     struct stat status;
-    struct error why;
+    struct error why = {0};
 
     packed_refs_clear(refs);
     int r = regular_open_at(folder->fd, NAME, path, 0, &fd, &status, error);

@@ -34,21 +34,37 @@ int clock_gettime(clockid_t clock, struct timespec *ret_time)
 
 static int refused; /* errno of an open of Git's file `shallow`, or 0 */
 
-int open(const char *path, int flags, ...)
+static bool is_refused(const char *path)
 {
-    int (*original)(const char *, int, ...) =
-        (int (*)(const char *, int, ...))dlsym(RTLD_NEXT, "open64");
     size_t length = strlen(path);
+
+    if (!refused || length <= 8 || strcmp(path + length - 8, "/shallow") != 0)
+        return false;
+    errno = refused;
+    return true;
+}
+
+int openat(int folder, const char *path, int flags, ...)
+{
+    int (*original)(int, const char *, int, ...) =
+        (int (*)(int, const char *, int, ...))dlsym(RTLD_NEXT, "openat64");
     va_list arguments;
 
-    if (refused && length > 8 && strcmp(path + length - 8, "/shallow") == 0) {
-        errno = refused;
-        return -1;
-    }
     va_start(arguments, flags);
     mode_t mode = flags & (O_CREAT | O_TMPFILE) ? va_arg(arguments, mode_t) : 0;
     va_end(arguments);
-    return original(path, flags, mode);
+    return is_refused(path) ? -1 : original(folder, path, flags, mode);
+}
+
+/* What it is with _FORTIFY_SOURCE, where the flags are not known beforehand. */
+int openat_fortified(int folder, const char *path, int flags) __asm__("__openat64_2");
+
+int openat_fortified(int folder, const char *path, int flags)
+{
+    int (*original)(int, const char *, int, ...) =
+        (int (*)(int, const char *, int, ...))dlsym(RTLD_NEXT, "openat64");
+
+    return is_refused(path) ? -1 : original(folder, path, flags);
 }
 
 static const char *const tools = "openpype/lib/tools.py";
