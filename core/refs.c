@@ -211,6 +211,14 @@ int refs_commit(struct source *source, const char *id, struct ref *ret_ref, stru
     return r;
 }
 
+bool refs_are_there(struct source *source)
+{
+    struct repository *repository = source->repository;
+    cleanup_lock(&repository->lock);
+
+    return !repository->git_root.is_away && !repository->common_root.is_away;
+}
+
 bool refs_has_commit(struct source *source, const char *id)
 {
     struct repository *repository = source->repository;

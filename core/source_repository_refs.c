@@ -45,10 +45,13 @@ static int renew_root(struct resolve_root *root, const char *path, struct error 
         return error_of_the_moment(error, r, "%s", path);
     if (!root->is_away)
         return 0;
-    if (stat(path, &status) < 0 && errno != ENOENT && errno != ENOTDIR && errno != ELOOP)
-        return error_errno(error, -EIO, "%s: cannot be looked at: %s", path, strerror(errno));
+    int code = stat(path, &status) < 0 ? errno : 0;
+    bool is_absent = code == ENOENT || code == ENOTDIR || code == ELOOP;
+    if (code != 0 && !is_absent)
+        return error_set(error, error_is_transient(-code) ? -code : -EIO, "%s: %s", path,
+                         strerror(code));
     return error_set(error, -EIO, "%s: there is no repository%s", path,
-                     stat(path, &status) == 0 && S_ISDIR(status.st_mode)
+                     code == 0 && S_ISDIR(status.st_mode)
                          ? " any more that may be shown, but another user's, one that a link leads "
                            "to, or one on another file system: mount it again"
                          : "");
