@@ -2,24 +2,20 @@
 
 #include "source_regular.h"
 
+#include "source_git.h"
+
 #include <addonfs/cleanup.h>
-#include <addonfs/path.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <git2/sys/refs.h>
 #include <limits.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 static const size_t ID_SIZE = GIT_OID_HEXSZ;
-
-static void close_file(FILE **file)
-{
-    if (*file)
-        fclose(*file);
-}
-
-#define cleanup_file __attribute__((cleanup(close_file)))
 
 static int give(git_reference *reference, const char *name, git_reference **ret_reference,
                 struct error *error)
@@ -29,9 +25,6 @@ static int give(git_reference *reference, const char *name, git_reference **ret_
     *ret_reference = reference;
     return 0;
 }
-
-/* --- In a file of its own -----------------------------------------------------------------------
- */
 
 static bool begins_with(const char *text, const char *begin)
 {
@@ -44,6 +37,16 @@ static bool is_of_worktree(const char *name)
     return !begins_with(name, "refs/") || begins_with(name, "refs/bisect/") ||
            begins_with(name, "refs/worktree/") || begins_with(name, "refs/rewritten/");
 }
+
+static bool is_valid(const char *name)
+{
+    int valid = 0;
+
+    return git_reference_name_is_valid(&valid, name) == 0 && valid;
+}
+
+/* --- In a file of its own -----------------------------------------------------------------------
+ */
 
 static bool is_space(char letter)
 {
@@ -71,212 +74,123 @@ static int parse(const char *name, char *text, const char *path, git_reference *
     return give(git_reference__alloc(name, &id, NULL), name, ret_reference, error);
 }
 
-static int look_loose(const char *folder, const char *name, git_reference **ret_reference,
-                      struct error *error)
+/* Up to `room` bytes; how many there are, or a negative errno. */
+static ssize_t read_bytes(int fd, char *bytes, size_t room)
 {
-    cleanup_free char *path = path_join(folder, name);
-    cleanup_file FILE *file = NULL;
+    size_t size = 0;
+
+    while (size < room) {
+        ssize_t n = pread(fd, bytes + size, room - size, (off_t)size);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return -errno;
+        if (n == 0)
+            break;
+        size += (size_t)n;
+    }
+    return (ssize_t)size;
+}
+
+/* Git before 1.0 made HEAD a symbolic link to "refs/heads/master", and Git still takes a link to
+ * what may be a ref for a symbolic one: it may be packed. 0: it leads elsewhere. */
+static int read_link(int folder, const char *name, git_reference **ret_reference,
+                     struct error *error)
+{
+    char target[PATH_MAX];
+    ssize_t length = readlinkat(folder, name, target, sizeof(target));
+
+    if (length < 0 && errno != EINVAL && errno != ENOENT)
+        return error_of_the_moment(error, -errno, "%s", name);
+    if (length < 0 || (size_t)length == sizeof(target))
+        return 0;
+    target[length] = '\0';
+    if (!begins_with(target, "refs/") || !is_valid(target))
+        return 0;
+    int r = give(git_reference__alloc_symbolic(name, target), name, ret_reference, error);
+    return r < 0 ? r : 1;
+}
+
+static int look_loose(const struct ref_folder *folder, const char *name,
+                      git_reference **ret_reference, struct error *error)
+{
+    char path[2 * PATH_MAX];
     char text[PATH_MAX + 8];
+    cleanup_fd int fd = -1;
     struct stat status;
 
-    if (!path)
-        return error_errno(error, -ENOMEM, "%s", name);
-    /* Of a folder: names may begin with its name. */
-    if (stat(path, &status) < 0 ? errno == ENOENT || errno == ENOTDIR || errno == ENAMETOOLONG
-                                : S_ISDIR(status.st_mode))
+    snprintf(path, sizeof(path), "%s/%s", folder->path, name);
+    int r = regular_open_at(folder->fd, name, path, O_NOFOLLOW, &fd, &status, error);
+    if (r == -ELOOP) {
+        r = read_link(folder->fd, name, ret_reference, error);
+        if (r != 0)
+            return r < 0 ? r : 0;
+        r = regular_open_at(folder->fd, name, path, 0, &fd, &status, error);
+    }
+    /* Names may begin with a folder's name. */
+    if (r == -EISDIR || r == -ENAMETOOLONG)
         return -ENOENT;
-    int r = regular_open(path, &file, error);
-    if (r < 0 || !file)
-        return r < 0 ? r : -ENOENT;
-    size_t size = fread(text, 1, sizeof(text) - 1, file);
-    if (ferror(file))
-        return error_of_the_moment(error, -errno, "%s", path);
+    if (r < 0)
+        return r == -ELOOP ? -EIO : r;
+    ssize_t size = read_bytes(fd, text, sizeof(text) - 1);
+    if (size < 0)
+        return error_of_the_moment(error, (int)size, "%s", path);
     text[size] = '\0';
     return parse(name, text, path, ret_reference, error);
 }
 
-/* --- In packed-refs -----------------------------------------------------------------------------
+/* --- Anywhere -----------------------------------------------------------------------------------
  */
 
-void packed_refs_clear(struct packed_refs *refs)
+static int look_packed(struct ref_store *store, const char *const *names, size_t count,
+                       size_t *ret_index, git_reference **ret_reference, struct error *error)
 {
-    free(refs->text);
-    *refs = (struct packed_refs){.text = NULL};
-}
+    struct error why;
+    git_oid id;
 
-void packed_refs_begin(struct packed_refs *refs)
-{
-    refs->is_current = false;
-}
-
-static int read_packed(struct packed_refs *refs, const char *path, struct error *error)
-{
-    cleanup_file FILE *file = NULL;
-    struct stat status;
-    size_t room = 0;
-
-    packed_refs_clear(refs);
-    int r = regular_open(path, &file, error);
+    int r =
+        packed_refs_find(&store->packed, &store->common_dir, names, count, ret_index, &id, &why);
     if (r < 0)
-        return r;
-    if (!file) {
-        refs->stamp = (struct stamp){0};
-        refs->is_settled = true;
-        return 0;
-    }
-    if (fstat(fileno(file), &status) < 0)
-        return error_of_the_moment(error, -errno, "%s", path);
-    bool is_settled = stamp_is_old(status.st_ctim);
-    errno = 0;
-    /* There is no NUL in it. */
-    ssize_t size = getdelim(&refs->text, &room, '\0', file);
-    if (size < 0 && !feof(file))
-        return error_of_the_moment(error, errno ? -errno : -ENOMEM, "%s", path);
-    refs->size = size > 0 ? (size_t)size : 0;
-    refs->stamp = stamp_of(&status);
-    refs->is_settled = is_settled;
-    return 0;
-}
-
-/* Have it as it is now. */
-static int renew(struct packed_refs *refs, const char *path, struct error *error)
-{
-    struct stat status;
-    struct stamp now = {0};
-
-    if (stat(path, &status) == 0)
-        now = stamp_of(&status);
-    else if (errno != ENOENT && errno != ENOTDIR)
-        return error_of_the_moment(error, -errno, "%s", path);
-    return refs->is_settled && stamp_is_same(&now, &refs->stamp) ? 0
-                                                                 : read_packed(refs, path, error);
-}
-
-struct line {
-    const char *begin;
-    const char *end; /* its newline, or that of the text */
-};
-
-static struct line line_at(const char *begin, const char *end)
-{
-    const char *newline = memchr(begin, '\n', (size_t)(end - begin));
-
-    return (struct line){begin, newline ? newline : end};
-}
-
-/* The commit of the tag before, or the header. */
-static bool is_remark(const char *line)
-{
-    return *line == '^' || *line == '#';
-}
-
-/* How its name compares with `name`. False: it is no ref. */
-static bool compare(struct line line, const char *name, int *ret_order)
-{
-    size_t length = strlen(name);
-    git_oid id;
-
-    if ((size_t)(line.end - line.begin) < ID_SIZE + 2 || line.begin[ID_SIZE] != ' ' ||
-        git_oid_fromstrn(&id, line.begin, ID_SIZE) < 0)
-        return false;
-    size_t size = (size_t)(line.end - line.begin) - ID_SIZE - 1;
-    int order = memcmp(line.begin + ID_SIZE + 1, name, size < length ? size : length);
-    *ret_order = order ? order : (size > length) - (size < length);
-    return true;
-}
-
-/* Where the line of a ref begins that `at` is in, or which a remark there is about. */
-static const char *begin_of(const char *low, const char *at)
-{
-    for (;;) {
-        const char *newline = memrchr(low, '\n', (size_t)(at - low));
-        const char *begin = newline ? newline + 1 : low;
-        if (begin == low || !is_remark(begin))
-            return begin;
-        at = newline;
-    }
-}
-
-/* 1, and the line; 0: there is none; -EIO: one is no ref. */
-static int search(const struct packed_refs *refs, const char *name, struct line *ret_line)
-{
-    static const char sorted[] = " sorted ";
-    const char *low = refs->text;
-    const char *high = refs->text + refs->size;
-    struct line line = line_at(low, high);
-    int order = 0;
-
-    bool is_sorted = *low == '#' && memmem(line.begin, (size_t)(line.end - line.begin), sorted,
-                                           sizeof(sorted) - 1);
-    while (low < high) {
-        line = line_at(is_sorted ? begin_of(low, low + (high - low) / 2) : low, high);
-        const char *next = line.end < high ? line.end + 1 : high;
-        if (is_remark(line.begin)) {
-            low = next;
-            continue;
-        }
-        if (!compare(line, name, &order))
-            return -EIO;
-        if (order == 0) {
-            *ret_line = line;
-            return 1;
-        }
-        if (is_sorted && order > 0)
-            high = line.begin;
-        else
-            low = next;
-    }
-    return 0;
-}
-
-/* As `search`, of what may be of before this lookup: where it has no such name, the file is asked.
- */
-static int search_file(struct packed_refs *refs, const char *path, const char *name,
-                       struct line *ret_line, struct error *error)
-{
-    for (;;) {
-        bool is_current = refs->is_current;
-        int r = is_current ? 0 : renew(refs, path, error);
-        if (r < 0)
-            return r;
-        refs->is_current = true;
-        r = refs->size > 0 ? search(refs, name, ret_line) : 0;
-        /* A name that is cut is another name, and one that is not there may have been behind it. */
-        if (r < 0 || (r == 0 && refs->size > 0 && refs->text[refs->size - 1] != '\n') ||
-            (r > 0 && ret_line->end == refs->text + refs->size))
-            return error_set(error, -EIO, "%s: %s is damaged: a line is no ref", name, path);
-        if (r > 0 || !is_current)
-            return r;
-        refs->is_current = false;
-    }
-}
-
-static int look_packed(struct packed_refs *refs, const char *common_dir, const char *name,
-                       git_reference **ret_reference, struct error *error)
-{
-    cleanup_free char *path = path_join(common_dir, "packed-refs");
-    struct line line = {0};
-    git_oid id;
-
-    if (!path)
-        return error_errno(error, -ENOMEM, "%s", name);
-    int r = search_file(refs, path, name, &line, error);
-    if (r <= 0)
-        return r < 0 ? r : -ENOENT;
-    (void)git_oid_fromstrn(&id, line.begin, ID_SIZE);
+        return error_set(error, r, "%s: %s", names[count - 1], why.text);
+    if (r == 0)
+        return -ENOENT;
+    const char *name = names[*ret_index];
     return give(git_reference__alloc(name, &id, NULL), name, ret_reference, error);
 }
 
-int ref_lookup(struct packed_refs *packed, const char *git_dir, const char *common_dir,
-               const char *name, git_reference **ret_reference, struct error *error)
+/*
+ * packed-refs is asked when all the files have been found missing: what is packed is written there
+ * before its own file goes. So once is enough, also for a name that comes before one that has a
+ * file.
+ */
+int ref_lookup(struct ref_store *store, const char *const *names, size_t count, size_t *ret_index,
+               git_reference **ret_reference, struct error *error)
 {
-    int valid = 0;
+    cleanup_reference git_reference *loose = NULL;
+    struct error why = {0};
+    size_t missing = 0;
+    int of_loose = -ENOENT;
 
-    if (git_reference_name_is_valid(&valid, name) < 0 || !valid)
-        return error_errno(error, -ENOENT, "%s", name);
-    int r = look_loose(is_of_worktree(name) ? git_dir : common_dir, name, ret_reference, error);
-    /* After that: what is packed is written there before its own file goes. */
-    if (r == -ENOENT)
-        r = look_packed(packed, common_dir, name, ret_reference, error);
-    return r == -ENOENT ? error_errno(error, r, "%s", name) : r;
+    for (; missing < count; missing++) {
+        const char *name = names[missing];
+        const struct ref_folder *folder =
+            is_of_worktree(name) ? &store->git_dir : &store->common_dir;
+        of_loose = is_valid(name) ? look_loose(folder, name, &loose, &why) : -ENOENT;
+        if (of_loose != -ENOENT)
+            break;
+    }
+    int r =
+        missing > 0 ? look_packed(store, names, missing, ret_index, ret_reference, error) : -ENOENT;
+    if (r != -ENOENT)
+        return r;
+    if (of_loose == -ENOENT)
+        return error_errno(error, -ENOENT, "%s", names[0]);
+    if (of_loose < 0) {
+        if (error)
+            *error = why;
+        return of_loose;
+    }
+    *ret_index = missing;
+    *ret_reference = steal_pointer(&loose);
+    return 0;
 }

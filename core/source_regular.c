@@ -4,7 +4,6 @@
 #include <addonfs/path.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <fts.h>
 
 static int refuse(const char *path, mode_t mode, struct error *error)
 {
@@ -28,51 +27,42 @@ int regular_check(const char *folder, const char *name, struct error *error)
                : refuse(path, status.st_mode, error);
 }
 
-static void close_walk(FTS **walk)
+int regular_open_at(int folder, const char *name, const char *path, int flags, int *ret_fd,
+                    struct stat *ret_status, struct error *error)
 {
-    if (*walk)
-        fts_close(*walk);
-}
+    cleanup_fd int fd = openat(folder, name, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY | flags);
+    int code = fd < 0 ? errno : 0;
 
-int regular_check_below(const char *folder, const char *name, struct error *error)
-{
-    cleanup_free char *path = path_join(folder, name);
-    char *const roots[] = {path, NULL};
-    const FTSENT *found;
-
-    if (!path)
-        return error_errno(error, -ENOMEM, "%s/%s", folder, name);
-    __attribute__((cleanup(close_walk))) FTS *walk =
-        fts_open(roots, FTS_LOGICAL | FTS_NOCHDIR, NULL);
-    if (!walk)
+    if (code == ENOENT || code == ENOTDIR)
+        return -ENOENT;
+    /* A socket cannot be opened. */
+    if (code == ENXIO)
+        return refuse(path, S_IFSOCK, error);
+    if (code == ENAMETOOLONG || code == ELOOP)
+        return error_errno(error, -code, "%s", path);
+    if (fd < 0 || fstat(fd, ret_status) < 0)
         return error_of_the_moment(error, -errno, "%s", path);
-    while ((found = fts_read(walk))) {
-        if (found->fts_info == FTS_DEFAULT)
-            return refuse(found->fts_path, found->fts_statp->st_mode, error);
+    if (!S_ISREG(ret_status->st_mode)) {
+        int r = refuse(path, ret_status->st_mode, error);
+        return S_ISDIR(ret_status->st_mode) ? -EISDIR : r;
     }
-    return errno == 0 ? 0 : error_of_the_moment(error, -errno, "%s", path);
-}
-
-int regular_check_mode(const char *path, mode_t mode, struct error *error)
-{
-    return S_ISREG(mode) ? 0 : refuse(path, mode, error);
+    *ret_fd = steal_fd(&fd);
+    return 0;
 }
 
 int regular_open(const char *path, FILE **ret_file, struct error *error)
 {
-    cleanup_fd int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    cleanup_fd int fd = -1;
     struct stat status;
 
     *ret_file = NULL;
-    if (fd < 0 && (errno == ENOENT || errno == ENOTDIR))
+    int r = regular_open_at(AT_FDCWD, path, path, 0, &fd, &status, error);
+    if (r == -ENOENT)
         return 0;
-    /* A socket cannot be opened. */
-    if (fd < 0 && errno == ENXIO)
-        return refuse(path, S_IFSOCK, error);
-    if (fd < 0 || fstat(fd, &status) < 0)
-        return error_of_the_moment(error, -errno, "%s", path);
-    if (!S_ISREG(status.st_mode))
-        return refuse(path, status.st_mode, error);
+    if (r == -ENAMETOOLONG || r == -ELOOP)
+        return error_of_the_moment(error, r, "%s", path);
+    if (r < 0)
+        return r == -EISDIR ? -EIO : r;
     *ret_file = fdopen(fd, "r");
     if (!*ret_file)
         return error_errno(error, -ENOMEM, "%s", path);

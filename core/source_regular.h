@@ -15,11 +15,14 @@
 /* -EIO with the error: what is at `path` is neither a file nor a folder, and nobody may open it. */
 int regular_check(const char *folder, const char *name, struct error *error);
 
-/* The same of all that is below the folder `name` in `folder`, if there is one. */
-int regular_check_below(const char *folder, const char *name, struct error *error);
-
-/* The same of what was found at `path` already; a folder is none either. */
-int regular_check_mode(const char *path, mode_t mode, struct error *error);
+/*
+ * Open the file `name` below the folder that is open as `folder`; `path` is what it is called in
+ * messages, `flags` may be O_NOFOLLOW. The caller closes it. -ENOENT (without a word): there is
+ * none; -EISDIR: a folder is there; -EIO: what else is no file; -ELOOP, -ENAMETOOLONG; others: a
+ * failure of the moment (error_of_the_moment).
+ */
+int regular_open_at(int folder, const char *name, const char *path, int flags, int *ret_fd,
+                    struct stat *ret_status, struct error *error);
 
 /*
  * Open a file to read lines of it; the caller closes it. `*ret_file` is NULL where there is none.

@@ -1,13 +1,12 @@
 #include "source_repository.h"
 
-#include "source_commit.h"
 #include "source_modules.h"
 #include "source_regular.h"
 #include "stamp.h"
 
 #include <addonfs/path.h>
 #include <errno.h>
-#include <git2/sys/repository.h>
+#include <limits.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
@@ -47,12 +46,34 @@ static int explain_owner(const char *path, struct error *error)
         path, (unsigned)status.st_uid, path);
 }
 
+/*
+ * Git before 1.0 made HEAD a symbolic link. libgit2 follows it as any other, and finds no file
+ * where its branch is packed; Git takes it for what the ref says. True: that is it.
+ */
+static bool explain_head(const char *folder, struct error *error)
+{
+    cleanup_free char *head = path_join(folder, "HEAD");
+    char target[PATH_MAX];
+    ssize_t length = head ? readlink(head, target, sizeof(target) - 1) : -1;
+
+    if (length < 0 || access(head, F_OK) == 0)
+        return false;
+    target[length] = '\0';
+    error_set(error, -ENOTSUP,
+              "%s: a symbolic link to what is no file, as to a packed branch: write it anew with: "
+              "git symbolic-ref HEAD %s",
+              head, target);
+    return true;
+}
+
 /* A folder inside a clone: say which folder to give. */
-static int explain_not_found(const char *path, struct error *error)
+static int explain_not_found(const char *path, const char *git_dir, struct error *error)
 {
     __attribute__((cleanup(git_buf_dispose))) git_buf found = {0};
     cleanup_free char *dot_git = NULL;
 
+    if (explain_head(git_dir, error) || explain_head(path, error))
+        return -ENOTSUP;
     if (git_repository_discover(&found, path, 0, NULL) < 0)
         return error_set(error, -ENOTSUP,
                          "%s: not a Git repository: give the root of a clone or a bare repository",
@@ -173,7 +194,7 @@ static int open_handle(struct repository *repository, struct error *error)
         return r;
     r = git_repository_open_ext(&repository->handle, path, GIT_REPOSITORY_OPEN_NO_SEARCH, NULL);
     if (r == GIT_ENOTFOUND)
-        return explain_not_found(path, error);
+        return explain_not_found(path, dot_git, error);
     if (r == GIT_EOWNER)
         return explain_owner(path, error);
     int code = r < 0 ? source_git_failure(r) : 0;
@@ -231,6 +252,7 @@ static struct repository *new (void)
         return NULL;
     }
     git_libgit2_init();
+    repository->git_root.fd = repository->common_root.fd = -1;
     atomic_init(&repository->references, 1);
     pthread_mutex_init(&repository->lock, NULL);
     pthread_mutex_init(&repository->idle_lock, NULL);
@@ -238,14 +260,6 @@ static struct repository *new (void)
     /* Once: it is read from a file. */
     repository->idle_limit = sysconf(_SC_NPROCESSORS_ONLN);
     return repository;
-}
-
-/* As libgit2 names it, but without the slash behind; the caller frees it. */
-static char *folder_of(const char *path)
-{
-    size_t length = strlen(path);
-
-    return strndup(path, length > 1 && path[length - 1] == '/' ? length - 1 : length);
 }
 
 int repository_open(const char *path, struct repository **ret_repository, struct error *error)
@@ -264,11 +278,16 @@ int repository_open(const char *path, struct repository **ret_repository, struct
     int r = open_handle(repository, error);
     if (r < 0)
         return r;
-    repository->git_dir = folder_of(git_repository_path(repository->handle));
-    repository->common_dir = folder_of(git_repository_commondir(repository->handle));
+    repository->git_dir = realpath(git_repository_path(repository->handle), NULL);
+    if (repository->git_dir)
+        repository->common_dir = realpath(git_repository_commondir(repository->handle), NULL);
     if (!repository->git_dir || !repository->common_dir)
-        return error_errno(error, -ENOMEM, "%s", path);
-    r = open_objects(repository, error);
+        return error_errno(error, -errno, "%s", path);
+    r = repository_refs_open(repository, error);
+    if (r == 0)
+        r = open_objects(repository, error);
+    if (r == 0)
+        r = repository_refs_attach(repository, error);
     if (r < 0)
         return r;
     *ret_repository = steal_pointer(&repository);
@@ -306,7 +325,7 @@ void repository_unref(struct repository *repository)
         repository->idle = reader->next;
         reader_free(reader);
     }
-    packed_refs_clear(&repository->packed);
+    packed_refs_clear(&repository->refs.packed);
     modules_free(repository);
     history_free(repository->history);
     version_memory_free(repository->versions);
@@ -316,6 +335,10 @@ void repository_unref(struct repository *repository)
     reader_free(repository->reader);
     objects_free(repository->objects);
     git_libgit2_shutdown();
+    if (repository->git_root.fd >= 0)
+        close(repository->git_root.fd);
+    if (repository->common_root.fd >= 0)
+        close(repository->common_root.fd);
     pthread_mutex_destroy(&repository->idle_lock);
     pthread_mutex_destroy(&repository->modules_lock);
     pthread_mutex_destroy(&repository->lock);
@@ -323,140 +346,4 @@ void repository_unref(struct repository *repository)
     free(repository->git_dir);
     free(repository->common_dir);
     free(repository);
-}
-
-/* --- Revisions ----------------------------------------------------------------------------------
- */
-
-static const char hexadecimal[] = "0123456789abcdefABCDEF";
-
-/* Does it end as `git describe` ends a name: -g and an object's abbreviated id? */
-static bool is_described(const char *name)
-{
-    const char *g = strrchr(name, 'g'); /* no hexadecimal digit */
-
-    return g && g > name && g[-1] == '-' && g[1] && g[1 + strspn(g + 1, hexadecimal)] == '\0';
-}
-
-static int find_commit(struct repository *repository, const char *name, const git_oid *id,
-                       struct commit **ret_commit, struct error *error)
-{
-    int r = commit_peel(repository->reader, id, name, ret_commit, error);
-
-    return r == -ENOENT ? error_set(error, -EINVAL, "%s: revision %s is not a commit",
-                                    repository->path, name)
-                        : r;
-}
-
-/*
- * libgit2 follows the refs of an expression by itself: those that it is going to open are looked at
- * before (source_regular.h). Which ones "@{-1}", "@{upstream}" and ":/text" lead to stands in logs,
- * the configuration and all commits: there it is all of them. Where nothing but the object at its
- * beginning counts ("main~2"), that is put in place of the ref: `*ret_plain`, which the caller
- * frees.
- */
-static int check_expression(struct repository *repository, const char *name, char **ret_plain,
-                            struct error *error)
-{
-    const char *const folders[] = {repository->git_dir, repository->common_dir};
-    const char *at = strstr(name, "@{");
-    size_t length = strcspn(name, "^~:");
-    git_oid object;
-    int r;
-
-    if (at && at < name + length)
-        length = (size_t)(at - name);
-    cleanup_free char *base = strndup(name, length);
-    if (!base)
-        return error_errno(error, -ENOMEM, "%s", name);
-    bool is_head = *base == '\0' || strcmp(base, "@") == 0;
-    r = repository_reference_guess(repository, is_head ? "HEAD" : base, &object, error);
-    const char *rest = name + length;
-    if (r == 0 && *base && (*rest == '^' || *rest == '~') &&
-        asprintf(ret_plain, "%s%s", git_oid_tostr_s(&object), rest) < 0) {
-        *ret_plain = NULL;
-        return error_errno(error, -ENOMEM, "%s", name);
-    }
-    r = r == -ENOENT ? 0 : r;
-    for (size_t i = 0; r == 0 && (at || *name == ':') && i < 2; i++) {
-        r = regular_check_below(folders[i], "refs", error);
-        if (r == 0)
-            r = regular_check_below(folders[i], "logs", error);
-    }
-    return r;
-}
-
-static int resolve_expression(struct repository *repository, const char *name,
-                              struct commit **ret_commit, struct error *error)
-{
-    cleanup_object git_object *object = NULL;
-
-    cleanup_free char *plain = NULL;
-    int r = check_expression(repository, name, &plain, error);
-    if (r == 0)
-        r = repository_refs_renew(repository, error);
-    if (r < 0)
-        return r;
-    r = git_revparse_single(&object, repository->handle, plain ? plain : name);
-    if (r == 0)
-        return find_commit(repository, name, git_object_id(object), ret_commit, error);
-    /* What is wrong with an object, or with the moment, is not wrong with the name. */
-    if (repository->reader->fault.code != 0)
-        return reader_failure(repository->reader, r, name, error);
-    if (r == GIT_ERROR || error_is_transient(source_git_failure(r)))
-        return repository_refs_failure(r, name, error);
-    return error_set(error, r == GIT_ENOTFOUND ? -ENOENT : -EINVAL, "%s: no revision %s: %s",
-                     repository->path, name, source_git_message());
-}
-
-/*
- * As gitrevisions(7) has it. git_revparse_single is not asked for a plain name that may be missing:
- * its last try, a name of `git describe`, leaks 20 KB when the name is none (libgit2 1.5,
- * git_regexp_match).
- */
-static int resolve(struct repository *repository, const char *name, struct commit **ret_commit,
-                   struct error *error)
-{
-    struct reader *reader = repository->reader;
-    size_t length = strlen(name);
-    bool is_id = strspn(name, hexadecimal) == length && length <= GIT_OID_HEXSZ;
-    git_oid id;
-
-    if (is_id && length == GIT_OID_HEXSZ && git_oid_fromstr(&id, name) == 0) {
-        int r = find_commit(repository, name, &id, ret_commit, error);
-        /* No such object: that is all there is to know of it. */
-        if (reader->fault.code != -ENOENT || !git_oid_equal(&reader->fault.object, &id))
-            return r;
-        reader_begin(reader);
-    }
-    if (strpbrk(name, "^~:") || strstr(name, "@{") || strcmp(name, "@") == 0 || is_described(name))
-        return resolve_expression(repository, name, ret_commit, error);
-    int r = repository_reference_guess(repository, name, &id, error);
-    if (r == 0)
-        return find_commit(repository, name, &id, ret_commit, error);
-    if (r != -ENOENT)
-        return r;
-    if (!is_id || length < GIT_OID_MINPREFIXLEN || length == GIT_OID_HEXSZ ||
-        git_oid_fromstrn(&id, name, length) < 0)
-        return error_set(error, r, "%s: no revision %s", repository->path, name);
-    r = commit_find(reader, &id, length, name, ret_commit, error);
-    return r == -ENOENT
-               ? error_set(error, r, "%s: no revision %s, or more than one", repository->path, name)
-               : r;
-}
-
-int repository_resolve(struct repository *repository, const char *revision, git_oid *ret_commit,
-                       struct error *error)
-{
-    cleanup_lock(&repository->lock);
-    cleanup_free struct commit *commit = NULL;
-
-    int r = repository_refs_begin(repository, error);
-    if (r < 0)
-        return r;
-    reader_begin(repository->reader);
-    r = resolve(repository, revision, &commit, error);
-    if (r == 0)
-        *ret_commit = commit->id;
-    return r;
 }

@@ -13,6 +13,7 @@
 #include "source_history.h"
 #include "source_reader.h"
 #include "source_ref.h"
+#include "source_resolve.h"
 #include "source_version_memory.h"
 #include "stamp.h"
 
@@ -24,17 +25,21 @@ struct repository {
     _Atomic unsigned references;
     char *path;    /* what was opened: absolute, without links */
     bool bare;     /* it has no worktree, whatever its configuration says */
-    char *git_dir; /* absolute */
+    char *git_dir; /* absolute, without links */
     char *common_dir;
     struct objects *objects;
     struct attributes_table *attributes;
     struct history *history;
     struct version_memory *versions;
-    _Atomic bool lfs_absent; /* an object of Git LFS was not there */
-    pthread_mutex_t lock;    /* guards what is needed for refs */
-    git_repository *handle;  /* for refs */
-    struct packed_refs packed;
-    struct reader *reader; /* for the objects that they name: its `git` is the handle */
+    _Atomic bool lfs_absent;         /* an object of Git LFS was not there */
+    pthread_mutex_t lock;            /* guards what is needed for refs */
+    struct resolve_root git_root;    /* what lies at `git_dir`, if that is another, and … */
+    struct resolve_root common_root; /* … at `common_dir`: their descriptors are those of … */
+    struct ref_store refs;
+    git_repository *handle;  /* for expressions: what it asks for refs is asked of `refs` … */
+    struct error refs_fault; /* … and what was wrong with the first of these, or code 0 */
+    const char *log_of;      /* the ref whose log it is to have, whatever it asks for; or NULL */
+    struct reader *reader;   /* for the objects that they name: its `git` is the handle */
     pthread_mutex_t idle_lock;
     struct reader *idle; /* `idle_limit` at most: as many as there are cores */
     uint64_t opened;     /* what the reader that was made or renewed last saw of packs */
@@ -71,21 +76,19 @@ int repository_borrow(struct repository *repository, struct reader **ret_reader,
 /* NULL is allowed. */
 void repository_give_back(struct repository *repository, struct reader *reader);
 
-/* Before refs are asked for, the lock being held. -EIO: packed-refs is no file; -ENOMEM. */
+/* Hold the folders in which refs are; they are closed by repository_unref. Once. */
+int repository_refs_open(struct repository *repository, struct error *error);
+
+/*
+ * Before refs are asked for, the lock being held. They are those of the repository that was opened
+ * and permitted, or of one that has been made in its place since (resolve_renew), and never of what
+ * a link or a mount leads to there. -EIO: there is none.
+ */
 int repository_refs_begin(struct repository *repository, struct error *error);
 
 /*
- * Before libgit2 is asked for refs, and when it has failed; the lock being held. It takes note of
- * packed-refs' stamp before it reads the file, and that may be too young, or the reading fail: so
- * it is to forget what it knows. The latter answers what source_git_failure does, and describes it
- * (`name` is what was asked for).
- */
-int repository_refs_renew(struct repository *repository, struct error *error);
-int repository_refs_failure(int code, const char *name, struct error *error);
-
-/*
- * Is there a git dir with a HEAD? Where not, it was deleted or moved away, or cannot be entered,
- * and that a ref was not found means nothing: false with the error, -EIO.
+ * Is there a HEAD in the git dir? Where not, it is being deleted or made, and that a ref was not
+ * found means nothing: false with the error, -EIO.
  */
 bool repository_is_there(const struct repository *repository, struct error *error);
 
@@ -103,16 +106,20 @@ int repository_reference_follow(struct repository *repository, git_reference **r
 int repository_reference_guess(struct repository *repository, const char *name, git_oid *ret_object,
                                struct error *error);
 
+/* Let libgit2 ask us for refs, through `repository->handle` (source_refdb.c). Once. */
+int repository_refs_attach(struct repository *repository, struct error *error);
+
 /*
  * The commit that `revision` names now (gitrevisions(7)). -ENOENT: no such name; -EINVAL: it is
  * ambiguous, or no commit; -EIO: an object is missing or damaged; and failures of the moment.
+ * (source_expression.c)
  */
 int repository_resolve(struct repository *repository, const char *revision, git_oid *ret_commit,
                        struct error *error);
 
 /*
- * A descriptor that becomes readable when a ref may have changed since. The caller closes it.
- * -ENOTSUP: nothing tells that here.
+ * A descriptor that becomes readable when a ref may have changed since, or the repository been
+ * moved away. The caller closes it. -ENOTSUP: nothing tells that here, or there is none.
  */
 int repository_watch_refs(const struct repository *repository);
 

@@ -15,7 +15,8 @@
  */
 enum {
     EVENTS = IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO | IN_MODIFY | IN_CLOSE_WRITE |
-             IN_ONLYDIR | IN_DONT_FOLLOW,
+             IN_MOVE_SELF | IN_ONLYDIR | IN_DONT_FOLLOW,
+    EVENTS_OF_THE_WAY = IN_MOVE_SELF | IN_ONLYDIR | IN_DONT_FOLLOW | IN_MASK_ADD,
     FOLDERS_AT_ONCE = 16, /* descriptors that nftw(3) may use */
 };
 
@@ -27,8 +28,29 @@ static int watch_folder(const char *path, const struct stat *status, int type, s
     (void)status;
     (void)place;
     /* One that has just gone is no failure: its going is an event of the folder above. */
-    if (type == FTW_D && inotify_add_watch(watch_fd, path, EVENTS) < 0 && errno != ENOENT)
+    if (type == FTW_D && inotify_add_watch(watch_fd, path, EVENTS | IN_MASK_ADD) < 0 &&
+        errno != ENOENT)
         return -errno;
+    return 0;
+}
+
+/*
+ * Every folder that the path leads through: one that is moved takes the refs away, and nothing
+ * below it tells. Of these nothing else is asked, for some are busy (/tmp). One that we may not
+ * read cannot be watched.
+ */
+static int watch_way(int fd, const char *folder)
+{
+    cleanup_free char *path = strdup(folder);
+
+    if (!path)
+        return -ENOMEM;
+    /* One may be watched for its refs as well (IN_MASK_ADD). */
+    for (char *slash = strrchr(path, '/'); slash && slash > path; slash = strrchr(path, '/')) {
+        *slash = '\0';
+        if (inotify_add_watch(fd, path, EVENTS_OF_THE_WAY) < 0)
+            return errno == EACCES ? -ENOTSUP : -errno;
+    }
     return 0;
 }
 
@@ -51,10 +73,13 @@ static int watch_tree(int fd, const char *folder)
     }
     if (is_link(folder, "refs") || is_link(folder, "packed-refs"))
         return -ENOTSUP;
-    if (inotify_add_watch(fd, folder, EVENTS) < 0)
+    int r = watch_way(fd, folder);
+    if (r < 0)
+        return r;
+    if (inotify_add_watch(fd, folder, EVENTS | IN_MASK_ADD) < 0)
         return -errno;
     watch_fd = fd;
-    int r = nftw(refs, watch_folder, FOLDERS_AT_ONCE, FTW_PHYS);
+    r = nftw(refs, watch_folder, FOLDERS_AT_ONCE, FTW_PHYS);
     /* A worktree's own git dir may have none. */
     return r == -1 && errno != ENOENT ? -errno : r < -1 ? r : 0;
 }
@@ -68,7 +93,7 @@ int repository_watch_refs(const struct repository *repository)
     int r = watch_tree(fd, repository->common_dir);
     if (r == 0 && strcmp(repository->git_dir, repository->common_dir) != 0)
         r = watch_tree(fd, repository->git_dir);
-    if (r == -ENOSPC)
+    if (r == -ENOSPC || r == -ENOENT || r == -ENOTDIR)
         return -ENOTSUP;
     return r < 0 ? r : steal_fd(&fd);
 }

@@ -407,8 +407,8 @@ static int await(struct source *source, struct source_wait *ret_wait)
 
 static bool tells_all(const struct source *source)
 {
-    /* Nothing tells when what is missing has come. */
-    return !revision_of(source)->faulty;
+    /* Nothing tells when what is missing has come, nor that a repository comes where none is. */
+    return !revision_of(source)->faulty && source->broken.code == 0;
 }
 
 static void close_revision(struct source *source)

@@ -155,6 +155,21 @@ static int find_ref(struct view *view, enum refs_kind kind, const char *folder, 
                          : answer_ref(view, folder, name, &ref, ret_name, error);
 }
 
+/* While there is no repository, what is held of it can be read on: 0, and otherwise `failure`. */
+static int find_held(struct view *view, const char *id, int failure, struct view_name *ret_name)
+{
+    struct frozen_gone gone = {0};
+
+    if (refs_are_there(view->source))
+        return failure;
+    struct generation *frozen = frozen_use(&view->commits, id, &gone);
+    frozen_release(&view->commits, &gone);
+    if (!frozen)
+        return failure;
+    answer_frozen(frozen, ret_name);
+    return 0;
+}
+
 static int find_commit(struct view *view, const char *name, const _Atomic bool *interrupted,
                        struct view_name *ret_name, struct error *error)
 {
@@ -163,7 +178,7 @@ static int find_commit(struct view *view, const char *name, const _Atomic bool *
 
     int r = refs_commit(view->source, name, &ref, error);
     if (r < 0)
-        return r;
+        return r == -EIO ? find_held(view, name, r, ret_name) : r;
     if (strcmp(name, ref.commit) != 0)
         return answer_link(view, "commits", name, strdup(ref.commit), ref.time, ret_name, error);
     r = view_commit(view, ref.commit, interrupted, &frozen, error);

@@ -76,6 +76,8 @@ static void look_and_sleep(struct view *view)
     /* What happened before is seen now, what happens from now on wakes us. */
     if (r == 0)
         r = view_look(view, &generation, NULL);
+    /* Nothing tells that a repository comes where there is none. */
+    refs_are_told = refs_are_told && r == 0 && !generation->headless;
     if (r == 0)
         timeout = may_rely(view, wait.fd) && refs_are_told ? -1 : TIMER;
     struct pollfd events[] = {{.fd = view->watcher.bell, .events = POLLIN},

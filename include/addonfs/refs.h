@@ -70,6 +70,12 @@ int refs_parent(struct source *source, const char *id, char ret_parent[static CO
                 struct error *error);
 
 /*
+ * Was the repository where it was opened, when it was looked for last? Otherwise all of the above
+ * answer -EIO: it was moved away or deleted, and what is there, if anything, may not be shown.
+ */
+bool refs_are_there(struct source *source);
+
+/*
  * Can it be that the commit of this whole id is in the repository? Looked for on the disk: the
  * others may answer from memory what Git has thrown away since.
  */

@@ -357,7 +357,7 @@ def test_what_is_damaged_in_the_git_dir_fails_alone_and_heals(repo, folder, fuse
 # Where libgit2 or we open a file of Git's, and what of it is needed for (of the mount's options).
 OPENED = {"config": "", "commondir": "", "gitdir": "", "config.worktree": "", "packed-refs": "rev=main",
           "objects/info/alternates": "rev=main", "shallow": "version=git", "refs/heads/main": "rev=main",
-          "refs/tags/main": "rev=main", "refs/heads/a@b": "rev=a@b", "logs/HEAD": "rev=main@{1}",
+          "refs/tags/main": "rev=main", "refs/heads/a@b": "rev=a@b", "logs/HEAD": "rev=@{-1}",
           "logs/refs/heads/main": "rev=refs/heads/main@{1}", "refs/heads/before": "rev=@{-1}",
           "refs/heads/upstream": "rev=main@{u}", "HEAD": "version=git"}
 

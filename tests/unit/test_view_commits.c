@@ -34,21 +34,37 @@ int clock_gettime(clockid_t clock, struct timespec *ret_time)
 
 static int refused; /* errno of an open of Git's file `shallow`, or 0 */
 
-int open(const char *path, int flags, ...)
+static bool is_refused(const char *path)
 {
-    int (*original)(const char *, int, ...) =
-        (int (*)(const char *, int, ...))dlsym(RTLD_NEXT, "open64");
     size_t length = strlen(path);
+
+    if (!refused || length <= 8 || strcmp(path + length - 8, "/shallow") != 0)
+        return false;
+    errno = refused;
+    return true;
+}
+
+int openat(int folder, const char *path, int flags, ...)
+{
+    int (*original)(int, const char *, int, ...) =
+        (int (*)(int, const char *, int, ...))dlsym(RTLD_NEXT, "openat64");
     va_list arguments;
 
-    if (refused && length > 8 && strcmp(path + length - 8, "/shallow") == 0) {
-        errno = refused;
-        return -1;
-    }
     va_start(arguments, flags);
     mode_t mode = flags & (O_CREAT | O_TMPFILE) ? va_arg(arguments, mode_t) : 0;
     va_end(arguments);
-    return original(path, flags, mode);
+    return is_refused(path) ? -1 : original(folder, path, flags, mode);
+}
+
+/* What it is with _FORTIFY_SOURCE, where the flags are not known beforehand. */
+int openat_fortified(int folder, const char *path, int flags) __asm__("__openat64_2");
+
+int openat_fortified(int folder, const char *path, int flags)
+{
+    int (*original)(int, const char *, int, ...) =
+        (int (*)(int, const char *, int, ...))dlsym(RTLD_NEXT, "openat64");
+
+    return is_refused(path) ? -1 : original(folder, path, flags);
 }
 
 static const char *const tools = "openpype/lib/tools.py";
@@ -189,12 +205,38 @@ static void what_was_left_out_of_a_commit_comes_when_it_is_fetched(void **state)
     }
 }
 
+static void what_is_held_can_be_read_on_when_the_repository_is_moved_away(void **state)
+{
+    const struct fixture *fixture = *state;
+    cleanup_view struct view *view = fixture_view(fixture, "HEAD");
+    cleanup_view_name struct view_name held = {.target = NULL};
+    cleanup_view_name struct view_name again = {.target = NULL};
+    cleanup_view_name struct view_name other = {.target = NULL};
+    char first[41];
+    char second[41];
+    char place[64];
+    char away[64];
+
+    commit(fixture, "one\n", first);
+    commit(fixture, "two\n", second);
+    assert_int_equal(find(view, first, &held), 0);
+    snprintf(place, sizeof(place), "%s/.git", fixture->root);
+    snprintf(away, sizeof(away), "%s/away", fixture->root);
+    assert_int_equal(rename(place, away), 0);
+    assert_int_equal(find(view, first, &again), 0);
+    assert_ptr_equal(again.frozen, held.frozen);
+    assert_int_equal(find(view, second, &other), -EIO);
+    assert_int_equal(rename(away, place), 0);
+    assert_int_equal(find(view, second, &other), 0);
+}
+
 int main(void)
 {
 #define TEST(test) cmocka_unit_test_setup_teardown(test, fixture_setup, fixture_teardown)
     const struct CMUnitTest tests[] = {
         TEST(a_walk_through_history_ends_when_it_is_told_to),
         TEST(what_fails_for_a_moment_is_no_time_for_ever),
+        TEST(what_is_held_can_be_read_on_when_the_repository_is_moved_away),
         TEST(who_has_gone_away_gets_no_tree_of_a_commit),
         TEST(what_was_left_out_of_a_commit_comes_when_it_is_fetched),
     };
