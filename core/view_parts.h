@@ -49,6 +49,10 @@ struct frozen_gone {
     } items[MOST_SNAPSHOTS + 8];
 };
 
+/* A source that changes under every look is given up after so many: nothing true can be said of it.
+ */
+enum { VIEW_ATTEMPTS = 64 };
+
 struct view {
     struct origin origin;
     struct ahead *ahead; /* what the first look has begun, or NULL */

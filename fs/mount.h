@@ -48,7 +48,7 @@ int mount_clear(const char *mountpoint, struct error *error);
 int mount_wait(const char *mountpoint, const uint64_t *since, double timeout,
                uint64_t *ret_generation, struct error *error);
 
-/* No generation has this number: see first_serial in core/view.c. */
+/* No generation has this number: see first_serial in core/view_look.c. */
 #define MOUNT_NO_GENERATION UINT64_C(0)
 
 #endif

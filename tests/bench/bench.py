@@ -31,7 +31,7 @@ sys.path.insert(0, str(TESTS))
 import oracle  # noqa: E402
 import report  # noqa: E402
 import synthetic  # noqa: E402
-from mounting import clean, is_mounted, mounted, run, status  # noqa: E402
+from mounting import clean, mounted, run, settle, status  # noqa: E402
 from repository import ENVIRONMENT  # noqa: E402
 
 BUILD = Path(os.environ.get("ADDONFS_BUILD", "build")).resolve() / "bench"
@@ -63,11 +63,6 @@ def drop_pages(path):
     """Take one file out of the page cache; the rest of the system keeps what it has."""
     with open(path, "rb") as file:
         os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-
-
-def settle():
-    """addonfs trusts no fingerprint younger than 2 s, and reads such a file again at every look."""
-    time.sleep(2.5)
 
 
 def say(text):
@@ -143,7 +138,7 @@ class Source:
             yield add_line
         finally:
             self.edited.write_bytes(before)
-            settle()
+            settle(self.path, self.edited)
 
     def edit_and_stat(self, path):
         """Seconds of each of several `stat` that follow an edit."""
@@ -219,11 +214,9 @@ class Bench:
         """Hand out the file as which the bare libfuse daemon serves client.zip's bytes."""
         place = self.scratch / "memfs"
         place.mkdir(exist_ok=True)
-        daemon = subprocess.Popen([BUILD / "memfs", self.staged / ZIP, place])
+        daemon = subprocess.Popen([BUILD / "memfs", self.staged / ZIP, place], stdout=subprocess.PIPE)
         try:
-            while not is_mounted(place):
-                assert daemon.poll() is None, "memfs does not mount"
-                time.sleep(0.01)
+            assert daemon.stdout.readline() == b"mounted\n", "memfs does not mount"
             yield place / "file"
         finally:
             daemon.terminate()
@@ -353,7 +346,7 @@ def measure_growth(scratch, count, size, block):
     with tempfile.TemporaryDirectory(dir=scratch) as folder:
         synthetic.equal_files(Path(folder, "repo"), count, size, block)
         source = Source(Path(folder, "repo"), Path(folder))
-        settle()
+        settle(source.path)
         row = {"members": count, "size": size}
         row["cold"] = source.compose(cat)
         row["warm"] = source.compose(cat)
@@ -372,7 +365,7 @@ def measure_looks(scratch, count, runs):
     with tempfile.TemporaryDirectory(dir=scratch) as folder:
         synthetic.many_folders(Path(folder, "repo"), count)
         source = Source(Path(folder, "repo"), Path(folder))
-        settle()
+        settle(source.path)
         row = {"folders": count}
         with source.mount() as place:
             assert not status(source.mountpoint)["problems"], "not all folders are watched"
@@ -394,7 +387,7 @@ def bench(arguments, scratch):
         clone(arguments.repo, scratch / "repo")
     else:
         synthetic.seed_tree(scratch / "repo")
-    settle()
+    settle(scratch / "repo")
     bench = Bench(scratch / "repo", scratch)
     bench.facts.update(report.describe(scratch / "repo", arguments.repo), runs=arguments.runs)
     bench.prepare()

@@ -98,6 +98,8 @@ int main(int arguments, char **argument)
     if (!bytes || !session || !config || fuse_set_signal_handlers(session) != 0 ||
         fuse_session_mount(session, argument[2]) != 0)
         return 1;
+    puts("mounted"); /* who waits for that reads it */
+    fflush(stdout);
     int r = fuse_session_loop_mt(session, config);
     fuse_session_unmount(session);
     fuse_remove_signal_handlers(session);
