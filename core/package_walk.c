@@ -115,6 +115,18 @@ static int count(struct walk *walk, const struct level *level, bool linked, size
     return 0;
 }
 
+/* The folder that is begun with lists `names`, of which many may be left out. */
+static int count_names(struct walk *walk, const struct level *level, size_t names,
+                       struct error *error)
+{
+    walk->names += names;
+    if (walk->names <= PACKAGE_NAME_LIMIT)
+        return 0;
+    walk->excess = level->path;
+    return error_set(error, -EFBIG, "%s: the folders of the package list more than %zu names",
+                     walk->excess, PACKAGE_NAME_LIMIT);
+}
+
 static bool leaves_no_trace(const struct walk *walk, const struct entry *entry)
 {
     return entry->kind == ENTRY_FOLDER && entry->count == 0 && !entry->failure &&
@@ -409,6 +421,9 @@ static int walk_level(struct walk *walk, struct source_folder *folder, const cha
     cleanup_entry struct entry *entry = NULL;
     struct source_owner owner = folder->owner;
 
+    int r = count_names(walk, level, folder->count, error);
+    if (r < 0)
+        return r;
     if (is_as_it_was(walk, folder, level->last) && !holds_edited(walk, folder))
         return renew_level(walk, folder, level, ret_entry, error);
     level->whole = true;
@@ -419,7 +434,11 @@ static int walk_level(struct walk *walk, struct source_folder *folder, const cha
     entry->priority = walk->rule->priority;
     entry->mtime = folder->identity.modification;
     for (size_t i = 0; i < folder->count; i++) {
-        int r = walk_entry(walk, folder, &folder->entries[i], level, entry, error);
+        /* Links may be long, and the reader may be gone. */
+        r = origin_check(walk->origin);
+        if (r < 0)
+            return error_set(error, r, "%s: is being ended", folder->path);
+        r = walk_entry(walk, folder, &folder->entries[i], level, entry, error);
         if (r < 0)
             return r;
     }
@@ -429,7 +448,7 @@ static int walk_level(struct walk *walk, struct source_folder *folder, const cha
                          "holds a .git, which is never shown", true, walk->affects) < 0)
             return error_errno(error, -ENOMEM, "%s", folder->path);
     }
-    int r = tell_unfetched(walk, folder, level, error);
+    r = tell_unfetched(walk, folder, level, error);
     if (r < 0)
         return r;
     entry->look = source_look_number(walk->origin->source);

@@ -21,6 +21,7 @@ struct walk {
     size_t root_length;             /* of the path of the folder that is walked */
     size_t entries;                 /* of the package so far, against PACKAGE_ENTRY_LIMIT */
     size_t linked;      /* … those of them that links lead to, against PACKAGE_LINK_LIMIT */
+    size_t names;       /* in its folders so far, against PACKAGE_NAME_LIMIT */
     const char *excess; /* where a limit was passed, which ended the walk with -EFBIG; or NULL */
     struct error why;   /* room for what a folder fails for, which is no error of the walk */
 };
@@ -29,7 +30,7 @@ struct walk {
  * The folder at `path` as an entry named `name`; `last` is what an earlier walk of the same path by
  * the same rule gave, or NULL. What cannot be read is a failed entry in it, or is left out with a
  * warning if the origin skips problems. Folders without files leave no trace, unless the rule says
- * otherwise.
+ * otherwise. Ends early with the errors of origin_check.
  */
 int walk_folder(struct walk *walk, const char *path, const char *name, struct entry *last,
                 struct entry **ret_entry, struct error *error);

@@ -144,6 +144,9 @@ static void ask(const struct asked *asked, int channel)
     char text[4096];
     ssize_t n;
 
+    /* Whoever reads what we say does not wait for this one, which may be held by a mount. */
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+        close(fd);
     if (geteuid() == 0 && mount->user != 0 &&
         (setresgid(mount->group, mount->group, mount->group) < 0 ||
          setresuid(mount->user, mount->user, mount->user) < 0))

@@ -40,7 +40,7 @@ static void on_lookup(fuse_req_t request, fuse_ino_t parent_number, const char *
 
     interrupt_begin(request, &interrupted);
     int r = parent ? filesystem_lookup(filesystem, parent, name, &interrupted, &found) : -ESTALE;
-    interrupt_end(request);
+    interrupt_end(request, &interrupted);
     cleanup_inode struct inode *inode = found.inode;
     /* A live name is asked for on every use, an absent one too. */
     reply.entry_timeout = found.name_timeout;
@@ -90,7 +90,7 @@ static void on_getattr(fuse_req_t request, fuse_ino_t number, struct fuse_file_i
         interrupt_begin(request, &interrupted);
     int r = inode ? filesystem_status(filesystem, inode, &interrupted, &status, &forever) : -ESTALE;
     if (is_link)
-        interrupt_end(request);
+        interrupt_end(request, &interrupted);
     if (r < 0)
         reply_error(request, r);
     else
@@ -314,7 +314,7 @@ static void on_open(fuse_req_t request, fuse_ino_t number, struct fuse_file_info
         r = waiting_open(&filesystem->waiting, &waiter);
     else if (inode->kind != INODE_TEXT)
         r = -EISDIR;
-    interrupt_end(request);
+    interrupt_end(request, &interrupted);
     if (r < 0) {
         reply_error(request, r);
         return;
@@ -401,7 +401,7 @@ static void on_readlink(fuse_req_t request, fuse_ino_t number)
 
     interrupt_begin(request, &interrupted);
     int r = inode ? filesystem_readlink(filesystem, inode, &interrupted, &target) : -ESTALE;
-    interrupt_end(request);
+    interrupt_end(request, &interrupted);
     if (r < 0)
         reply_error(request, r);
     else

@@ -82,6 +82,9 @@ static pid_t ask_apart(const struct mountinfo *mount, const char *mountpoint,
         return -1;
     pid_t child = fork();
     if (child == 0) {
+        /* Whoever reads what we say does not wait for this one, which the mount may hold. */
+        for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+            close(fd);
         if (geteuid() != 0 || mount->user == 0 ||
             (setresgid(mount->group, mount->group, mount->group) == 0 &&
              setresuid(mount->user, mount->user, mount->user) == 0))

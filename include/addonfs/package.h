@@ -33,6 +33,12 @@
 #define PACKAGE_LINK_LIMIT ((size_t)20000)
 
 /*
+ * Names that the folders of one package may list, those that its rules leave out included: each is
+ * held in memory, and a small commit can list one folder of them a million times.
+ */
+#define PACKAGE_NAME_LIMIT ((size_t)2000000)
+
+/*
  * Folders that may lie in each other, the one that a rule names included. Links count as what they
  * lead to. Real trees are some 20 deep; with 256 a walk needs less than a tenth of the 8 MiB that a
  * thread's stack has.

@@ -14,7 +14,7 @@ import zipfile
 import pytest
 
 import oracle
-from mounting import TIMEOUT, client_zip, errors, mounted, package
+from mounting import TIMEOUT, client_zip, errors, mounted, package, run
 from repository import Link
 
 MARKER = b"FROM OUTSIDE"
@@ -344,3 +344,15 @@ def test_two_entries_of_one_name_are_an_error(repo, folder, fuse, mode):
             client_zip(mnt).read_bytes()
         assert failure.value.errno == errno.EIO
         assert [p["path"].startswith("openpype/twice") for p in errors(mnt)] == [True]
+
+
+def test_what_is_left_out_is_not_listed_without_end(repo, folder, fuse):
+    """A folder of names that no rule takes costs nothing to push, however often it is in the tree."""
+    blob = repo.git("hash-object", "-w", "--stdin", data=b"").strip()
+    tree = repo.git("mktree", data=b"".join(b"100644 blob %s\t%05d.pyc\n" % (blob, i) for i in range(20_000))).strip()
+    commit_tree(repo, "openpype", [(b"40000", b"z%02d" % i, tree) for i in range(99)])
+    assert run("list", repo.path, "-o", "rev=main").returncode == 0
+    commit_tree(repo, "openpype", [(b"40000", b"z99", tree)])
+    result = run("list", repo.path, "-o", "rev=main")
+    assert result.returncode != 0
+    assert b"openpype/z99: the folders of the package list more than 2000000 names" in result.stdout + result.stderr

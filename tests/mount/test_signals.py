@@ -15,8 +15,9 @@ import pytest
 
 import oracle
 from mounting import (ADDONFS, TIMEOUT, await_end, clean, client_zip, daemon_pid, has_ended, is_mounted, mounted,
-                      package, run, status, until)
+                      package, run, settle, status, until)
 from users import USER, as_user, own
+from watching import HeldUp
 
 ENDS = [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGALRM,
         signal.SIGUSR1, signal.SIGPWR, signal.SIGRTMIN, signal.SIGRTMIN + 5, signal.SIGRTMAX]
@@ -396,3 +397,49 @@ def test_what_a_keeper_passes_on_arrives_whatever_was_ignored(repo, place):
     await_line(daemon, "is mounted at")
     daemon.send_signal(signal.SIGTERM)
     ended_well(daemon, place)
+
+
+OPENS = """
+import signal, sys
+signal.signal(signal.SIGUSR1, lambda *_: None)
+print("begins", flush=True)
+open(sys.argv[1], "rb")
+"""
+
+
+def opens(path):
+    """A process that handles SIGUSR1, waiting for the mount's answer when it opens `path`."""
+    process = subprocess.Popen([sys.executable, "-c", OPENS, path], stdout=subprocess.PIPE)
+    assert process.stdout.readline() == b"begins\n"
+    return process
+
+
+def state_of(process):
+    with open(f"/proc/{process.pid}/stat") as file:
+        return file.read().rpartition(")")[2].split()[0]
+
+
+def waits_for_answer(process):
+    with open(f"/proc/{process.pid}/wchan") as file:
+        return file.read() == "request_wait_answer"
+
+
+@pytest.mark.parametrize("before", [False, True])
+def test_a_reader_that_is_killed_ends_whatever_signals_came_before(repo, folder, fuse, root_user, before):
+    """Of one request the kernel tells of one signal: that may be one that the reader handles and lives on after."""
+    repo.write({"server_addon/server/large.bin": bytes(8 << 20)})
+    settle(repo.path)  # no look reads it
+    with HeldUp(repo.path / "server_addon/server/large.bin") as held, mounted(repo.path, folder / "mnt") as mnt:
+        path = package(mnt) / "large.bin"
+        first = opens(path)
+        held.await_reader()
+        second = opens(path)
+        until(lambda: waits_for_answer(second))
+        if before:
+            second.send_signal(signal.SIGUSR1)
+            until(lambda: state_of(second) == "D")  # from now on only its end is waited for
+        second.kill()
+        assert second.wait(TIMEOUT) == -signal.SIGKILL
+        assert first.poll() is None
+        held.let_go()
+        assert first.wait(TIMEOUT) == 0

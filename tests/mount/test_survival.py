@@ -18,6 +18,7 @@ from mounting import (ADDONFS, TIMEOUT, await_end, clean, client_zip, daemon_pid
                       status, until)
 from repository import Exec, Repository
 from users import in_namespace, own
+from watching import HeldUp
 
 SEED = int(os.environ.get("ADDONFS_SEED", secrets.randbelow(1 << 32)))
 
@@ -436,3 +437,24 @@ def test_why_no_version_can_be_derived_is_said_as_it_is_now(repo, folder, fuse):
             damage()
             found = [p["reason"] for p in errors(mnt)]
             assert not found if words is None else found and all(words in reason for reason in found), found
+
+
+@pytest.mark.parametrize("command", ["status", "umount"])
+def test_who_reads_what_a_command_says_waits_for_no_mount_that_hangs(repo, folder, fuse, root_user, command):
+    """The process that asks a mount cannot be killed while it is being answered; it has no part in what is said."""
+    mnt = folder / "mnt"
+    mnt.mkdir()
+    try:
+        assert run("mount", repo.path, mnt).returncode == 0
+        pidfd = os.pidfd_open(daemon_pid(mnt))
+        # So young that each look reads it.
+        repo.write({"server_addon/server/__init__.py": "# new\n"})
+        with HeldUp(repo.path / "server_addon/server/__init__.py") as held:
+            result = run(command, mnt, "--timeout", "1")
+            held.await_reader()
+            assert b"hangs" in result.stdout or b"did not answer" in result.stderr
+        if command == "umount":
+            await_end(pidfd)
+        os.close(pidfd)
+    finally:
+        clean(mnt)

@@ -420,6 +420,33 @@ static void links_that_unfold_too_far_fail_the_package(void **state)
     assert_string_equal(healed->version, "3.15.12");
 }
 
+static void a_walk_ends_when_it_is_told_to(void **state)
+{
+    struct fixture *fixture = *state;
+    const struct recipe_choice choice = {.layout = NULL};
+    const struct package_options options = {.no_license = false};
+    cleanup_recipe_matches struct recipe_matches matches = {0};
+    struct package *package = NULL;
+    const _Atomic bool told = true;
+    struct error error = {0};
+
+    fixture_refresh(fixture);
+    assert_int_equal(
+        recipe_find(fixture->origin.source, fixture->origin.spool, &choice, NULL, &matches, &error),
+        0);
+    fixture->origin.interrupted = &told;
+    assert_int_equal(
+        package_build(&fixture->origin, &options, &matches.items[0], NULL, &package, &error),
+        -EINTR);
+    fixture->origin.interrupted = NULL;
+    fixture->origin.stop = &told;
+    assert_int_equal(
+        package_build(&fixture->origin, &options, &matches.items[0], NULL, &package, &error),
+        -ECANCELED);
+    fixture->origin.stop = NULL;
+    assert_null(package);
+}
+
 int main(void)
 {
 #define TEST(test) cmocka_unit_test_setup_teardown(test, fixture_setup, fixture_teardown)
@@ -437,6 +464,7 @@ int main(void)
         TEST(folders_that_lie_in_too_many_others_are_failed_entries),
         TEST(a_deep_tree_needs_little_stack),
         TEST(links_that_unfold_too_far_fail_the_package),
+        TEST(a_walk_ends_when_it_is_told_to),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
