@@ -231,6 +231,8 @@ int view_open(const struct view_options *options, struct view **ret_view, struct
     ahead_stop(view->ahead);
     if (r == 0)
         r = refuse_failed(generation, error);
+    if (r < 0 && options->failed)
+        options->failed(options->failed_context, error);
     if (r < 0)
         return r;
     *ret_view = steal_pointer(&view);

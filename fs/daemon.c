@@ -15,6 +15,7 @@
 #include <malloc.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -68,6 +69,23 @@ static bool die(void *context, int number)
     signals_die(number);
 }
 
+/*
+ * For struct view_options: what the first look has begun may hang in a file, as long as that does
+ * not answer. Nothing is mounted yet; so tell, as whoever is told by daemon_run would, and end.
+ */
+static void fail_at_once(void *context, const struct error *error)
+{
+    const struct daemon *daemon = context;
+
+    if (daemon->report >= 0)
+        (void)report_send(daemon->report, REPORT_FAILED, error, -1);
+    else
+        fprintf(stderr, "addonfs: %s\n", error->text);
+    if (!daemon->foreground && !daemon->identity.change)
+        log_line(LOG_ERR, "%s", error->text);
+    _exit(1);
+}
+
 static int open_filesystem(const struct daemon *daemon, struct filesystem **ret_filesystem,
                            struct error *error)
 {
@@ -77,18 +95,20 @@ static int open_filesystem(const struct daemon *daemon, struct filesystem **ret_
 
     options.source.path = daemon->source;
     options.prepares = true;
+    options.failed = fail_at_once;
+    options.failed_context = (void *)(uintptr_t)daemon;
     int r = signals_begin(&signals);
     if (r < 0)
         return error_errno(error, r, "%s", daemon->source);
     r = view_open(&options, &view, error);
     if (r == 0)
         r = surroundings_check_view(daemon->place, view, daemon->options, error);
+    if (r < 0 && view)
+        fail_at_once((void *)(uintptr_t)daemon, error);
     /* One that comes now waits until it can be seen to. */
     signals_end(&signals);
-    if (r < 0) {
-        view_close(view);
+    if (r < 0)
         return r;
-    }
     *ret_filesystem = filesystem_new(view, daemon->options, daemon->place->path);
     return *ret_filesystem ? 0 : error_errno(error, -ENOMEM, "%s", daemon->source);
 }

@@ -29,7 +29,11 @@ struct view_options {
     bool no_cache;            /* keep compressed members for the time of this view only */
     const char *cache_folder; /* NULL: cache_default_folder() */
     uint64_t cache_size;      /* bytes; 0: CACHE_SIZE_DEFAULT */
-    bool prepares; /* view_prepare will be called, and view_open begins with it, in threads */
+    bool prepares; /* view_prepare will be called, and view_open begins with it, in threads … */
+    /* … for which a view_open that fails waits, however long a file takes to be read. This is told
+     * of the failure before; it need not return. Or NULL. */
+    void (*failed)(void *context, const struct error *error);
+    void *failed_context;
 };
 
 /* Inode numbers below this one are for the file system's own use; numbers are never used twice. */

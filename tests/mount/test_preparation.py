@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 import oracle
-from mounting import TIMEOUT, client_zip, digest, mounted, package, settle, status, until
+from mounting import (TIMEOUT, client_zip, digest, is_mounted, mounted, package, run, settle, status,
+                      until)
 from test_cache import members
+from users import own
 from watching import HeldUp
 
 SLOW = "openpype/slow.bin"
@@ -155,3 +157,20 @@ def test_the_zip_of_whoever_came_first_is_that_of_whoever_came_last(repo, folder
         assert found == {digest(client_zip(mnt))}
         # One composition for all of them.
         assert status(mnt)["compressed"] == contents(repo)
+
+
+@pytest.mark.parametrize("arguments", [[], ["-f"]], ids=["background", "foreground"])
+@pytest.mark.parametrize("other", [False, True], ids=["root's", "another user's"])
+def test_a_mount_that_fails_says_so_although_a_file_hangs(repo, folder, fuse, root_user, arguments, other):
+    """What the first look has begun to read ahead: here all that it can begin with."""
+    many = [f"openpype/many/f{number}.py" for number in range(500)]
+    repo.write({name: "x\n" * 2500 for name in many})
+    place = repo.path / "openpype"
+    if other:
+        own(repo.path)
+    settle(repo.path)
+    with HeldUp(*(repo.path / name for name in many)) as held:
+        result = without_waiting(held, lambda: run("mount", repo.path, place, *arguments, timeout=None))
+    assert result.returncode == 1 and not is_mounted(place)
+    assert result.stderr.decode().startswith("addonfs: ") and result.stderr.count(b"\n") == 1
+    assert "choose another folder" in result.stderr.decode()

@@ -48,13 +48,13 @@ static bool is_closer(void)
 }
 
 /* What the closer does when it has told the writer to end. */
-int pthread_join(pthread_t thread, void **result)
+int pthread_join(pthread_t th, void **thread_return)
 {
     int (*original)(pthread_t, void **) =
         (int (*)(pthread_t, void **))dlsym(RTLD_NEXT, "pthread_join");
 
     set(&closing);
-    return original(thread, result);
+    return original(th, thread_return);
 }
 
 /* SQLite sleeps while others hold the database. The writer does so until it is told to end. */
@@ -66,16 +66,17 @@ static void sleep_for(uint64_t microseconds)
         await(&closing);
 }
 
-int usleep(useconds_t microseconds)
+int usleep(useconds_t useconds)
 {
-    sleep_for(microseconds);
+    sleep_for(useconds);
     return 0;
 }
 
-int nanosleep(const struct timespec *time, struct timespec *rest)
+int nanosleep(const struct timespec *requested_time, struct timespec *remaining)
 {
-    (void)rest;
-    sleep_for((uint64_t)time->tv_sec * 1000000 + (uint64_t)time->tv_nsec / 1000);
+    (void)remaining;
+    sleep_for((uint64_t)requested_time->tv_sec * 1000000 +
+              (uint64_t)requested_time->tv_nsec / 1000);
     return 0;
 }
 

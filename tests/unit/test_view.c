@@ -395,6 +395,31 @@ static void a_look_without_descriptors_fails_and_changes_nothing(void **state)
     fail_msg("more descriptors than that are needed");
 }
 
+static void take_failure(void *context, const struct error *error)
+{
+    assert_string_equal(context, "");
+    strcpy(context, error->text);
+}
+
+static void whoever_opens_is_told_of_a_failure_before_what_was_begun_is_waited_for(void **state)
+{
+    const struct fixture *fixture = *state;
+    char told[ERROR_TEXT_SIZE] = "";
+    struct view_options options = {.source.path = fixture->root,
+                                   .no_cache = true,
+                                   .prepares = true,
+                                   .failed = take_failure,
+                                   .failed_context = told};
+    struct view *view = NULL;
+    struct error error = {0};
+
+    fixture_write(fixture, "openpype/version.py", "__version__ = version()\n");
+    assert_int_equal(view_open(&options, &view, &error), -EINVAL);
+    assert_null(view);
+    assert_string_equal(told, error.text);
+    assert_non_null(strstr(told, "openpype/version.py"));
+}
+
 int main(void)
 {
 #define TEST(test) cmocka_unit_test_setup_teardown(test, fixture_setup, fixture_teardown)
@@ -412,6 +437,7 @@ int main(void)
         TEST(the_same_holds_where_the_rule_names_a_link),
         TEST(looks_do_not_read_what_is_missing_until_it_may_be_there),
         TEST(a_look_without_descriptors_fails_and_changes_nothing),
+        TEST(whoever_opens_is_told_of_a_failure_before_what_was_begun_is_waited_for),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
