@@ -40,7 +40,7 @@ static size_t one_size(const struct table *table, size_t at)
         return 1;
     /* The shortest class: it is one of some byte, or of all bytes but some. */
     for (size_t size = 2; at + size <= end; size++) {
-        for (int c = 1; c < 256; c++) {
+        for (int c = 1; c < 256 && pattern[at + size - 1] == ']'; c++) {
             if (is_one(table, at, size, (char)c))
                 return size;
         }
