@@ -283,6 +283,8 @@ static int walk_entry(struct walk *walk, struct source_folder *folder, struct so
     if (r != 0)
         return r < 0 ? error_errno(error, r, "%s", found->name) : 0;
     r = source_look(walk->origin->source, folder, found, error);
+    if (r == -EFBIG)
+        walk->excess = level->path;
     if (r < 0 || (found->kind == SOURCE_FILE ? drop_file : drop_folder))
         return r;
     r = count(walk, level, found->linked, 1, error);
