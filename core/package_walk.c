@@ -104,6 +104,10 @@ static int count(struct walk *walk, const struct level *level, bool linked, size
     if (walk->entries > PACKAGE_ENTRY_LIMIT)
         return error_set(error, -EFBIG, "%s: the package has more than %zu files and folders",
                          walk->excess, PACKAGE_ENTRY_LIMIT);
+    if (walk->total && (walk->total->entries += more) > walk->total->limit)
+        return error_set(error, -EFBIG,
+                         "%s: all packages together have more than %zu files and folders",
+                         walk->excess, walk->total->limit);
     if (walk->linked > PACKAGE_LINK_LIMIT) {
         /* The folder is one of many that are the same: the link that they are all behind. */
         for (; level && level->linked; level = level->above)
