@@ -22,6 +22,7 @@ struct adding {
     struct entry **tops;
     const struct recipe_match *match;
     const struct generation_addon *before; /* the same addon in `last`, or NULL */
+    struct package_total *total;
 };
 
 static int no_memory(const struct adding *adding, struct error *error)
@@ -81,6 +82,7 @@ static int build_with_derived(const struct adding *adding, struct entry **ret_de
     struct package_options options = {
         .no_license = maker->options->no_license,
         .no_times = true,
+        .total = adding->total, /* Both are kept. */
     };
 
     int r = build_as_declared(adding, &options, adding->before ? adding->before->declared : NULL,
@@ -110,6 +112,7 @@ static int build(const struct adding *adding, struct entry **ret_declared,
     const struct package_options declared = {
         .no_license = options->no_license,
         .version = options->version,
+        .total = adding->total,
     };
 
     return options->derive_version
@@ -327,6 +330,9 @@ int generation_add_addons(const struct generation_maker *maker, const struct gen
                           struct error *error)
 {
     const struct recipe_matches *matches = &generation->matches;
+    struct package_total total = {
+        .limit = maker->entry_limit ? maker->entry_limit : PACKAGE_TOTAL_LIMIT,
+    };
     int r = 0;
 
     generation->addons = calloc(matches->count + 1, sizeof(*generation->addons));
@@ -340,6 +346,7 @@ int generation_add_addons(const struct generation_maker *maker, const struct gen
             .tops = tops,
             .match = &matches->items[i],
             .before = find_before(last, &matches->items[i]),
+            .total = &total,
         };
         r = add_addon(&adding, error);
     }

@@ -181,7 +181,7 @@ int package_build(const struct origin *origin, const struct package_options *opt
 {
     cleanup_package struct package *package = calloc(1, sizeof(*package));
     struct builder builder = {
-        .walk = {.origin = origin, .package = package},
+        .walk = {.origin = origin, .package = package, .total = options->total},
         .names = {.origin = origin, .match = match},
         .options = options,
         .last = last,

@@ -104,6 +104,10 @@ static int count(struct walk *walk, const struct level *level, bool linked, size
     if (walk->entries > PACKAGE_ENTRY_LIMIT)
         return error_set(error, -EFBIG, "%s: the package has more than %zu files and folders",
                          walk->excess, PACKAGE_ENTRY_LIMIT);
+    if (walk->total && (walk->total->entries += more) > walk->total->limit)
+        return error_set(error, -EFBIG,
+                         "%s: all packages together have more than %zu files and folders",
+                         walk->excess, walk->total->limit);
     if (walk->linked > PACKAGE_LINK_LIMIT) {
         /* The folder is one of many that are the same: the link that they are all behind. */
         for (; level && level->linked; level = level->above)
@@ -283,6 +287,8 @@ static int walk_entry(struct walk *walk, struct source_folder *folder, struct so
     if (r != 0)
         return r < 0 ? error_errno(error, r, "%s", found->name) : 0;
     r = source_look(walk->origin->source, folder, found, error);
+    if (r == -EFBIG)
+        walk->excess = level->path;
     if (r < 0 || (found->kind == SOURCE_FILE ? drop_file : drop_folder))
         return r;
     r = count(walk, level, found->linked, 1, error);

@@ -20,8 +20,9 @@ struct walk {
     struct file *edited;            /* takes the place of the file whose `real` it has; or NULL */
     size_t root_length;             /* of the path of the folder that is walked */
     size_t entries;                 /* of the package so far, against PACKAGE_ENTRY_LIMIT */
-    size_t linked;      /* … those of them that links lead to, against PACKAGE_LINK_LIMIT */
-    size_t names;       /* in its folders so far, against PACKAGE_NAME_LIMIT */
+    size_t linked; /* … those of them that links lead to, against PACKAGE_LINK_LIMIT */
+    size_t names;  /* in its folders so far, against PACKAGE_NAME_LIMIT */
+    struct package_total *total; /* or NULL */
     const char *excess; /* where a limit was passed, which ended the walk with -EFBIG; or NULL */
     struct error why;   /* room for what a folder fails for, which is no error of the walk */
 };

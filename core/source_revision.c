@@ -38,6 +38,8 @@ static int begin(struct source *source, struct error *error)
         part->is_unsure = true; /* Most are not read again: to renew one takes some stats. */
     if (revision->faulty)
         revision->healing = modules_healing(source->repository);
+    if (revision->link_steps <= REVISION_STEP_LIMIT)
+        revision->link_steps = 0;
     if (revision->resolved && git_oid_equal(&id, &own->commit))
         return 0;
     reader_begin(own->reader);
@@ -51,6 +53,7 @@ static int begin(struct source *source, struct error *error)
     git_tree_free(own->root);
     own->root = tree;
     own->commit = id;
+    revision->link_steps = 0;
     revision->time.tv_sec = (time_t)commit->time;
     revision->resolved = true;
     git_oid_tostr(source->commit, sizeof(source->commit), &id);
@@ -290,6 +293,9 @@ static int look_at_link(struct source *source, struct source_folder *folder,
     int r = find_target(revision, folder, entry, target, &attributes, &why);
     if (r < 0 && error_is_transient(r))
         return error_set(error, r, "%s: %s", entry->name, why.text);
+    /* That is no fault of this link: it is told once, of the whole. */
+    if (r == -EFBIG)
+        return error_set(error, r, "%s: %s", folder->path, why.text);
     entry->linked = true;
     bool is_absent = r == -ENOLINK || (r == 0 && target->mode == GIT_FILEMODE_COMMIT);
     if (is_absent || revision_has_fault(revision))

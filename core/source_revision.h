@@ -30,6 +30,16 @@ struct revision_part {
     char *names_fault; /* … unless this says why they cannot be known */
 };
 
+/*
+ * Steps that the links of a commit may take in one look: components of paths, each as often as a
+ * link's way comes through it, and what is as much work. Anyone who may push can make each of many
+ * links go over 40 others, each with two thousand components; nobody is served meanwhile. A link of
+ * node_modules/.bin ("../tool/bin/run.js") takes some 20, and 20,000 of those, as many as a package
+ * may have, take a fifth. That is some seconds of work at most, and about half a minute where all
+ * of it is in reading trees of very many entries again and again.
+ */
+#define REVISION_STEP_LIMIT ((size_t)2000000)
+
 struct revision {
     pthread_mutex_t lock; /* around every use of the readers and of what was read through them */
     struct revision_part own;
@@ -37,6 +47,7 @@ struct revision {
     struct revision_part *submodules; /* those of this commit that were asked for */
     size_t submodule_count;
     struct timespec time; /* of the commit */
+    size_t link_steps;    /* of this look; once there were too many, for as long as the commit is */
     bool resolved;
     bool faulty;      /* something of some folder could not be read, once at least */
     uint64_t healing; /* then: modules_healing at the beginning of the look */
@@ -106,8 +117,9 @@ struct revision_target {
 /*
  * Follow the link `name` in `folder` (a path without links) by the rules of source_resolve.h. A
  * negative errno says that it leads nowhere, and `why` in words for what reason (fit for "PATH:
- * …"); or it is one of the moment. If it leads to a submodule that is not there, `why` says why.
- * The lock is held, and revision_begin was called.
+ * …"); or it is one of the moment. -EFBIG: the links have taken too many steps, and none is
+ * followed any more. If it leads to a submodule that is not there, `why` says why. The lock is
+ * held, and revision_begin was called.
  */
 int revision_follow(struct revision *revision, const char *folder, const char *name,
                     struct revision_target *ret_target, struct error *why);

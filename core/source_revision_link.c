@@ -6,12 +6,19 @@
 #include <stdio.h>
 #include <string.h>
 
+/*
+ * Bytes of a link's target, and entries of a tree, that are as much work as a step: both are
+ * inflated and read each time (a step takes about a microsecond).
+ */
+enum { STEP_BYTES = 256, STEP_ENTRIES = 32 };
+
 /* A link's way through the trees: a path that grows and shrinks by components. */
 struct way {
     struct revision *revision;
     struct revision_part *part; /* in which it is */
     struct revision_target *at;
-    char *rest; /* what is still to go: nothing, or a slash and more */
+    char *rest;       /* what was still to go when a link was followed last … */
+    const char *left; /* … and is now: nothing, or a slash and more */
     int links;
     struct error *why;
 };
@@ -30,6 +37,19 @@ static int fail(const struct way *way, int code)
     return error_set(way->why, r, "%s", error_reason(error.text, ""));
 }
 
+/* Some work is about to be done for the way, or has been. */
+static int way_charge(struct way *way, size_t steps)
+{
+    struct revision *revision = way->revision;
+
+    if (revision->link_steps <= REVISION_STEP_LIMIT)
+        revision->link_steps += steps;
+    return revision->link_steps <= REVISION_STEP_LIMIT
+               ? 0
+               : error_set(way->why, -EFBIG, "the links of the commit take more than %zu steps",
+                           REVISION_STEP_LIMIT);
+}
+
 /* Put a link's target before what is still to go. */
 static int way_turn(struct way *way, const git_tree_entry *entry)
 {
@@ -42,15 +62,19 @@ static int way_turn(struct way *way, const git_tree_entry *entry)
     if (r < 0)
         return fail(way, r);
     size_t size = (size_t)git_blob_rawsize(target);
+    r = way_charge(way, 1 + (size + strlen(way->left)) / STEP_BYTES);
+    if (r < 0)
+        return r;
     const char *text = git_blob_rawcontent(target);
     if (size > 0 && text[0] == '/')
         return error_set(way->why, -EXDEV, RESOLVE_LEAVES);
     if (size == 0 || size >= PATH_MAX || memchr(text, '\0', size))
         return error_set(way->why, -ENAMETOOLONG, RESOLVE_NO_PATH);
-    if (asprintf(&rest, "%.*s%s", (int)size, text, way->rest) < 0)
+    if (asprintf(&rest, "%.*s%s", (int)size, text, way->left) < 0)
         return error_errno(way->why, -ENOMEM, "%s", way->at->real);
     free(way->rest);
     way->rest = rest;
+    way->left = rest;
     return 0;
 }
 
@@ -77,6 +101,43 @@ static int way_enter(struct way *way)
     return r == -ENOLINK ? 0 : r;
 }
 
+/* What `path` is in the part that the way is in. The caller frees the entry. */
+static int way_find(struct way *way, const char *path, git_tree_entry **ret_entry)
+{
+    const struct revision_part *part = way->part;
+    cleanup_tree git_tree *below = NULL;
+    const git_tree *tree = part->root;
+
+    for (;;) {
+        char name[NAME_MAX + 1];
+        size_t length = strcspn(path, "/");
+        if (length > NAME_MAX)
+            return error_set(way->why, -ENAMETOOLONG, RESOLVE_NO_PATH);
+        memcpy(name, path, length);
+        name[length] = '\0';
+        int r = way_charge(way, 1 + git_tree_entrycount(tree) / STEP_ENTRIES);
+        if (r < 0)
+            return r;
+        const git_tree_entry *entry = git_tree_entry_byname(tree, name);
+        if (!entry)
+            return error_set(way->why, -ENOENT, RESOLVE_BROKEN);
+        if (path[length] == '\0')
+            return git_tree_entry_dup(ret_entry, entry) < 0
+                       ? error_errno(way->why, -ENOMEM, "%s", name)
+                       : 0;
+        git_tree *next = NULL;
+        r = git_tree_lookup(&next, part->reader->git, git_tree_entry_id(entry));
+        if (r == GIT_ENOTFOUND && part->reader->fault.code == 0)
+            return error_set(way->why, -ENOENT, RESOLVE_BROKEN);
+        if (r < 0)
+            return fail(way, r);
+        git_tree_free(below);
+        below = next;
+        tree = next;
+        path += length + 1;
+    }
+}
+
 /* Take one component. */
 static int way_step(struct way *way, const char *name)
 {
@@ -98,11 +159,9 @@ static int way_step(struct way *way, const char *name)
     if (strlen(next) >= sizeof(way->at->real))
         return error_set(way->why, -ENOENT, RESOLVE_BROKEN);
     revision_use(way->part);
-    int r = git_tree_entry_bypath(&entry, way->part->root, revision_part_path(way->part, next));
-    if (r == GIT_ENOTFOUND && way->part->reader->fault.code == 0)
-        return error_set(way->why, -ENOENT, RESOLVE_BROKEN);
+    int r = way_find(way, revision_part_path(way->part, next), &entry);
     if (r < 0)
-        return fail(way, r);
+        return r;
     git_filemode_t mode = git_tree_entry_filemode(entry);
     if (mode == GIT_FILEMODE_LINK)
         return way_turn(way, entry);
@@ -126,9 +185,10 @@ int revision_follow(struct revision *revision, const char *folder, const char *n
     way.rest = strdup(name);
     if (!way.rest)
         return error_errno(why, -ENOMEM, "%s", name);
-    while (*way.rest) {
+    way.left = way.rest;
+    while (*way.left) {
         char component[NAME_MAX + 1];
-        const char *start = way.rest + strspn(way.rest, "/");
+        const char *start = way.left + strspn(way.left, "/");
         size_t length = strcspn(start, "/");
         /* Neither a name nor a dot leads on from a file, nor even a slash (path_resolution(7)). */
         if (ret_target->mode != GIT_FILEMODE_TREE && ret_target->mode != GIT_FILEMODE_COMMIT)
@@ -139,8 +199,10 @@ int revision_follow(struct revision *revision, const char *folder, const char *n
             return error_set(why, -ENAMETOOLONG, RESOLVE_NO_PATH);
         memcpy(component, start, length);
         component[length] = '\0';
-        memmove(way.rest, start + length, strlen(start + length) + 1);
-        int r = way_step(&way, component);
+        way.left = start + length;
+        int r = way_charge(&way, 1);
+        if (r == 0)
+            r = way_step(&way, component);
         if (r < 0)
             return r;
     }

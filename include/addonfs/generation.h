@@ -39,6 +39,7 @@ struct generation_maker {
     _Atomic uint64_t *next_number; /* of inodes */
     struct map *vanished;          /* see generation_share.h; NULL: there is nothing before */
     struct generation_head *head;  /* what a worktree's commit holds; kept by the maker's owner */
+    size_t entry_limit;            /* of all packages together; 0: PACKAGE_TOTAL_LIMIT */
     bool fills_clients;            /* client folders are filled at once */
 };
 

@@ -33,6 +33,19 @@
 #define PACKAGE_LINK_LIMIT ((size_t)20000)
 
 /*
+ * Files and folders of all packages of one generation: a small commit can show one large tree as
+ * any number of addons. From the package that passes it on, all fail at their first entry: what was
+ * listed for those that fail is memory, too.
+ */
+#define PACKAGE_TOTAL_LIMIT ((size_t)2000000)
+
+/* What the packages of one generation have so far. */
+struct package_total {
+    size_t entries;
+    size_t limit;
+};
+
+/*
  * Names that the folders of one package may list, those that its rules leave out included: each is
  * held in memory, and a small commit can list one folder of them a million times.
  */
@@ -47,9 +60,10 @@
 #define PACKAGE_TOO_DEEP "is too deep: more than %u folders lie in each other"
 
 struct package_options {
-    bool no_license;     /* leave out the rules for a license */
-    const char *version; /* in place of the declared one, wherever it stands; or NULL */
-    bool no_times;       /* of a revision: it is not for showing, and may have any times */
+    bool no_license;             /* leave out the rules for a license */
+    const char *version;         /* in place of the declared one, wherever it stands; or NULL */
+    bool no_times;               /* of a revision: it is not for showing, and may have any times */
+    struct package_total *total; /* counted on, also for a package that fails; or NULL */
 };
 
 struct package {

@@ -228,7 +228,9 @@ uint64_t source_look_number(const struct source *source);
  */
 uint64_t source_owners_changed(const struct source *source);
 
-/* Look at an entry, so that its kind is known. -ENOMEM only: what is wrong with it is in the entry.
+/*
+ * Look at an entry, so that its kind is known. What is wrong with it is in the entry. -ENOMEM, …:
+ * not now; -EFBIG: the links of the commit are too much work, and the error names the folder.
  */
 int source_look(struct source *source, struct source_folder *folder, struct source_entry *entry,
                 struct error *error);

@@ -19,8 +19,8 @@ static const char zip_path[] = "package/openpype/3.15.12/private/client.zip";
 
 static _Atomic uint64_t numbers = 100;
 
-static struct generation *build(const struct fixture *fixture, struct generation *last,
-                                struct map *vanished)
+static struct generation *build_limited(const struct fixture *fixture, struct generation *last,
+                                        struct map *vanished, size_t entry_limit)
 {
     const struct generation_options options = {.no_license = false};
     const struct generation_maker maker = {
@@ -28,6 +28,7 @@ static struct generation *build(const struct fixture *fixture, struct generation
         .options = &options,
         .next_number = &numbers,
         .vanished = vanished,
+        .entry_limit = entry_limit,
     };
     struct generation *generation = NULL;
     struct error error = {0};
@@ -36,6 +37,12 @@ static struct generation *build(const struct fixture *fixture, struct generation
     if (generation_build(&maker, last, last ? last->serial + 1 : 1, &generation, &error) < 0)
         fail_msg("%s", error.text);
     return generation;
+}
+
+static struct generation *build(const struct fixture *fixture, struct generation *last,
+                                struct map *vanished)
+{
+    return build_limited(fixture, last, vanished, 0);
 }
 
 static struct generation *freeze(const struct fixture *fixture, const struct generation *generation)
@@ -299,6 +306,48 @@ static void a_frozen_client_folder_is_filled_although_the_source_has_gone(void *
     body_close(body);
 }
 
+/* An addon of ten files. */
+static void write_addon(const struct fixture *fixture, const char *name)
+{
+    char path[64];
+    char text[64];
+
+    snprintf(path, sizeof(path), "server_addon/%s/package.py", name);
+    snprintf(text, sizeof(text), "name = \"%s\"\nversion = \"1.0.0\"\n", name);
+    fixture_write(fixture, path, text);
+    for (int i = 0; i < 10; i++) {
+        snprintf(path, sizeof(path), "server_addon/%s/server/f%d.py", name, i);
+        fixture_write(fixture, path, "x");
+    }
+}
+
+static void packages_that_are_too_many_together_fail_from_there_on(void **state)
+{
+    const struct fixture *fixture = *state;
+    const char *names[] = {"package/a", "package/b", "package/c"};
+    struct generation *last = NULL;
+
+    fixture_remove(fixture, "openpype");
+    fixture_remove(fixture, "server_addon");
+    for (size_t i = 0; i < 3; i++)
+        write_addon(fixture, names[i] + strlen("package/"));
+    /* However often it is looked at: what is taken as it was counts once. */
+    for (int look = 0; look < 8; look++) {
+        size_t limit = look < 4 ? 25 : 40;
+        struct generation *next = build_limited(fixture, last, NULL, limit);
+        generation_unref(last);
+        last = next;
+        for (size_t i = 0; i < 3; i++) {
+            const struct entry *folder = fixture_entry(next, names[i]);
+            bool fails = limit == 25 && i == 2;
+            assert_int_equal(folder->failure != NULL, fails);
+        }
+        assert_int_equal(next->problems.count > 0, limit == 25);
+        fixture_write(fixture, "server_addon/a/server/f0.py", look % 2 ? "odd" : "even");
+    }
+    generation_unref(last);
+}
+
 int main(void)
 {
 #define TEST(test) cmocka_unit_test_setup_teardown(test, fixture_setup, fixture_teardown)
@@ -312,6 +361,7 @@ int main(void)
         TEST(a_client_folder_is_filled_when_somebody_looks_into_it),
         TEST(what_was_filled_goes_on_in_the_next_generation),
         TEST(a_frozen_client_folder_is_filled_although_the_source_has_gone),
+        TEST(packages_that_are_too_many_together_fail_from_there_on),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -420,6 +420,62 @@ static void links_that_unfold_too_far_fail_the_package(void **state)
     assert_string_equal(healed->version, "3.15.12");
 }
 
+/* Each of `count` links in openpype/bin goes over 36 others, with two thousand components each. */
+static void lengthen(const struct fixture *fixture, unsigned count)
+{
+    char path[64];
+    char target[4096];
+
+    for (unsigned i = 0; i < 36; i++) {
+        size_t used = 0;
+        while (used < 4000)
+            used += (size_t)sprintf(target + used, "./");
+        sprintf(target + used, "l%u", i + 1);
+        snprintf(path, sizeof(path), "shared/l%u", i);
+        fixture_link(fixture, path, target);
+    }
+    fixture_write(fixture, "shared/l36", "x");
+    for (unsigned i = 0; i < count; i++) {
+        snprintf(path, sizeof(path), "openpype/bin/k%02u", i);
+        fixture_link(fixture, path, "../../shared/l0");
+    }
+    fixture_commit(fixture, NULL);
+}
+
+static void links_that_take_too_many_steps_fail_the_package_of_a_commit(void **state)
+{
+    const struct fixture *fixture = *state;
+    const struct source_options options = {.path = fixture->root, .revision = "HEAD"};
+    struct fixture revision = *fixture;
+    struct entry *zip = NULL;
+
+    lengthen(fixture, 40);
+    assert_int_equal(source_open(&options, &revision.origin.source, NULL), 0);
+    /* A commit's links do not become less by being looked at again. */
+    for (int look = 0; look < 2; look++) {
+        cleanup_package struct package *package = build(&revision);
+        assert_null(package->folder);
+        assert_string_equal(package->failure_path, "openpype/bin");
+        assert_string_equal(package->failure,
+                            "the links of the commit take more than 2000000 steps");
+    }
+    for (unsigned i = 20; i < 40; i++) {
+        char path[64];
+        snprintf(path, sizeof(path), "openpype/bin/k%02u", i);
+        fixture_remove(fixture, path);
+    }
+    /* Half of them fit, and as many again in every commit. */
+    for (int look = 0; look < 2; look++) {
+        fixture_write(fixture, "openpype/new", look ? "1" : "0");
+        fixture_commit(fixture, NULL);
+        cleanup_package struct package *package = build(&revision);
+        assert_null(package->failure);
+        assert_int_equal(entry_find(package->folder, "private/client.zip", &zip), 0);
+        assert_int_equal(bundle_count(zip->bundle), 3 + 20 + 1);
+    }
+    source_close(revision.origin.source);
+}
+
 static void a_walk_ends_when_it_is_told_to(void **state)
 {
     struct fixture *fixture = *state;
@@ -464,6 +520,7 @@ int main(void)
         TEST(folders_that_lie_in_too_many_others_are_failed_entries),
         TEST(a_deep_tree_needs_little_stack),
         TEST(links_that_unfold_too_far_fail_the_package),
+        TEST(links_that_take_too_many_steps_fail_the_package_of_a_commit),
         TEST(a_walk_ends_when_it_is_told_to),
     };
 
