@@ -18,7 +18,8 @@
  * packed-refs (gitrepository-layout(5)), are listed here.
  */
 
-/* No ref lies deeper: each folder takes a descriptor while it is looked into. */
+/* Each folder takes a descriptor while it is looked into: one that is deeper is said to have files.
+ */
 enum { DEPTH_LIMIT = 40 };
 
 struct listing {
@@ -103,7 +104,9 @@ static int has_files_below(const struct listing *listing, int directory, const c
     size_t length = strlen(prefix);
     DIR *stream = NULL;
 
-    if (depth > DEPTH_LIMIT || length + strlen(name) + 2 > PATH_MAX)
+    if (depth > DEPTH_LIMIT)
+        return 1;
+    if (length + strlen(name) + 2 > PATH_MAX)
         return 0;
     int r = open_folder(directory, name, depth > 1 ? O_NOFOLLOW : 0, &stream);
     if (r == -ENOENT || r == -ENOTDIR || r == -ELOOP)

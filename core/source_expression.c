@@ -154,6 +154,8 @@ static int ask_libgit2(const struct question *question, const char *expression,
     cleanup_object git_object *object = NULL;
 
     int r = git_revparse_single(&object, repository->handle, expression);
+    if (repository->refs_fault.code == -ENOENT)
+        return no_revision(question, -ENOENT, repository->refs_fault.text);
     /* What is wrong with a ref, an object, or the moment, is not wrong with the name. */
     if (repository->refs_fault.code != 0) {
         if (question->error)

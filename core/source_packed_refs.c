@@ -204,7 +204,7 @@ static int read_file(struct packed_refs *refs, const struct ref_folder *folder, 
     return r;
 }
 
-/* Have it as it is now. */
+/* Have it as it is now; within a question a stamp that is not trusted yet is taken for true. */
 static int renew(struct packed_refs *refs, const struct ref_folder *folder, const char *path,
                  struct error *error)
 {
@@ -215,7 +215,7 @@ static int renew(struct packed_refs *refs, const struct ref_folder *folder, cons
         now = stamp_of(&status);
     else if (errno != ENOENT && errno != ENOTDIR)
         return error_of_the_moment(error, -errno, "%s", path);
-    if (!refs->is_settled || !stamp_is_same(&now, &refs->stamp))
+    if (!(refs->is_settled || refs->is_current) || !stamp_is_same(&now, &refs->stamp))
         return read_file(refs, folder, path, error);
     if (refs->damage.code < 0 && error)
         *error = refs->damage;
@@ -229,7 +229,6 @@ static int make_current(struct packed_refs *refs, const struct ref_folder *folde
     char path[PATH_MAX + sizeof(NAME) + 1];
 
     snprintf(path, sizeof(path), "%s/%s", folder->path, NAME);
-    refs->is_current = false;
     int r = renew(refs, folder, path, error);
     refs->is_current = r == 0;
     return r;
@@ -281,7 +280,7 @@ int packed_refs_find(struct packed_refs *refs, const struct ref_folder *folder,
     for (;;) {
         /* What may be of before is asked again if it has none of them. */
         bool was_current = refs->is_current;
-        int r = was_current ? 0 : make_current(refs, folder, error);
+        int r = make_current(refs, folder, error);
         if (r < 0)
             return r;
         for (size_t i = 0; i < count; i++) {
@@ -301,6 +300,8 @@ int packed_refs_each(struct packed_refs *refs, const struct ref_folder *folder, 
                      struct error *error)
 {
     size_t length = strlen(prefix);
+
+    refs->is_current = false;
     int r = make_current(refs, folder, error);
 
     for (size_t i = r == 0 ? lower_bound(refs, prefix) : 0; r == 0 && i < refs->count; i++) {

@@ -44,7 +44,11 @@ struct packed_refs {
 
 void packed_refs_clear(struct packed_refs *refs);
 
-/* A question begins: the file is looked at anew, once, and again for what it does not have. */
+/*
+ * A question begins. If its stamp is not trusted, the file is read anew, once, and again for what
+ * it does not have. One that is replaced meanwhile is read at the next name: what had a file of its
+ * own, and is packed since (git-pack-refs(1)), may have been here before with another id.
+ */
 void packed_refs_begin(struct packed_refs *refs);
 
 /*

@@ -70,7 +70,7 @@ static int exists(int *ret_exists, git_refdb_backend *base, const char *name)
     return r == GIT_ENOTFOUND ? 0 : r;
 }
 
-/* Whoever opens a FIFO waits. */
+/* Whoever opens a FIFO waits. And where there is no log, libgit2 makes an empty one to read it. */
 static int check_log(const struct backend *backend, const char *name)
 {
     const struct repository *repository = backend->repository;
@@ -85,7 +85,13 @@ static int check_log(const struct backend *backend, const char *name)
     int r = regular_check(repository->git_dir, log, &why);
     if (r == 0)
         r = regular_check(repository->common_dir, log, &why);
-    return r < 0 ? fail(backend, r, &why) : 0;
+    if (r < 0)
+        return fail(backend, r, &why);
+    if (backend->files->has_log(backend->files, name))
+        return 0;
+    backend->repository->refs_fault.code =
+        error_set(&backend->repository->refs_fault, -ENOENT, "%s has no log", name);
+    return GIT_ENOTFOUND;
 }
 
 static int has_log(git_refdb_backend *base, const char *name)

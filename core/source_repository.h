@@ -37,7 +37,8 @@ struct repository {
     struct resolve_root common_root; /* … at `common_dir`: their descriptors are those of … */
     struct ref_store refs;
     git_repository *handle;  /* for expressions: what it asks for refs is asked of `refs` … */
-    struct error refs_fault; /* … and what was wrong with the first of these, or code 0 */
+    struct error refs_fault; /* … and what was wrong with the first of these, or code 0;
+                                -ENOENT: it has no log */
     const char *log_of;      /* the ref whose log it is to have, whatever it asks for; or NULL */
     struct reader *reader;   /* for the objects that they name: its `git` is the handle */
     pthread_mutex_t idle_lock;

@@ -439,21 +439,35 @@ static void a_branch_that_looks_like_a_pattern_is_itself(void **state)
 static void links_that_lead_in_circles_end(void **state)
 {
     const struct test *test = *state;
-    char deep[512] = ".git/refs/heads/deep";
 
     fixture_link(test->fixture, ".git/refs/heads/d/l", ".");
     fixture_link(test->fixture, ".git/refs/heads/d/m", ".");
     expect_names(test, REFS_BRANCHES, "", "master");
     expect_failure(test, REFS_BRANCHES, "d", -ENOENT);
-    for (int i = 0; i < 100; i++)
-        strcat(deep, "/d");
-    strcat(deep, "/file");
-    fixture_write(test->fixture, deep, "");
-    expect_names(test, REFS_BRANCHES, "", "master");
     /* What is there beside them is listed still. */
     make_ref(test, "refs/heads/d/x", test->head);
     expect_names(test, REFS_BRANCHES, "", "d/ master");
     expect(test, REFS_BRANCHES, "d", NULL);
+}
+
+/* Nobody looks down to it: its folders are there, as those of one that is packed. */
+static void one_in_more_folders_than_are_looked_into_is_not_left_out(void **state)
+{
+    const struct test *test = *state;
+    char deep[512] = "refs/heads/deep";
+    const char *name = deep + strlen("refs/heads/");
+
+    for (int i = 0; i < 100; i++)
+        strcat(deep, "/d");
+    strcat(deep, "/x");
+    make_ref(test, deep, test->first);
+    for (int packed = 0; packed < 2; packed++) {
+        expect_names(test, REFS_BRANCHES, "", "deep/ master");
+        expect_names(test, REFS_BRANCHES, "deep/d", "d/");
+        expect(test, REFS_BRANCHES, "deep", NULL);
+        expect(test, REFS_BRANCHES, name, test->first);
+        pack_refs(test);
+    }
 }
 
 static void packed_refs_may_be_in_any_order(void **state)
@@ -665,6 +679,7 @@ int main(void)
         TEST(a_beginning_that_two_share_finds_none),
         TEST(names_are_no_patterns),
         TEST(links_that_lead_in_circles_end),
+        TEST(one_in_more_folders_than_are_looked_into_is_not_left_out),
         TEST(packed_refs_may_be_in_any_order),
         TEST(a_symbolic_branch_that_leads_nowhere_is_not_there),
         TEST(an_abbreviation_is_that_of_the_commit_if_others_are_none),

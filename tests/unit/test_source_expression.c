@@ -366,6 +366,26 @@ static void a_damaged_ref_is_told_of_through_libgit2_too(void **state)
     }
 }
 
+/* libgit2 makes an empty one, of which Git then believes that it is to be written. */
+static void what_has_no_log_gets_none(void **state)
+{
+    static const char *const asked[] = {"light@{1}", "light@{yesterday}", "symbolic@{1}"};
+    const struct fixture *fixture = *state;
+    struct error error;
+    char id[41];
+
+    run_script(fixture, history);
+    run_script(fixture, "rm -r .git/logs/refs/heads");
+    for (size_t i = 0; i < sizeof(asked) / sizeof(asked[0]); i++) {
+        ask_git(fixture, asked[i], id);
+        assert_string_equal(id, "");
+        assert_int_equal(ask_us(fixture, asked[i], id, &error), -ENOENT);
+        if (!strstr(error.text, asked[i]) || !strstr(error.text, "has no log"))
+            fail_msg("%s: %s", asked[i], error.text);
+    }
+    run_script(fixture, "test ! -e .git/logs/refs/tags -a ! -e .git/logs/refs/heads");
+}
+
 int main(void)
 {
 #define TEST(test) cmocka_unit_test_setup_teardown(test, fixture_setup, fixture_teardown)
@@ -373,6 +393,7 @@ int main(void)
         TEST(an_expression_names_what_git_says),
         TEST(what_begins_with_a_colon_is_refused_with_advice),
         TEST(a_damaged_ref_is_told_of_through_libgit2_too),
+        TEST(what_has_no_log_gets_none),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

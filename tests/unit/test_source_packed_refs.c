@@ -233,8 +233,27 @@ static void what_has_come_since_is_found(void **state)
     /* The question goes on. */
     assert_int_equal(packed_refs_find(&test->refs, &test->folder, &name, 1, &index, &id, NULL), 1);
     assert_int_equal(unlinkat(test->folder.fd, "packed-refs", 0), 0);
-    assert_int_equal(packed_refs_find(&test->refs, &test->folder, &name, 1, &index, &id, NULL), 1);
+    assert_int_equal(packed_refs_find(&test->refs, &test->folder, &name, 1, &index, &id, NULL), 0);
     expect_none(test, name);
+}
+
+/* Its own file was there when the question began, and is packed in the midst of it. */
+static void what_is_packed_meanwhile_is_not_what_it_was_before(void **state)
+{
+    static const char before[] = "0000000000000000000000000000000000000005 refs/heads/x\n";
+    static const char after[] = "0000000000000000000000000000000000000006 refs/heads/x\n"
+                                "0000000000000000000000000000000000000007 refs/heads/y\n";
+    struct test *test = *state;
+    const char *name = "refs/heads/x";
+    size_t index;
+    git_oid id;
+
+    write_file(test, before, strlen(before));
+    expect(test, name, 5);
+    assert_int_equal(unlinkat(test->folder.fd, "packed-refs", 0), 0);
+    write_file(test, after, strlen(after));
+    assert_int_equal(packed_refs_find(&test->refs, &test->folder, &name, 1, &index, &id, NULL), 1);
+    assert_int_equal(id.id[19], 6);
 }
 
 #define ID "0123456789012345678901234567890123456789"
@@ -325,6 +344,7 @@ int main(void)
         TEST(each_of_any_order_is_found_and_listed),
         TEST(one_that_is_trusted_is_read_once),
         TEST(what_has_come_since_is_found),
+        TEST(what_is_packed_meanwhile_is_not_what_it_was_before),
         TEST(what_is_damaged_is_refused_by_name_and_not_read_again),
         TEST(what_is_large_is_refused_before_it_is_in_memory),
         TEST(one_that_is_cut_while_it_is_read_is_not_believed),
