@@ -12,6 +12,9 @@ enum {
     MEMORY_LIMIT = 32 << 20,
     /* … and of a file that is read: parsed it may take seven times as much. */
     SIZE_LIMIT = 16 << 20,
+    /* All that apply to one file are in memory at once, which may be thousands: bytes that they may
+     * take, unless it is one. */
+    TOGETHER_LIMIT = 128 << 20,
 };
 
 /* --- Chains -------------------------------------------------------------------------------------
@@ -127,6 +130,16 @@ static void keep(struct attributes_table *table, const git_oid *blob, struct att
 /* --- Reading ------------------------------------------------------------------------------------
  */
 
+/* Are so many bytes parsed, or passed over as Git does? -EIO: Git reads them, and we do not. */
+static int check_size(size_t size, const char *path, size_t folder, struct error *error)
+{
+    if (size <= SIZE_LIMIT || size >= ATTRIBUTES_GIT_LIMIT)
+        return 0;
+    return error_set(error, -EIO,
+                     "%s: %.*s%s.gitattributes is too large: shorten it to %d MiB at most", path,
+                     (int)folder, path, folder > 0 ? "/" : "", SIZE_LIMIT >> 20);
+}
+
 /* Read and parse the blob of the folder that `folder` bytes of `path` lead to. */
 static int parse(struct reader *reader, const git_oid *id, const char *path, size_t folder,
                  struct attributes **ret_list, struct error *error)
@@ -135,16 +148,21 @@ static int parse(struct reader *reader, const git_oid *id, const char *path, siz
     /* Before there is memory for it. */
     size_t size = reader_size(reader, id);
 
-    if (size >= ATTRIBUTES_GIT_LIMIT)
-        return attributes_parse("", 0, ret_list) < 0 ? error_errno(error, -ENOMEM, "%s", path) : 0;
-    if (size > SIZE_LIMIT)
-        return error_set(error, -EIO,
-                         "%s: %.*s%s.gitattributes is too large: shorten it to %d MiB at most",
-                         path, (int)folder, path, folder > 0 ? "/" : "", SIZE_LIMIT >> 20);
-    int r = git_blob_lookup(&blob, reader->git, id);
+    int r = check_size(size, path, folder, error);
     if (r < 0)
-        return reader_failure(reader, r, path, error);
-    r = attributes_parse(git_blob_rawcontent(blob), (size_t)git_blob_rawsize(blob), ret_list);
+        return r;
+    if (size < ATTRIBUTES_GIT_LIMIT) {
+        r = git_blob_lookup(&blob, reader->git, id);
+        if (r < 0)
+            return reader_failure(reader, r, path, error);
+        /* It was not known of one in a pack that has come since the reader looked. */
+        size = (size_t)git_blob_rawsize(blob);
+        r = check_size(size, path, folder, error);
+        if (r < 0)
+            return r;
+    }
+    r = size < ATTRIBUTES_GIT_LIMIT ? attributes_parse(git_blob_rawcontent(blob), size, ret_list)
+                                    : attributes_parse("", 0, ret_list);
     return r < 0 ? error_errno(error, r, "%s", path) : 0;
 }
 
@@ -161,6 +179,12 @@ static int take(struct attributes_table *table, struct reader *reader,
         keep(table, &chain->blob, list);
     }
     answer->layers[answer->count++] = (struct attributes_layer){list, chain->folder};
+    answer->memory += attributes_memory(list);
+    if (answer->count > 1 && answer->memory > TOGETHER_LIMIT)
+        return error_set(error, -EIO,
+                         "%s: the .gitattributes of the folders around it are too large together: "
+                         "shorten them",
+                         path);
     return 0;
 }
 

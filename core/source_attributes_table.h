@@ -47,12 +47,13 @@ struct attributes_answer {
     struct attribute_value values[ATTRIBUTES];
     struct attributes_layer *layers; /* that they are in */
     size_t count;
+    size_t memory; /* that the lists take */
 };
 
 /*
  * What `chain` (or NULL: nothing) says of the file at `path`, which begins where the chain's
- * folders do. -EIO: one of them is missing, damaged or too large; others are of the moment. The
- * error begins with `path`.
+ * folders do. -EIO: one of them is missing, damaged or too large, or all are too large together;
+ * others are of the moment. The error begins with `path`.
  */
 int attributes_ask(struct attributes_table *table, struct reader *reader,
                    const struct attributes_chain *chain, const char *path,

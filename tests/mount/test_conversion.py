@@ -226,3 +226,19 @@ def test_a_file_that_git_reads_and_we_do_not_is_told(repo, folder, fuse):
         [problem] = errors(mnt)
         assert problem["path"] == SERVER + "b/a" and SERVER + "b/.gitattributes is too large" in problem["reason"]
         assert (package(mnt) / "__init__.py").read_bytes() == (repo.path / SERVER / "__init__.py").read_bytes()
+
+
+def test_files_that_are_too_large_together_are_told(repo, folder, fuse):
+    """They are a few kilobytes in a pack, and gigabytes where all are read at once."""
+    below = [SERVER + "b/" * depth for depth in (1, 2, 3)]
+    for number, name in enumerate(below):
+        rules = (f"# {number}\n" + "q a\n" * ((15 << 20) // 4)).encode()
+        repo.write({name + ".gitattributes": rules, name + "a": "a\n"})
+    repo.commit()
+    with mounted(repo.path, folder / "mnt", "rev=main") as mnt:
+        assert (package(mnt) / "b/a").read_bytes() == b"a\n"
+        assert refuses_to_open(package(mnt) / "b/b/b/a")
+        assert any(
+            problem["path"] == below[2] + "a" and "are too large together: shorten them" in problem["reason"]
+            for problem in errors(mnt)
+        )

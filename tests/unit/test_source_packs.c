@@ -1,6 +1,7 @@
 /* Packs that nobody's Git would write, and packs that come, go and are mended under a reader. */
 #include "fixture.h"
 
+#include "source_attributes_table.h"
 #include "source_delta.h"
 #include "source_reader.h"
 
@@ -855,6 +856,35 @@ static void packs_that_git_has_thrown_away_are_let_go(void **state)
     expect(test, &id, 0, "");
 }
 
+static void how_large_attributes_are_is_known_in_a_pack_that_came_too(void **state)
+{
+    enum { SIZE = 17 << 20 }; /* Beyond the limit. */
+    const struct test *test = *state;
+    struct attributes_table *table = attributes_table_new();
+    char *text = malloc(SIZE + 1);
+    struct attributes_answer answer;
+    struct error error;
+    git_oid id;
+
+    assert_non_null(table);
+    assert_non_null(text);
+    memset(text, '\n', SIZE);
+    text[SIZE] = '\0';
+    fixture_write(test->fixture, ".gitattributes", text);
+    fixture_commit(test->fixture, NULL);
+    blob_of(test, ".gitattributes", &id);
+    fixture_pack(test->fixture);
+    assert_int_equal(reader_size(test->reader, &id), 0);
+    struct attributes_chain *chain = attributes_chain_new(NULL, &id, 0);
+    assert_non_null(chain);
+    reader_begin(test->reader);
+    assert_int_equal(attributes_ask(table, test->reader, chain, "a", &answer, &error), -EIO);
+    assert_non_null(strstr(error.text, "a: .gitattributes is too large"));
+    attributes_chain_unref(chain);
+    attributes_table_free(table);
+    free(text);
+}
+
 int main(void)
 {
 #define TEST(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
@@ -875,6 +905,7 @@ int main(void)
         TEST(of_thousands_of_packs_few_are_open),
         TEST(what_goes_before_it_was_opened_is_found_where_it_is_now),
         TEST(packs_that_git_has_thrown_away_are_let_go),
+        TEST(how_large_attributes_are_is_known_in_a_pack_that_came_too),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
