@@ -51,6 +51,13 @@ struct attributes;
 #define ATTRIBUTES_GIT_LIMIT ((size_t)100 << 20)
 #define ATTRIBUTES_LINE_LIMIT 2048
 
+/*
+ * Steps that an answer may take: lines, and bytes of their patterns as often as they are compared.
+ * It is a tenth of a second at most, where 20,000 lines over a path of 800 bytes are as many; a
+ * file of 16 MiB could ask for minutes, and for each path anew.
+ */
+#define ATTRIBUTES_WORK_LIMIT (UINT64_C(1) << 24)
+
 /* Parse the `size` bytes of a .gitattributes, less than 4 GiB. 0 or -ENOMEM. */
 int attributes_parse(const char *bytes, size_t size, struct attributes **ret_list);
 
@@ -68,7 +75,7 @@ struct attributes_layer {
 
 /*
  * What `layers`, the nearest first, say of the file at `path`, which lies in the folders of all.
- * 0 or -ENOMEM.
+ * 0; -ENOMEM; -EFBIG: it takes more than ATTRIBUTES_WORK_LIMIT.
  */
 int attributes_find(const struct attributes_layer *layers, size_t count, const char *path,
                     struct attribute_value ret_values[static ATTRIBUTES]);

@@ -25,6 +25,7 @@ struct search {
     bool *decided;                   /* for each of them, and the one that is built in */
     struct run *runs;                /* a stack with room for as many and one more */
     struct attribute_value *values;
+    uint64_t work; /* so far, in steps of some nanoseconds */
 };
 
 /* [attr]binary -diff -merge -text */
@@ -138,19 +139,19 @@ static bool ends_with(const char *text, size_t length, const char *tail, size_t 
 }
 
 static bool matches_name(const struct rule *rule, const char *pattern, const char *name,
-                         size_t length)
+                         size_t length, uint64_t *work)
 {
     if (rule->literal == rule->length)
         return length == rule->length && memcmp(name, pattern, length) == 0;
     if (rule->is_tail)
         return ends_with(name, length, pattern + 1, rule->length - (size_t)1);
-    return wildmatch_name(pattern, rule->length, name, length);
+    return wildmatch_name(pattern, rule->length, name, length, work);
 }
 
 /* As Git has it, `**` at the end of the bytes that mean themselves begins a pattern: "a**" matches
  * "a/b" as well. */
 static bool matches_path(const struct rule *rule, const char *pattern, const char *path,
-                         size_t length)
+                         size_t length, uint64_t *work)
 {
     size_t is_rooted = pattern[0] == '/';
     size_t literal = rule->literal - is_rooted;
@@ -159,10 +160,11 @@ static bool matches_path(const struct rule *rule, const char *pattern, const cha
     if (length < literal || memcmp(path, pattern, literal) != 0)
         return false;
     return wildmatch_path(pattern + literal, rule->length - is_rooted - literal, path + literal,
-                          length - literal);
+                          length - literal, work);
 }
 
-static void take_layer(struct search *search, const struct attributes_layer *layer,
+/* 0, or -EFBIG. */
+static int take_layer(struct search *search, const struct attributes_layer *layer,
                        const char *path, size_t length)
 {
     const struct attributes *list = layer->list;
@@ -171,13 +173,19 @@ static void take_layer(struct search *search, const struct attributes_layer *lay
     const char *below = path + layer->folder + (layer->folder > 0);
     const char *end = path + length;
 
-    for (size_t i = list->rule_count; i > 0; i--) {
+    for (size_t i = list->rule_count; i > 0; i--, search->work++) {
         const struct rule *rule = &list->rules[i - 1];
         const char *pattern = list->text + rule->pattern;
-        if (rule->is_name ? matches_name(rule, pattern, name, (size_t)(end - name))
-                          : matches_path(rule, pattern, below, (size_t)(end - below)))
+        if (rule->is_name
+                ? matches_name(rule, pattern, name, (size_t)(end - name), &search->work)
+                : matches_path(rule, pattern, below, (size_t)(end - below), &search->work)) {
             take_all(search, run_of(list, &rule->assignments));
+            search->work += rule->assignments.count;
+        }
+        if (search->work > ATTRIBUTES_WORK_LIMIT)
+            return -EFBIG;
     }
+    return 0;
 }
 
 int attributes_find(const struct attributes_layer *layers, size_t count, const char *path,
@@ -194,7 +202,8 @@ int attributes_find(const struct attributes_layer *layers, size_t count, const c
     search.decided = decided;
     search.runs = runs;
     memset(ret_values, 0, ATTRIBUTES * sizeof(*ret_values));
-    for (size_t i = 0; i < count; i++)
-        take_layer(&search, &layers[i], path, strlen(path));
-    return 0;
+    int r = 0;
+    for (size_t i = 0; i < count && r == 0; i++)
+        r = take_layer(&search, &layers[i], path, strlen(path));
+    return r;
 }

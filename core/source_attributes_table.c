@@ -214,7 +214,12 @@ int attributes_ask(struct attributes_table *table, struct reader *reader,
     int r = take_all(table, reader, chain, path, &answer, error);
     if (r == 0) {
         r = attributes_find(answer.layers, answer.count, path, answer.values);
-        if (r < 0)
+        if (r == -EFBIG)
+            r = error_set(error, -EIO,
+                          "%s: the .gitattributes of the folders around it take too long: use "
+                          "fewer lines, or patterns with fewer wildcards",
+                          path);
+        else if (r < 0)
             (void)error_errno(error, r, "%s", path);
     }
     if (r < 0)

@@ -424,6 +424,7 @@ static void close_revision(struct source *source)
     if (!revision)
         return;
     revision_leave_submodules(revision);
+    revision_forget_trees(revision, NULL);
     git_tree_free(revision->own.root);
     reader_free(revision->own.reader);
     pthread_mutex_destroy(&revision->lock);

@@ -35,10 +35,24 @@ struct revision_part {
  * link's way comes through it, and what is as much work. Anyone who may push can make each of many
  * links go over 40 others, each with two thousand components; nobody is served meanwhile. A link of
  * node_modules/.bin ("../tool/bin/run.js") takes some 20, and 20,000 of those, as many as a package
- * may have, take a fifth. That is some seconds of work at most, and about half a minute where all
- * of it is in reading trees of very many entries again and again.
+ * may have, take a fifth: what they lead through is read once. That is some seconds of work at
+ * most, and about half a minute where all of it is in reading very many trees of very many entries.
  */
 #define REVISION_STEP_LIMIT ((size_t)2000000)
+
+/*
+ * Trees that were read last: many links lead through the same ones, and libgit2 keeps none that is
+ * large. They are few, and not as large together as hostile ones can be.
+ */
+enum { REVISION_TREES = 8 };
+struct revision_trees {
+    struct revision_tree {
+        const struct revision_part *part; /* each knows the objects of its own repository */
+        git_tree *tree;
+    } kept[REVISION_TREES]; /* the last used first */
+    size_t count;
+    size_t entries; /* of all */
+};
 
 struct revision {
     pthread_mutex_t lock; /* around every use of the readers and of what was read through them */
@@ -46,6 +60,7 @@ struct revision {
     char top[1];                      /* its path: "" */
     struct revision_part *submodules; /* those of this commit that were asked for */
     size_t submodule_count;
+    struct revision_trees trees;
     struct timespec time; /* of the commit */
     size_t link_steps;    /* of this look; once there were too many, for as long as the commit is */
     bool resolved;
@@ -100,6 +115,16 @@ void revision_place_clear(struct revision_place *place);
  */
 int revision_find(struct revision *revision, const char *real, struct revision_place *ret_place,
                   struct error *error);
+
+/*
+ * The tree `id` of the part, which the caller frees. 1: it was read; 0: it was at hand; or what
+ * libgit2 has answered (git_tree_lookup). The lock is held.
+ */
+int revision_read_tree(struct revision *revision, const struct revision_part *part,
+                       const git_oid *id, git_tree **ret_tree);
+
+/* Forget the part's trees, or those of all (NULL). */
+void revision_forget_trees(struct revision *revision, const struct revision_part *part);
 
 /*
  * `path` as the history of the source's repository knows it: what lies in a submodule is as old as

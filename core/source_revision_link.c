@@ -7,8 +7,8 @@
 #include <string.h>
 
 /*
- * Bytes of a link's target, and entries of a tree, that are as much work as a step: both are
- * inflated and read each time (a step takes about a microsecond).
+ * Bytes of a link's target, and entries of a tree that is read, that are as much work as a step,
+ * which takes about a microsecond.
  */
 enum { STEP_BYTES = 256, STEP_ENTRIES = 32 };
 
@@ -115,7 +115,7 @@ static int way_find(struct way *way, const char *path, git_tree_entry **ret_entr
             return error_set(way->why, -ENAMETOOLONG, RESOLVE_NO_PATH);
         memcpy(name, path, length);
         name[length] = '\0';
-        int r = way_charge(way, 1 + git_tree_entrycount(tree) / STEP_ENTRIES);
+        int r = way_charge(way, 1);
         if (r < 0)
             return r;
         const git_tree_entry *entry = git_tree_entry_byname(tree, name);
@@ -126,7 +126,7 @@ static int way_find(struct way *way, const char *path, git_tree_entry **ret_entr
                        ? error_errno(way->why, -ENOMEM, "%s", name)
                        : 0;
         git_tree *next = NULL;
-        r = git_tree_lookup(&next, part->reader->git, git_tree_entry_id(entry));
+        r = revision_read_tree(way->revision, part, git_tree_entry_id(entry), &next);
         if (r == GIT_ENOTFOUND && part->reader->fault.code == 0)
             return error_set(way->why, -ENOENT, RESOLVE_BROKEN);
         if (r < 0)
@@ -134,6 +134,9 @@ static int way_find(struct way *way, const char *path, git_tree_entry **ret_entr
         git_tree_free(below);
         below = next;
         tree = next;
+        r = r > 0 ? way_charge(way, git_tree_entrycount(tree) / STEP_ENTRIES) : 0;
+        if (r < 0)
+            return r;
         path += length + 1;
     }
 }

@@ -68,6 +68,7 @@ void revision_leave_submodules(struct revision *revision)
     while (revision->submodules) {
         struct revision_part *part = revision->submodules;
         revision->submodules = part->next;
+        revision_forget_trees(revision, part);
         part_free(part);
     }
     revision->submodule_count = 0;
@@ -236,6 +237,66 @@ int revision_enter(struct revision *revision, struct revision_part *above, const
 /* --- Trees --------------------------------------------------------------------------------------
  */
 
+enum { ENTRIES_LIMIT = 200000 }; /* of the trees that are kept: some 20 MB */
+
+void revision_forget_trees(struct revision *revision, const struct revision_part *part)
+{
+    struct revision_trees *trees = &revision->trees;
+    size_t kept = 0;
+
+    for (size_t i = 0; i < trees->count; i++) {
+        struct revision_tree each = trees->kept[i];
+        if (part && each.part != part) {
+            trees->kept[kept++] = each;
+            continue;
+        }
+        trees->entries -= git_tree_entrycount(each.tree);
+        git_tree_free(each.tree);
+    }
+    trees->count = kept;
+}
+
+/* Keep it, and those that were used last as far as there is room. */
+static void keep_tree(struct revision_trees *trees, const struct revision_part *part,
+                      git_tree *tree)
+{
+    size_t entries = git_tree_entrycount(tree);
+    git_tree *ours = NULL;
+
+    if (entries > ENTRIES_LIMIT || git_tree_dup(&ours, tree) < 0)
+        return;
+    while (trees->count == REVISION_TREES ||
+           (trees->count > 0 && trees->entries + entries > ENTRIES_LIMIT)) {
+        git_tree *last = trees->kept[--trees->count].tree;
+        trees->entries -= git_tree_entrycount(last);
+        git_tree_free(last);
+    }
+    memmove(trees->kept + 1, trees->kept, trees->count * sizeof(*trees->kept));
+    trees->kept[0] = (struct revision_tree){part, ours};
+    trees->count++;
+    trees->entries += entries;
+}
+
+int revision_read_tree(struct revision *revision, const struct revision_part *part,
+                       const git_oid *id, git_tree **ret_tree)
+{
+    struct revision_trees *trees = &revision->trees;
+
+    for (size_t i = 0; i < trees->count; i++) {
+        struct revision_tree found = trees->kept[i];
+        if (found.part != part || !git_oid_equal(git_tree_id(found.tree), id))
+            continue;
+        memmove(trees->kept + 1, trees->kept, i * sizeof(*trees->kept));
+        trees->kept[0] = found;
+        return git_tree_dup(ret_tree, found.tree);
+    }
+    int r = git_tree_lookup(ret_tree, part->reader->git, id);
+    if (r < 0)
+        return r;
+    keep_tree(trees, part, *ret_tree);
+    return 1;
+}
+
 void revision_place_clear(struct revision_place *place)
 {
     git_tree_free(place->tree);
@@ -314,7 +375,7 @@ static int go_below(struct revision *revision, const git_tree_entry *entry, cons
     }
     if (git_tree_entry_type(entry) != GIT_OBJECT_TREE)
         return error_errno(error, -ENOTDIR, "%s", real);
-    int r = git_tree_lookup(&below, place->part->reader->git, git_tree_entry_id(entry));
+    int r = revision_read_tree(revision, place->part, git_tree_entry_id(entry), &below);
     if (r < 0)
         return reader_failure(place->part->reader, r, real, error);
     git_tree_free(place->tree);

@@ -131,6 +131,7 @@ struct match {
     const char *end;
     const char *text_end;
     bool is_path;
+    uint64_t work; /* bytes of the pattern that were looked at */
     struct retry star;
     struct retry folders; /* of `**` */
 };
@@ -207,10 +208,12 @@ static const char *take_one(struct match *match, const char *at, unsigned char c
     case '?':
         *ret_match = !is_slash;
         return at + 1;
-    case '[':
-        at = match_class(at + 1, match->end, c, ret_match);
+    case '[': {
+        const char *after = match_class(at + 1, match->end, c, ret_match);
+        match->work += (size_t)((after ? after : match->end) - at);
         *ret_match = *ret_match && !is_slash;
-        return at;
+        return after;
+    }
     case '\\':
         if (++at == match->end)
             return NULL;
@@ -231,6 +234,7 @@ static bool matches(struct match *match, const char *text)
     for (;;) {
         enum answer answer = GO_ON;
         bool fits = false;
+        match->work++;
         if (pattern < match->end && *pattern == '*') {
             answer = take_stars(match, &pattern, &text);
             fits = true;
@@ -253,19 +257,25 @@ static bool matches(struct match *match, const char *text)
     }
 }
 
-bool wildmatch_name(const char *pattern, size_t size, const char *name, size_t length)
+bool wildmatch_name(const char *pattern, size_t size, const char *name, size_t length,
+                    uint64_t *work)
 {
     struct match match = {.begin = pattern, .end = pattern + size, .text_end = name + length};
 
-    return matches(&match, name);
+    bool found = matches(&match, name);
+    *work += match.work;
+    return found;
 }
 
-bool wildmatch_path(const char *pattern, size_t size, const char *path, size_t length)
+bool wildmatch_path(const char *pattern, size_t size, const char *path, size_t length,
+                    uint64_t *work)
 {
     struct match match = {
         .begin = pattern, .end = pattern + size, .text_end = path + length, .is_path = true};
 
-    return matches(&match, path);
+    bool found = matches(&match, path);
+    *work += match.work;
+    return found;
 }
 
 size_t wildmatch_literal(const char *pattern, size_t size)

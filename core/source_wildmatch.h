@@ -8,19 +8,23 @@
  *
  * Where Git answers otherwise than a reader of these pages would expect, so does this: a class that
  * does not end, or of an unknown name, and a backslash at the end match nothing. No pattern takes
- * longer than the product of both lengths.
+ * longer than the product of both lengths. That can be millions of steps: `*work` grows by them, so
+ * that who asks for many patterns can tell when it is enough.
  */
 #ifndef ADDONFS_SOURCE_WILDMATCH_H
 #define ADDONFS_SOURCE_WILDMATCH_H
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 /* Does the pattern match the whole name, in which there is no slash? */
-bool wildmatch_name(const char *pattern, size_t size, const char *name, size_t length);
+bool wildmatch_name(const char *pattern, size_t size, const char *name, size_t length,
+                    uint64_t *work);
 
 /* Does it match the whole path? */
-bool wildmatch_path(const char *pattern, size_t size, const char *path, size_t length);
+bool wildmatch_path(const char *pattern, size_t size, const char *path, size_t length,
+                    uint64_t *work);
 
 /* How many bytes the pattern begins with that mean themselves. */
 size_t wildmatch_literal(const char *pattern, size_t size);

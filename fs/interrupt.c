@@ -22,6 +22,9 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* guards what follows 
 static struct signalled *all;
 static bool is_watched; /* a thread looks after them */
 
+/* How many they are: hardly ever any, and no request waits for the lock then. */
+static _Atomic unsigned count;
+
 /* Is the thread about to end? The kernel turns every signal that ends it into SIGKILL (proc(5)). */
 static bool is_dying(pid_t thread)
 {
@@ -70,6 +73,7 @@ static void look_after(pid_t thread, _Atomic bool *interrupted)
     pthread_mutex_lock(&lock);
     *added = (struct signalled){thread, interrupted, all};
     all = added;
+    atomic_fetch_add(&count, 1);
     if (!is_watched && pthread_create(&watcher, NULL, watch, NULL) == 0) {
         pthread_detach(watcher);
         is_watched = true;
@@ -79,13 +83,17 @@ static void look_after(pid_t thread, _Atomic bool *interrupted)
 
 static void forget(const _Atomic bool *interrupted)
 {
+    if (atomic_load(&count) == 0)
+        return;
     pthread_mutex_lock(&lock);
     struct signalled **at = &all;
     while (*at && (*at)->interrupted != interrupted)
         at = &(*at)->next;
     struct signalled *found = *at;
-    if (found)
+    if (found) {
         *at = found->next;
+        atomic_fetch_sub(&count, 1);
+    }
     pthread_mutex_unlock(&lock);
     free(found);
 }

@@ -476,6 +476,35 @@ static void links_that_take_too_many_steps_fail_the_package_of_a_commit(void **s
     source_close(revision.origin.source);
 }
 
+/* As those of node_modules/.bin. To read the folder for each would be more steps than they may take. */
+static void a_large_folder_that_many_links_lead_to_is_read_once(void **state)
+{
+    enum { FILES = 12000, LINKS = 6000 };
+    const struct fixture *fixture = *state;
+    const struct source_options options = {.path = fixture->root, .revision = "HEAD"};
+    struct fixture revision = *fixture;
+    struct entry *zip = NULL;
+    char path[64];
+    char target[64];
+
+    for (unsigned i = 0; i < FILES; i++) {
+        snprintf(path, sizeof(path), "openpype/many/f%05u", i);
+        fixture_write(fixture, path, "x");
+        if (i >= LINKS)
+            continue;
+        snprintf(target, sizeof(target), "../many/f%05u", i);
+        snprintf(path, sizeof(path), "openpype/bin/k%05u", i);
+        fixture_link(fixture, path, target);
+    }
+    fixture_commit(fixture, NULL);
+    assert_int_equal(source_open(&options, &revision.origin.source, NULL), 0);
+    cleanup_package struct package *package = build(&revision);
+    assert_null(package->failure);
+    assert_int_equal(entry_find(package->folder, "private/client.zip", &zip), 0);
+    assert_int_equal(bundle_count(zip->bundle), 3 + FILES + LINKS);
+    source_close(revision.origin.source);
+}
+
 static void a_walk_ends_when_it_is_told_to(void **state)
 {
     struct fixture *fixture = *state;
@@ -521,6 +550,7 @@ int main(void)
         TEST(a_deep_tree_needs_little_stack),
         TEST(links_that_unfold_too_far_fail_the_package),
         TEST(links_that_take_too_many_steps_fail_the_package_of_a_commit),
+        TEST(a_large_folder_that_many_links_lead_to_is_read_once),
         TEST(a_walk_ends_when_it_is_told_to),
     };
 

@@ -1,6 +1,7 @@
 #include "source_attributes.h"
 #include "source_wildmatch.h"
 
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -93,21 +94,45 @@ static void no_pattern_takes_long(void **state)
 {
     char pattern[2048];
     char path[4096];
+    uint64_t work = 0;
 
     (void)state;
     fill(path, sizeof(path), "a");
     fill(pattern, sizeof(pattern), "*a");
-    assert_true(wildmatch_name(pattern, sizeof(pattern), path, sizeof(path)));
+    assert_true(wildmatch_name(pattern, sizeof(pattern), path, sizeof(path), &work));
     pattern[sizeof(pattern) - 1] = 'b';
-    assert_false(wildmatch_name(pattern, sizeof(pattern), path, sizeof(path)));
-    assert_false(wildmatch_path(pattern, sizeof(pattern), path, sizeof(path)));
+    assert_false(wildmatch_name(pattern, sizeof(pattern), path, sizeof(path), &work));
+    assert_false(wildmatch_path(pattern, sizeof(pattern), path, sizeof(path), &work));
     fill(path, sizeof(path), "a/");
     fill(pattern, sizeof(pattern), "**/*/");
     pattern[sizeof(pattern) - 1] = 'c';
-    assert_false(wildmatch_path(pattern, sizeof(pattern), path, sizeof(path)));
+    assert_false(wildmatch_path(pattern, sizeof(pattern), path, sizeof(path), &work));
     path[sizeof(path) - 1] = 'b';
-    assert_true(wildmatch_path("**/*/**/*/**/*b", 15, path, sizeof(path)));
-    assert_false(wildmatch_path("**/*/**/*/**/*c", 15, path, sizeof(path)));
+    assert_true(wildmatch_path("**/*/**/*/**/*b", 15, path, sizeof(path), &work));
+    assert_false(wildmatch_path("**/*/**/*/**/*c", 15, path, sizeof(path), &work));
+    assert_true(work < 6 * sizeof(pattern) * sizeof(path));
+}
+
+/* Many of them do, and are not gone through to the end. */
+static void many_patterns_have_an_end(void **state)
+{
+    static const char deep[] = "**/*aaaaaaaaaaaaaaaaaaaaaaaaaaaaaab text\n";
+    struct attribute_value values[ATTRIBUTES];
+    char path[1024];
+
+    (void)state;
+    fill(path, sizeof(path) - 1, "a");
+    path[sizeof(path) - 1] = '\0';
+    for (int count = 10; count <= 10000; count *= 1000) {
+        cleanup_free char *text = lines(deep, count);
+        cleanup_attributes struct attributes *list = parse(text, strlen(text));
+        const struct attributes_layer layers[] = {{list, 0}};
+        assert_int_equal(attributes_find(layers, 1, path, values), count > 10 ? -EFBIG : 0);
+    }
+    /* As many lines as a file may have that is read, where nothing is compared twice. */
+    cleanup_free char *text = lines("q a\n", (16 << 20) / 4);
+    cleanup_attributes struct attributes *list = parse(text, strlen(text));
+    assert_int_equal(ask(list, path), ATTRIBUTE_UNKNOWN);
 }
 
 static void a_long_file_takes_some_times_its_size(void **state)
@@ -150,6 +175,7 @@ int main(void)
         cmocka_unit_test(a_file_that_says_nothing_is_a_file),
         cmocka_unit_test(macros_that_lie_in_each_other_have_an_end),
         cmocka_unit_test(no_pattern_takes_long),
+        cmocka_unit_test(many_patterns_have_an_end),
         cmocka_unit_test(a_long_file_takes_some_times_its_size),
         cmocka_unit_test(a_value_lives_as_long_as_its_list),
     };
