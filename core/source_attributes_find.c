@@ -164,8 +164,8 @@ static bool matches_path(const struct rule *rule, const char *pattern, const cha
 }
 
 /* 0, or -EFBIG. */
-static int take_layer(struct search *search, const struct attributes_layer *layer,
-                       const char *path, size_t length)
+static int take_layer(struct search *search, const struct attributes_layer *layer, const char *path,
+                      size_t length)
 {
     const struct attributes *list = layer->list;
     const char *slash = memrchr(path, '/', length);

@@ -456,7 +456,9 @@ int reader_failure(const struct reader *reader, int code, const char *path, stru
     git_oid_tostr(id, fault->length < GIT_OID_HEXSZ ? fault->length + 1 : sizeof(id),
                   &fault->object);
     if (fault->code == -ENOENT)
-        return error_set(error, -EIO, "%s: object %s is missing from the repository: git fetch",
+        return error_set(error, -EIO,
+                         "%s: object %s is missing from the repository: git fetch (where it was "
+                         "cloned with a filter: git fetch --refetch --no-filter)",
                          path, id);
     if (fault->code < 0)
         return error_set(error, fault->code, "%s: object %s cannot be read%s: %s", path, id,

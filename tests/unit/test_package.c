@@ -476,7 +476,7 @@ static void links_that_take_too_many_steps_fail_the_package_of_a_commit(void **s
     source_close(revision.origin.source);
 }
 
-/* As those of node_modules/.bin. To read the folder for each would be more steps than they may take. */
+/* As those of node_modules/.bin: to read it for each would be more steps than they may take. */
 static void a_large_folder_that_many_links_lead_to_is_read_once(void **state)
 {
     enum { FILES = 12000, LINKS = 6000 };
