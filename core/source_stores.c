@@ -254,7 +254,8 @@ static int find_loose(struct search *search, const char *folder)
             break;
         if (strlen(entry->d_name) != GIT_OID_HEXSZ - 2)
             continue;
-        snprintf(text, sizeof(text), "%.2s%s", strrchr(path, '/') + 1, entry->d_name);
+        snprintf(text, sizeof(text), "%.2s%.*s", strrchr(path, '/') + 1, GIT_OID_HEXSZ - 2,
+                 entry->d_name);
         if (git_oid_fromstr(&object, text) == 0 && begins_so(search, &object))
             add_object(search, &object);
     }
