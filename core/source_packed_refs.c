@@ -142,7 +142,8 @@ static int read_text(struct packed_refs *refs, int fd, size_t size, const char *
     size_t taken = 0;
     int r = 0;
 
-    refs->text = malloc(size);
+    /* With an end to it, for what compares texts. */
+    refs->text = calloc(1, size + 1);
     if (!refs->text)
         return error_errno(error, -ENOMEM, "%s", path);
     while (r == 0 && refs->size < size) {
